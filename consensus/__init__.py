@@ -1,0 +1,1 @@
+"""Floor 1: the replicated log, the store, the members."""

@@ -1,0 +1,1 @@
+"""Floor 4: what servers are made from."""

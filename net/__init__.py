@@ -1,0 +1,1 @@
+"""Floor 2: networks, ports and what carries their packets."""

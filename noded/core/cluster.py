@@ -1,0 +1,43 @@
+"""What handlers and reconcilers know of the cluster: one handle to read it, to change it, and to ask another node."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from noded.core.command import Command
+from noded.core.ids import NodeId, Revision
+from noded.core.record import Record
+from noded.core.store import View
+
+
+class Cluster(Protocol):
+    """The handle. Reads are local and instant; changes go through the log; calls go to one other node."""
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node."""
+
+    @property
+    def leader_id(self) -> NodeId | None:
+        """The node that leads the log, as far as this node knows."""
+
+    def view(self) -> View:
+        """The newest picture that this node has applied."""
+
+    async def propose(self, *commands: Command) -> Revision:
+        """Apply all commands or none, durably, on this node too when it returns (so a following `view()` shows them).
+
+        Raises the `Refused` of the first command that is refused; `Unavailable` without a majority; `OutcomeUnknown`
+        when the time limit passes and it can't be said whether the entry was applied.
+        """
+
+    async def fresh_view(self) -> View:
+        """A picture that has every change acknowledged anywhere before the call; raises `Unavailable`."""
+
+    async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
+        """Wait until a record of one of `kinds` changed later than `after`; the revision now applied."""
+
+    def reachable(self) -> frozenset[NodeId]:
+        """The nodes, this one included, that this node heard from within the last seconds."""
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        """Ask one node (this one too) for `method`; raises what it refused, or `Unavailable` if it can't be reached."""

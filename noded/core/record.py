@@ -1,0 +1,30 @@
+"""What a row of the replicated store is.
+
+A record is a frozen struct with a tag `table.version` (`server.1`). The table is the part before the dot; the version
+grows only when old bytes can no longer be read with defaults, and then a reader for the old one stays.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """One row. Subclasses give a tag, an `id`, and the fields by which they are looked up.
+
+    `INDEXED` names fields whose value (or, for a tuple, whose elements) the store keeps an index of: `view.find`.
+    `NOUN` is what messages call it.
+    """
+
+    INDEXED: ClassVar[tuple[str, ...]] = ()
+    NOUN: ClassVar[str] = "record"
+
+    id: str
+
+
+def table_of(kind: type[Record]) -> str:
+    """The table in which records of `kind` live: its tag without the version."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str), f"{kind.__name__} has no tag"
+    assert "." in tag, f"{kind.__name__}: a tag is table.version, not {tag}"
+    return tag.rsplit(".", 1)[0]

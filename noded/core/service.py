@@ -1,0 +1,83 @@
+"""What a service is: everything that the rest of the house learns of a folder comes from its `SERVICE`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from noded.core.cluster import Cluster
+from noded.core.command import Command
+from noded.core.ids import ProjectId
+from noded.core.reconciler import Drivers, Reconciler
+from noded.core.record import Record
+from noded.core.route import Route
+
+
+class FaultStyle(Enum):
+    """Whose form an endpoint's errors take."""
+
+    KEYSTONE = auto()  # {"error": {"code", "message", "title"}}
+    NOVA = auto()  # {"itemNotFound": {"code", "message"}}; Cinder's too
+    NEUTRON = auto()  # {"NeutronError": {"type", "message", "detail"}}
+    GLANCE = auto()  # {"message", "code", "title"}
+    NODED = auto()  # our own API: {"error": {"what", "request_id"}}
+    HTML = auto()  # the dashboard: a page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Microversions:
+    """The range that an API negotiates: header word (`compute`), legacy header, lowest and highest."""
+
+    word: str
+    legacy_header: str | None
+    lowest: tuple[int, int]
+    highest: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One API: a catalogue entry and the prefix of its routes. Several services may share one."""
+
+    name: str  # "nova"
+    types: tuple[str, ...]  # catalogue types, the official one first: ("compute",)
+    prefix: str  # routes live below it: "/compute/v2.1"
+    fault_style: FaultStyle
+    catalog_path: str | None = None  # None: the prefix; "/volume/v3/{project_id}" is filled in per token
+    in_catalog: bool = True
+    microversions: Microversions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerContext:
+    """What a peer call's handler may use."""
+
+    cluster: Cluster
+    drivers: Drivers
+
+
+PeerHandler = Callable[[PeerContext, bytes], Awaitable[bytes]]
+ReconcilerFactory = Callable[[Cluster, Drivers], Reconciler]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founding:
+    """What a service may use to say what a new cluster starts with. Drawn once, by the founder, before the log."""
+
+    now_ms: int
+    new_uuid: Callable[[], str]
+    new_hex_id: Callable[[], str]
+    admin_project_id: ProjectId
+    admin_password_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One folder's whole offer. Registered by one line in `noded/services.py`."""
+
+    name: str  # the folder, dotted: "compute.servers"
+    endpoint: Endpoint | None = None
+    records: tuple[type[Record], ...] = ()
+    commands: tuple[type[Command], ...] = ()
+    routes: tuple[Route, ...] = ()
+    reconcilers: tuple[ReconcilerFactory, ...] = ()
+    peer_calls: dict[str, PeerHandler] = field(default_factory=dict)
+    founding: Callable[[Founding], list[Command]] | None = None
