@@ -1,4 +1,4 @@
-"""What can be answered with no. A refusal names the thing, the reason and the way out; HTTP knows its numbers elsewhere.
+"""What can be answered with no. A refusal names the thing, the reason and the way out; HTTP's numbers live elsewhere.
 
 A `Refused` is a deterministic no: raised in a handler or in `Command.apply`, it changes nothing.
 """

@@ -1,0 +1,50 @@
+"""How commands and records become bytes and come back. Nothing is pickled: msgspec structs under append-only tags."""
+
+import functools
+import operator
+from collections.abc import Sequence
+
+import msgspec
+
+from noded.core.command import Command
+from noded.core.errors import Invalid
+from noded.core.record import Record
+
+ENTRY_BYTES_MAX = 128 * 1024  # one entry must never hold up the log's heartbeats
+_FORMAT = 1
+
+
+class Codec:
+    """The encodings of every registered command and record."""
+
+    def __init__(self, commands: Sequence[type[Command]], records: Sequence[type[Record]]) -> None:
+        self._encoder = msgspec.msgpack.Encoder(order="deterministic")
+        self._entry = msgspec.msgpack.Decoder(tuple[int, tuple[_union(commands), ...]])  # type: ignore[misc]
+        self._records = msgspec.msgpack.Decoder(list[_union(records)])  # type: ignore[misc]
+
+    def encode_entry(self, commands: Sequence[Command]) -> bytes:
+        """One log entry. Raises `Invalid` when it is larger than an entry may be."""
+        entry = self._encoder.encode((_FORMAT, tuple(commands)))
+        if len(entry) > ENTRY_BYTES_MAX:
+            raise Invalid(f"The change is {len(entry)} bytes long; at most {ENTRY_BYTES_MAX} fit. Split it.")
+        return entry
+
+    def decode_entry(self, entry: bytes) -> tuple[Command, ...]:
+        """The commands of an entry; raises `msgspec.DecodeError` (`ValidationError` for an unknown tag or format)."""
+        format_, commands = self._entry.decode(entry)
+        if format_ != _FORMAT:
+            raise msgspec.ValidationError(f"entry format {format_} is not known to this release")
+        return tuple(commands)
+
+    def encode_records(self, records: Sequence[Record]) -> bytes:
+        """Several records, in their order; equal records give equal bytes."""
+        return self._encoder.encode(list(records))
+
+    def decode_records(self, data: bytes) -> list[Record]:
+        """The records of `encode_records`."""
+        return list(self._records.decode(data))
+
+
+def _union(kinds: Sequence[type]) -> object:
+    """A tagged union of all kinds; a decoder of it finds the struct by its tag."""
+    return functools.reduce(operator.or_, kinds)

@@ -1,0 +1,58 @@
+"""What the replicated log is to the rest of the house: opaque entries in, outcomes out.
+
+`consensus/host/raft.py` is the real one, `consensus/host/twin.py` the simulated.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+
+class OutcomeUnknown(Exception):  # noqa: N818
+    """A proposal whose time ran out: it may or may not have been committed."""
+
+
+class NotLeader(Exception):  # noqa: N818
+    """Asked of a node that does not lead the log now."""
+
+
+class Capture(Protocol):
+    """A consistent picture of the state machine, taken in an instant and written out later."""
+
+    def blocks(self) -> Iterator[bytes]:
+        """The picture in pieces of moderate size; drained in a worker thread."""
+
+
+class StateMachine(Protocol):
+    """What the log drives. Every node calls `apply` with the same entries in the same order."""
+
+    def apply(self, index: int, payload: bytes) -> object:
+        """Apply one entry and say what came of it. Total: it never raises."""
+
+    def capture(self) -> Capture:
+        """A picture of now. Must return at once."""
+
+    def restore(self, blocks: Iterable[bytes]) -> None:
+        """Become what an earlier capture wrote."""
+
+
+class Log(Protocol):
+    """The log as this node takes part in it."""
+
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def leader_id(self) -> str | None: ...
+    @property
+    def applied_index(self) -> int: ...
+
+    async def propose(self, payload: bytes, *, deadline_s: float = ...) -> object:
+        """Commit the entry and apply it here; what `apply` answered. Applied exactly once however often it is retried.
+
+        Raises `OutcomeUnknown`.
+        """
+
+    async def read_barrier(self, *, deadline_s: float = ...) -> int:
+        """Wait until everything acknowledged anywhere before the call is applied here; raises `OutcomeUnknown`."""
+
+    def reachable(self) -> frozenset[str]:
+        """The other nodes that this one heard from within the last seconds."""

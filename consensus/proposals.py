@@ -1,0 +1,96 @@
+"""How this node's handlers and reconcilers reach the log: the `Cluster` handle."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+import trio
+
+from consensus.codec import Codec
+from consensus.log import Log, OutcomeUnknown
+from consensus.machine import Applied, Declined, Machine
+from noded.core import errors
+from noded.core.command import Command
+from noded.core.ids import NodeId, Revision
+from noded.core.record import Record, table_of
+from noded.core.store import View
+
+PROPOSE_S_MAX = 10.0  # how long a change may wait for a majority before its outcome is called unknown
+BARRIER_S_MAX = 5.0
+
+
+class Peers(Protocol):
+    """Asks other nodes; `consensus/host/peers.py`."""
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        """The answer of that node; raises what it refused, or `Unavailable`."""
+
+
+class LogCluster:
+    """Implements `noded.core.cluster.Cluster` over one node's log, state machine and peer calls."""
+
+    def __init__(self, log: Log, machine: Machine, codec: Codec, peers: Peers) -> None:
+        self._log = log
+        self._machine = machine
+        self._codec = codec
+        self._peers = peers
+        self._waiters: dict[trio.Event, tuple[frozenset[str], int]] = {}
+
+    @property
+    def node_id(self) -> NodeId:
+        return NodeId(self._log.node_id)
+
+    @property
+    def leader_id(self) -> NodeId | None:
+        leader = self._log.leader_id
+        return None if leader is None else NodeId(leader)
+
+    def view(self) -> View:
+        return self._machine.picture
+
+    async def propose(self, *commands: Command) -> Revision:
+        entry = self._codec.encode_entry(commands)
+        try:
+            outcome = await self._log.propose(entry, deadline_s=PROPOSE_S_MAX)
+        except OutcomeUnknown:
+            raise errors.OutcomeUnknown(
+                "The cluster did not confirm the change in time: it may or may not have been made. Look before you"
+                " repeat it. A majority of the nodes must be up and reachable; `noded status` shows which are."
+            ) from None
+        if isinstance(outcome, Declined):
+            raise outcome.refusal()
+        assert isinstance(outcome, Applied)
+        return outcome.revision
+
+    async def fresh_view(self) -> View:
+        try:
+            await self._log.read_barrier(deadline_s=BARRIER_S_MAX)
+        except OutcomeUnknown:
+            raise errors.Unavailable(
+                "No majority of the cluster's nodes can be reached; `noded status` shows which are up."
+            ) from None
+        return self._machine.picture
+
+    async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
+        tables = frozenset(table_of(kind) for kind in kinds)
+        if self._machine.picture.changed_at(tables) <= after:
+            event = trio.Event()
+            self._waiters[event] = (tables, after)
+            try:
+                await event.wait()
+            finally:
+                self._waiters.pop(event, None)
+        return self._machine.picture.revision
+
+    def reachable(self) -> frozenset[NodeId]:
+        return frozenset(NodeId(peer) for peer in self._log.reachable()) | {self.node_id}
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        return await self._peers.call(node_id, method, payload)
+
+    def on_applied(self, index: int) -> None:  # noqa: ARG002  # the log says how far; what changed is in the picture
+        """Wake who waits for what just changed. The log calls this after each batch that it applied."""
+        picture = self._machine.picture
+        for event, (tables, after) in list(self._waiters.items()):
+            if picture.changed_at(tables) > after:
+                del self._waiters[event]
+                event.set()

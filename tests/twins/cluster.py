@@ -1,0 +1,86 @@
+"""A cluster in memory: every node shares one log that commits at once, through the real codec and state machine."""
+
+from collections.abc import Callable, Iterable
+
+from consensus.codec import Codec
+from consensus.machine import Machine
+from consensus.proposals import LogCluster
+from noded.core.errors import Unavailable
+from noded.core.ids import NodeId, Revision
+from noded.core.reconciler import Drivers, Reconciler
+from noded.core.service import PeerContext, Service
+
+
+class InstantLog:
+    """One node's end of the shared log."""
+
+    def __init__(self, shared: "SharedCluster", node_id: str) -> None:
+        self._shared = shared
+        self.node_id = node_id
+
+    @property
+    def leader_id(self) -> str | None:
+        return min(self._shared.up, default=None)
+
+    @property
+    def applied_index(self) -> int:
+        return int(self._shared.machine.picture.revision)
+
+    async def propose(self, payload: bytes, *, deadline_s: float = 10.0) -> object:
+        return self._shared.commit(payload)
+
+    async def read_barrier(self, *, deadline_s: float = 5.0) -> int:
+        return self.applied_index
+
+    def reachable(self) -> frozenset[str]:
+        return frozenset(self._shared.up) - {self.node_id}
+
+
+class SharedCluster:
+    """Several nodes over one state. `cluster(node)` is a node's handle; `up` is who can be reached."""
+
+    def __init__(self, services: Iterable[Service], nodes: Iterable[str] = ("node1", "node2", "node3")) -> None:
+        self.services = tuple(services)
+        self.codec = Codec(
+            [command for service in self.services for command in service.commands],
+            [record for service in self.services for record in service.records],
+        )
+        self.machine = Machine(self.codec)
+        self.up: set[str] = set(nodes)
+        self.drivers = {node: Drivers() for node in self.up}
+        self.handles = {
+            node: LogCluster(InstantLog(self, node), self.machine, self.codec, self) for node in sorted(self.up)
+        }
+
+    def cluster(self, node: str = "node1") -> LogCluster:
+        return self.handles[node]
+
+    def commit(self, payload: bytes) -> object:
+        outcome = self.machine.apply(int(self.machine.picture.revision) + 1, payload)
+        for handle in self.handles.values():
+            handle.on_applied(int(self.machine.picture.revision))
+        return outcome
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        if node_id not in self.up:
+            raise Unavailable(f"node {node_id} can't be reached")
+        for service in self.services:
+            if method in service.peer_calls:
+                context = PeerContext(cluster=self.handles[node_id], drivers=self.drivers[node_id])
+                return await service.peer_calls[method](context, payload)
+        raise AssertionError(f"no peer call {method}")
+
+    async def settle(self, *reconcilers: Reconciler, rounds_max: int = 50) -> None:
+        """Run the reconcilers in turn until a whole round changes nothing."""
+        for _ in range(rounds_max):
+            before = self.machine.picture.revision
+            for reconciler in reconcilers:
+                await reconciler.reconcile()
+            if self.machine.picture.revision == before:
+                return
+        raise AssertionError(f"not settled after {rounds_max} rounds")
+
+
+def revision_after(machine: Machine, change: Callable[[], None]) -> Revision:
+    change()
+    return machine.picture.revision
