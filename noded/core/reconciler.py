@@ -1,6 +1,6 @@
 """What makes a node's host match the store. Level-triggered: woken by change and by time, never told what changed."""
 
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from noded.core.record import Record
 
@@ -24,6 +24,14 @@ class Reconciler(Protocol):
 
     async def reconcile(self) -> None:
         """One pass. An exception is logged, and the pass is tried again with back-off."""
+
+
+@runtime_checkable
+class Nudged(Protocol):
+    """A reconciler that the machine itself may wake: a guest ended, a disk vanished."""
+
+    async def nudged(self) -> None:
+        """Return when something happened on this machine since the last pass began."""
 
 
 class Drivers:

@@ -1,0 +1,1 @@
+"""What keeps the reconcilers going: woken by change and by time, with back-off after a fault."""

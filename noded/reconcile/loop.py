@@ -1,0 +1,50 @@
+"""When a reconciler runs: at the start, when a record it watches changes, when the machine nudges it, and by time."""
+
+import structlog
+import trio
+
+from noded.core.cluster import Cluster
+from noded.core.errors import Refused
+from noded.core.ids import Revision
+from noded.core.reconciler import Nudged, Reconciler
+from noded.reconcile.backoff import Backoff
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_reconciling(reconciler: Reconciler, cluster: Cluster) -> None:
+    """Run passes for ever. A fault is logged and the pass is tried again, later each time."""
+    backoff = Backoff()
+    while True:
+        seen = cluster.view().revision
+        try:
+            await reconciler.reconcile()
+        except Refused as refused:
+            wait_s = backoff.after_fault()
+            log.warning("pass refused", reconciler=reconciler.name, why=refused.message, again_in_s=wait_s)
+            await trio.sleep(wait_s)
+        except Exception:
+            wait_s = backoff.after_fault()
+            log.exception("pass failed", reconciler=reconciler.name, again_in_s=wait_s)
+            await trio.sleep(wait_s)
+        else:
+            backoff.after_success()
+            with trio.move_on_after(reconciler.period_s):
+                await _woken(reconciler, cluster, seen)
+
+
+async def _woken(reconciler: Reconciler, cluster: Cluster, seen: Revision) -> None:
+    """Return when the store or the machine says that there may be something to do."""
+    async with trio.open_nursery() as nursery:
+
+        async def changed() -> None:
+            await cluster.changed(reconciler.watches, seen)
+            nursery.cancel_scope.cancel()
+
+        async def nudged(source: Nudged) -> None:
+            await source.nudged()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(changed)
+        if isinstance(reconciler, Nudged):
+            nursery.start_soon(nudged, reconciler)
