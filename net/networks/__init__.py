@@ -1,0 +1,19 @@
+"""Networks and subnets: Neutron's `networks` and `subnets`."""
+
+from net.endpoint import NETWORK
+from net.networks import commands, model
+from noded.core.service import Service
+
+SERVICE = Service(
+    name="net.networks",
+    endpoint=NETWORK,
+    records=(model.Network, model.Subnet, model.NetworkUse, model.VniCounter),
+    commands=(
+        commands.CreateNetwork,
+        commands.UpdateNetwork,
+        commands.DeleteNetwork,
+        commands.CreateSubnet,
+        commands.UpdateSubnet,
+        commands.DeleteSubnet,
+    ),
+)
