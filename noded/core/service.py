@@ -55,6 +55,8 @@ class PeerContext:
 
 
 PeerHandler = Callable[[PeerContext, bytes], Awaitable[bytes]]
+# Answers `noded explain NOUN ID` on any node: JSON-able sections such as desired, observed, steps; raises `NotFound`.
+Explainer = Callable[[PeerContext, str], Awaitable[dict[str, object]]]
 ReconcilerFactory = Callable[[Cluster, Drivers], Reconciler]
 
 
@@ -80,4 +82,5 @@ class Service:
     routes: tuple[Route, ...] = ()
     reconcilers: tuple[ReconcilerFactory, ...] = ()
     peer_calls: dict[str, PeerHandler] = field(default_factory=dict)
+    explain: dict[str, Explainer] = field(default_factory=dict)
     founding: Callable[[Founding], list[Command]] | None = None

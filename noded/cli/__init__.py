@@ -1,0 +1,1 @@
+"""The `noded` command: starts the daemon, and asks the one that runs on this host."""

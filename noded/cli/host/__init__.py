@@ -1,0 +1,1 @@
+"""Reaches the daemon of this host."""

@@ -1,0 +1,77 @@
+"""How answers look in a terminal. Pure: values in, rich tables out."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from noded.core.units import GIB
+from noded.inspection.model import ClusterStatus, NodeStatus, Space
+
+
+def status(found: ClusterStatus) -> RenderableType:
+    """The cluster in one screen."""
+    up = sum(node.up for node in found.nodes)
+    head = Text(f"cluster {found.cluster}: {up} of {len(found.nodes)} nodes up")
+    if found.leader is None:
+        head.append("  no leader: changes wait for a majority of the nodes", style="bold red")
+    counts = ", ".join(f"{count} {noun}s" for noun, count in sorted(found.counts.items()) if count)
+    return Group(head, nodes(found.nodes), Text(counts, style="dim"))
+
+
+def nodes(found: Iterable[NodeStatus]) -> RenderableType:
+    """A line a node."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("node", "id", "address", "state", "cpu", "memory", "disks", "release"):
+        table.add_column(column, overflow="fold")
+    for node in found:
+        state = Text("up" if node.up else "down", style="green" if node.up else "bold red")
+        if node.leader:
+            state.append(" leader", style="cyan")
+        vitals = node.vitals
+        table.add_row(
+            node.name,
+            node.id[:12],
+            ", ".join(node.addresses),
+            state,
+            f"{vitals.cpu_percent:.0f} % of {vitals.cpus}" if vitals else "-",
+            _space(vitals.memory) if vitals else "-",
+            ", ".join(_space(disk) for disk in vitals.disks.values()) if vitals else "-",
+            node.release,
+        )
+    return table
+
+
+def routes(lines: Iterable[dict[str, str]]) -> RenderableType:
+    """A line a route."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("verb", "path", "handler", "allow"):
+        table.add_column(column, overflow="fold")
+    for line in lines:
+        table.add_row(line["verb"], line["path"], line["handler"], line["allow"])
+    return table
+
+
+def explanation(sections: dict[str, object]) -> RenderableType:
+    """Sections as trees, in their order."""
+    return Group(*(_branch(name, section) for name, section in sections.items()))
+
+
+def _branch(name: str, value: object) -> Tree:
+    if isinstance(value, dict):
+        tree = Tree(f"[bold]{name}[/bold]")
+        for key, below in value.items():
+            tree.add(_branch(str(key), below))
+    elif isinstance(value, list):
+        tree = Tree(f"[bold]{name}[/bold]" + ("" if value else " -"))
+        for below in value:
+            tree.add(_branch("•", below) if isinstance(below, dict | list) else Text(str(below)))
+    else:
+        tree = Tree(f"{name} [cyan]{value}[/cyan]")
+    return tree
+
+
+def _space(space: Space) -> str:
+    return f"{space.used_bytes / GIB:.1f} of {space.total_bytes / GIB:.1f} GiB"

@@ -1,0 +1,60 @@
+"""What a node says of itself when asked, and what is made of all answers. Never stored, never in the log."""
+
+import msgspec
+
+from noded.core.ids import NodeId, Revision
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    """A total and how much of it is used, in bytes."""
+
+    total_bytes: int
+    used_bytes: int
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """One node's own figures at the moment of asking."""
+
+    cpus: int
+    cpu_percent: float  # of all CPUs together, since the last asking
+    load_1min: float
+    memory: Space
+    disks: dict[str, Space]  # by directory
+    uptime_s: float
+    revision: Revision = Revision(0)  # how far this node has applied the log
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One node as the answering node sees it."""
+
+    id: NodeId
+    name: str
+    addresses: tuple[str, ...]
+    up: bool
+    leader: bool
+    release: str
+    vitals: Vitals | None  # None: it did not answer
+
+
+class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole cluster as one node sees it."""
+
+    cluster: str
+    answered_by: NodeId
+    leader: NodeId | None
+    nodes: tuple[NodeStatus, ...]
+    counts: dict[str, int]  # records by noun
+
+
+class StoreDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node's store is: equal revisions have equal digests on every node."""
+
+    revision: Revision
+    digest: str
+
+
+class ExplainCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Which thing is to be explained."""
+
+    noun: str
+    id: str
