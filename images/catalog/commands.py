@@ -1,0 +1,193 @@
+"""How images come, change and go, who may see them, and what a server may be made from."""
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
+
+from images.catalog.model import BOOTABLE_FORMATS, Contents, Image, Membership, Visibility, membership_id
+from noded.core.command import Command
+from noded.core.errors import Conflict, Forbidden, Invalid, NotFound
+from noded.core.ids import ImageId, ProjectId, VolumeId
+from noded.core.route import Caller
+from noded.core.store import Transaction, View
+from storage.volumes.commands import delete_volume
+from storage.volumes.model import Layout, Volume
+
+IMAGES_OF_A_PROJECT_MAX = 10_000
+
+
+class ImageForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What users may write on an image, all of it."""
+
+    name: str | None = None
+    visibility: Visibility = Visibility.SHARED
+    protected: bool = False
+    hidden: bool = False
+    disk_format: str | None = None
+    container_format: str | None = None
+    min_disk_gib: int = 0
+    min_ram_mib: int = 0
+    tags: tuple[str, ...] = ()
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
+    project_id: ProjectId
+
+    @classmethod
+    def of(cls, image: Image) -> "ImageForm":
+        """What is written on `image` now."""
+        return cls(**{field: getattr(image, field) for field in cls.__struct_fields__})
+
+
+class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
+    """A new image without contents."""
+
+    image_id: ImageId
+    form: ImageForm
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        if tx.get(Image, self.image_id) is not None:
+            raise Conflict(f"Image {self.image_id} exists already; choose another id or leave it out.")
+        if len(tx.find(Image, "project_id", self.form.project_id)) >= IMAGES_OF_A_PROJECT_MAX:
+            raise Forbidden(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
+        form = {field: getattr(self.form, field) for field in ImageForm.__struct_fields__}
+        tx.put(Image(id=self.image_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **form))
+
+
+class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
+    """New words on an image. Refused if somebody else changed them since they were read."""
+
+    image_id: ImageId
+    generation: int
+    form: ImageForm
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        image = tx.need(Image, self.image_id)
+        if image.generation != self.generation:
+            raise Conflict(f"Image {image.id} was changed by somebody else at the same time. Try again.")
+        formats = (image.disk_format, image.container_format)
+        settled = image.contents is not None or image.upload_id is not None
+        if settled and (self.form.disk_format, self.form.container_format) != formats:
+            raise Forbidden("The formats of an image can't be changed once it has contents.")
+        form = {field: getattr(self.form, field) for field in ImageForm.__struct_fields__}
+        tx.put(replace(image, generation=image.generation + 1, updated_at_ms=self.now_ms, **form))
+
+
+class DeactivateImage(Command, frozen=True, kw_only=True, tag="image.deactivate.1"):
+    """Stop (or resume) handing out an image's contents."""
+
+    image_id: ImageId
+    deactivated: bool
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        image = tx.need(Image, self.image_id)
+        if image.contents is None:
+            raise Conflict(f"Image {image.id} is not active: it has no contents yet.", code="NotActive")
+        tx.put(replace(image, deactivated=self.deactivated, updated_at_ms=self.now_ms))
+
+
+class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
+    """The image goes at once. Its volumes stay as long as servers are cloned from them, and then go too."""
+
+    image_id: ImageId
+
+    def apply(self, tx: Transaction) -> None:
+        image = tx.need(Image, self.image_id)
+        if image.protected:
+            raise Forbidden(f"Image {image.id} is protected and can't be deleted. Remove its protection first.")
+        if image.contents is not None:
+            for volume_id in dict.fromkeys((image.contents.file_id, image.contents.disk_id)):
+                delete_volume(tx, volume_id)
+        for member in tx.find(Membership, "image_id", image.id):
+            tx.delete(Membership, member.id)
+        tx.delete(Image, image.id)
+
+
+def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str) -> Image:
+    """Somebody starts to fill the image. Raises `Conflict` unless it is still empty."""
+    image = tx.need(Image, image_id)
+    if image.contents is not None or image.upload_id is not None:
+        reason = "has its contents already" if image.contents else "is being uploaded already"
+        raise Conflict(f"Image {image_id} {reason}.")
+    if not image.disk_format or not image.container_format:
+        raise Invalid(f"Set disk_format and container_format of image {image_id} before its data is uploaded.")
+    image = replace(image, upload_id=upload_id)
+    tx.put(image)
+    return image
+
+
+def fill_image(tx: Transaction, image_id: ImageId, upload_id: str, contents: Contents, now_ms: int) -> None:
+    """The upload has ended well: the image is active from now on."""
+    image = tx.need(Image, image_id)
+    if image.upload_id != upload_id:
+        raise Conflict(f"The upload of image {image_id} was ended.")
+    tx.put(replace(image, contents=contents, upload_id=None, updated_at_ms=now_ms))
+
+
+def forget_upload(tx: Transaction, image_id: ImageId, upload_id: str) -> None:
+    """The upload has ended badly: the image, if it still exists, is as empty as before."""
+    image = tx.get(Image, image_id)
+    if image is not None and image.upload_id == upload_id:
+        tx.put(replace(image, upload_id=None))
+
+
+def visible(view: View, caller: Caller, image: Image | None, id: str) -> Image:
+    """`image` if the caller may see it; otherwise the same `NotFound` as for nothing."""
+    if image is None or not _sees(view, caller, image):
+        raise NotFound.of("image", id)
+    return image
+
+
+def _sees(view: View, caller: Caller, image: Image) -> bool:
+    if caller.is_admin or image.project_id == caller.project_id:
+        return True
+    if image.visibility in (Visibility.PUBLIC, Visibility.COMMUNITY):
+        return True
+    if image.visibility is not Visibility.SHARED or caller.project_id is None:
+        return False
+    return view.get(Membership, membership_id(image.image_id, caller.project_id)) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootSource:
+    """What a root disk is cloned from, and what the image asks of the server."""
+
+    image_id: ImageId
+    image_name: str
+    volume_id: VolumeId  # the immutable volume to clone (`storage.volumes.commands.clone_volume`)
+    size_bytes: int  # of that volume: a root disk is at least as large
+    extent_bytes: int
+    layout: Layout  # the clone has it too, as far as it goes
+    min_disk_gib: int
+    min_ram_mib: int
+    properties: dict[str, str]
+
+
+def boot_source(view: View, caller: Caller, image_id: str) -> BootSource:
+    """What a server of the caller can be made from. Raises `Refused` with the reason if the image can't be used."""
+    image = view.get(Image, image_id)
+    if image is None or not _sees(view, caller, image):
+        raise Invalid(f"No image with id {image_id[:255]} was found.", code="ImageNotFound")
+    if image.contents is None or image.deactivated:
+        reason = "is deactivated" if image.contents else "has no contents yet"
+        raise Invalid(f"Image {image.id} is not active: it {reason}.", code="ImageNotActive")
+    if image.disk_format not in BOOTABLE_FORMATS:
+        raise Invalid(
+            f"Image {image.id} has the format {image.disk_format}, which servers can't be made from; "
+            f"convert it to qcow2 or raw and upload it again.",
+            code="ImageUnacceptable",
+        )
+    volume = view.need(Volume, image.contents.disk_id)
+    return BootSource(
+        image_id=image.image_id,
+        image_name=image.name or "",
+        volume_id=volume.volume_id,
+        size_bytes=volume.size_bytes,
+        extent_bytes=volume.extent_bytes,
+        layout=volume.layout,
+        min_disk_gib=image.min_disk_gib,
+        min_ram_mib=image.min_ram_mib,
+        properties=dict(image.properties),
+    )

@@ -1,0 +1,7 @@
+"""The disks of all nodes: what the pool consists of. No OpenStack API; Cinder's and Glance's data live on it."""
+
+from noded.core.service import Service
+from storage.pools.commands import RegisterDisk, ReportDisk
+from storage.pools.model import Disk
+
+SERVICE = Service(name="storage.pools", records=(Disk,), commands=(RegisterDisk, ReportDisk))

@@ -1,0 +1,67 @@
+"""How disks come into the pool, and how their state is kept."""
+
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.errors import Conflict
+from noded.core.ids import DiskId, NodeId
+from noded.core.store import Transaction, View
+from storage.pools.model import Disk, DiskState, reserve_of
+
+
+class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
+    """A node found a disk of its own serving: it is new, or it answers at another address, or it was resized."""
+
+    disk_id: DiskId
+    node_id: NodeId
+    name: str
+    size_bytes: int
+    used_bytes: int
+    host: str
+    port: int
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        known = tx.get(Disk, self.disk_id)
+        twin = next((disk for disk in tx.find(Disk, "node_id", self.node_id) if disk.name == self.name), None)
+        if twin is not None and twin.id != self.disk_id:
+            raise Conflict(
+                f"Node {self.node_id} already has another disk called {self.name} ({twin.id}). "
+                f"Mount the new disk under another name in the node's configuration."
+            )
+        # A disk that was moved to another node keeps its id and with it every replica that it holds.
+        tx.put(
+            Disk(
+                id=self.disk_id,
+                node_id=self.node_id,
+                name=self.name,
+                size_bytes=self.size_bytes,
+                reserve_bytes=reserve_of(self.size_bytes),
+                host=self.host,
+                port=self.port,
+                registered_at_ms=known.registered_at_ms if known else self.now_ms,
+                used_bytes=self.used_bytes,
+                state=DiskState.IN_USE if known is None or known.state is DiskState.FAILED else known.state,
+            )
+        )
+
+
+class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
+    """What a node observed of its disk, when it changed by a meaningful step."""
+
+    disk_id: DiskId
+    node_id: NodeId
+    state: DiskState
+    fault: str = ""
+    used_bytes: int
+
+    def apply(self, tx: Transaction) -> None:
+        disk = tx.need(Disk, self.disk_id)
+        if disk.node_id != self.node_id:
+            raise Conflict(f"Disk {disk.id} is in node {disk.node_id} now, not in {self.node_id}.")
+        tx.put(replace(disk, state=self.state, fault=self.fault, used_bytes=self.used_bytes))
+
+
+def disks_in_use(view: View) -> list[Disk]:
+    """The disks that may take new replicas, ordered by id."""
+    return [disk for disk in view.all(Disk) if disk.state is DiskState.IN_USE]

@@ -1,0 +1,49 @@
+"""What the cluster knows of the disks that make up its pool."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from noded.core.ids import DiskId, NodeId
+from noded.core.record import Record
+from noded.core.units import GIB
+
+
+class DiskState(StrEnum):
+    """Whether a disk takes new replicas."""
+
+    IN_USE = "in_use"
+    FULL = "full"  # what it holds stays readable and writable; nothing new is placed on it
+    FAILED = "failed"  # its directory or its extent server can't be used; `fault` says why
+
+
+class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
+    """One disk of one node. Desired: that it serves. Observed: where, how large, how full."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("node_id",)
+    NOUN: ClassVar[str] = "disk"
+
+    node_id: NodeId
+    name: str  # as the node's configuration names it
+    size_bytes: int
+    reserve_bytes: int  # kept free, so that journals and repairs never find a full disk
+    host: str  # where its extent server answers, as the other nodes reach it
+    port: int
+    registered_at_ms: int
+    state: DiskState = DiskState.IN_USE
+    fault: str = ""
+    used_bytes: int = 0  # reported in steps, not at each write
+
+    @property
+    def disk_id(self) -> DiskId:
+        """The id in its own kind."""
+        return DiskId(self.id)
+
+    @property
+    def free_bytes(self) -> int:
+        """What new data may still take, the reserve left out."""
+        return max(0, self.size_bytes - self.used_bytes - self.reserve_bytes)
+
+
+def reserve_of(size_bytes: int) -> int:
+    """How much of a disk stays free: a twentieth, but no more than 16 GiB."""
+    return min(size_bytes // 20, 16 * GIB)

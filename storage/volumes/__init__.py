@@ -1,0 +1,14 @@
+"""Volumes (Cinder, block storage v3): replicated extents with one writer, cloned and deleted."""
+
+from noded.core.service import Service
+from storage.volumes.authority import CALLS
+from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
+from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
+from storage.volumes.model import Volume
+
+SERVICE = Service(
+    name="storage.volumes",
+    records=(Volume,),
+    commands=(ChangeVolume, ClaimVolume, ConfirmRemoval, CreateVolume, DeleteVolume, GrowInSync, ShrinkInSync),
+    peer_calls=CALLS,
+)

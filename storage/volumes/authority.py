@@ -1,0 +1,71 @@
+"""What the daemon answers a volume server that asks to claim a volume, to change its in-sync set, or where it is."""
+
+from typing import TypeVar
+
+import msgspec
+
+from noded.core.errors import Conflict, Invalid
+from noded.core.ids import VolumeId
+from noded.core.service import PeerContext, PeerHandler
+from storage.extents.authority import CLAIM, GROW, LOCATE, SHRINK, SUPERSEDED, Claim, Grow, Locate, Shrink
+from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, volume_map
+from storage.volumes.model import Volume
+
+Q = TypeVar("Q")
+
+
+async def claim(context: PeerContext, payload: bytes) -> bytes:
+    """Make the asker the owner; the map at the new epoch."""
+    asked = _decode(payload, Claim)
+    await context.cluster.propose(
+        ClaimVolume(volume_id=asked.volume_id, node_id=asked.node_id, claim_id=asked.claim_id)
+    )
+    if context.cluster.view().need(Volume, asked.volume_id).claim_id != asked.claim_id:
+        raise Conflict(f"Volume {asked.volume_id} has been claimed again since.", code=SUPERSEDED)
+    return _map(context, asked.volume_id)
+
+
+async def shrink(context: PeerContext, payload: bytes) -> bytes:
+    """Take replicas out of the in-sync set."""
+    asked = _decode(payload, Shrink)
+    await context.cluster.propose(
+        ShrinkInSync(volume_id=asked.volume_id, epoch=asked.epoch, changes=asked.changes, disk_ids=asked.disk_ids)
+    )
+    return _map_of_epoch(context, asked.volume_id, asked.epoch)
+
+
+async def grow(context: PeerContext, payload: bytes) -> bytes:
+    """Put a replica back into the in-sync set."""
+    asked = _decode(payload, Grow)
+    await context.cluster.propose(
+        GrowInSync(volume_id=asked.volume_id, epoch=asked.epoch, changes=asked.changes, disk_id=asked.disk_id)
+    )
+    return _map_of_epoch(context, asked.volume_id, asked.epoch)
+
+
+async def locate(context: PeerContext, payload: bytes) -> bytes:
+    """The present map, with every change acknowledged before."""
+    asked = _decode(payload, Locate)
+    await context.cluster.fresh_view()
+    return _map(context, asked.volume_id)
+
+
+CALLS: dict[str, PeerHandler] = {CLAIM: claim, SHRINK: shrink, GROW: grow, LOCATE: locate}
+
+
+def _map(context: PeerContext, volume_id: VolumeId) -> bytes:
+    return msgspec.msgpack.encode(volume_map(context.cluster.view(), volume_id))
+
+
+def _map_of_epoch(context: PeerContext, volume_id: VolumeId, epoch: int) -> bytes:
+    found = volume_map(context.cluster.view(), volume_id)
+    if found.epoch != epoch:
+        raise Conflict(f"Volume {volume_id} has been claimed again since.", code=SUPERSEDED)
+    return msgspec.msgpack.encode(found)
+
+
+def _decode(payload: bytes, form: type[Q]) -> Q:
+    try:
+        return msgspec.msgpack.decode(payload, type=form)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"This is not a {form.__name__}: {error}") from error

@@ -1,0 +1,300 @@
+"""How volumes come, change and go, and what other services may do to them inside their own changes."""
+
+from collections.abc import Collection
+
+import msgspec
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Invalid, NoRoom
+from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
+from noded.core.store import Transaction, View
+from storage.extents.layout import extent_count
+from storage.extents.placement import Candidate, place_extent
+from storage.pools.commands import disks_in_use
+from storage.pools.model import Disk
+from storage.volumes.model import (
+    EXTENTS_MAX,
+    REPLICAS_WANTED,
+    VOLUME_BYTES_MAX,
+    Layout,
+    Purpose,
+    Volume,
+    children,
+    disks_of,
+    whole_blocks,
+)
+
+
+def choose_layout(
+    view: View,
+    reachable: Collection[NodeId],
+    volume_id: VolumeId,
+    extents: range,
+    *,
+    prefer: NodeId | None = None,
+) -> Layout:
+    """Disks for the given extents of a volume; on `prefer` first. Raises `NoRoom` where no disk can take it.
+
+    Nodes that can be reached come first; one that can't still gets a replica where there are too few others, and is
+    brought up to date when it returns.
+    """
+    copies = copies_wanted(view)
+    disks = [disk for disk in disks_in_use(view) if disk.free_bytes > 0]
+    present = [disk for disk in disks if disk.node_id in reachable]
+    if len({disk.node_id for disk in present}) >= copies:
+        disks = present
+    if not disks:
+        raise NoRoom(no_disk_takes_it(view))
+    candidates = [Candidate(disk.disk_id, disk.node_id, disk.free_bytes / (1 << 30)) for disk in disks]
+    return tuple(place_extent(volume_id, extent, candidates, copies, prefer) for extent in extents)
+
+
+def copies_wanted(view: View) -> int:
+    """How many replicas a new extent gets: three, or one a node where fewer nodes have disks with room."""
+    nodes = {disk.node_id for disk in disks_in_use(view) if disk.free_bytes > 0}
+    return min(REPLICAS_WANTED, len(nodes))
+
+
+def no_disk_takes_it(view: View) -> str:
+    """Why no disk can take a new replica, disk by disk."""
+    reasons = [
+        f"disk {disk.name} of node {disk.node_id}: {disk.fault or f'{disk.state}, {disk.free_bytes} bytes free'}"
+        for disk in view.all(Disk)
+    ]
+    return "No disk can take the volume. " + ("; ".join(reasons) or "No node has a disk in the pool yet") + "."
+
+
+class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
+    """A new, empty volume whose places were chosen by the handler."""
+
+    volume_id: VolumeId
+    project_id: ProjectId
+    name: str
+    description: str = ""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    size_bytes: int
+    extent_bytes: int
+    layout: Layout
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        create_volume(
+            tx,
+            volume_id=self.volume_id,
+            project_id=self.project_id,
+            name=self.name,
+            description=self.description,
+            metadata=self.metadata,
+            size_bytes=self.size_bytes,
+            extent_bytes=self.extent_bytes,
+            layout=self.layout,
+            purpose=Purpose.DATA,
+            now_ms=self.now_ms,
+        )
+
+
+class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
+    """New words on a volume; None leaves a field as it is."""
+
+    volume_id: VolumeId
+    name: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        volume = tx.need(Volume, self.volume_id)
+        tx.put(
+            replace(
+                volume,
+                name=volume.name if self.name is None else self.name,
+                description=volume.description if self.description is None else self.description,
+                metadata=volume.metadata if self.metadata is None else self.metadata,
+                updated_at_ms=self.now_ms,
+            )
+        )
+
+
+class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
+    """A tombstone: the replicas go as soon as no clone needs them."""
+
+    volume_id: VolumeId
+
+    def apply(self, tx: Transaction) -> None:
+        volume = tx.need(Volume, self.volume_id)
+        if volume.server_id is not None:
+            raise Conflict(f"Volume {volume.id} is in use by server {volume.server_id}; detach it first.")
+        delete_volume(tx, self.volume_id)
+
+
+class ConfirmRemoval(Command, frozen=True, kw_only=True, tag="volume.removal.confirm.1"):
+    """Nothing of a deleted volume is left on these disks. After the last one its record goes."""
+
+    volume_id: VolumeId
+    disk_ids: tuple[DiskId, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        volume = tx.get(Volume, self.volume_id)
+        if volume is None:
+            return  # another node confirmed the last disk meanwhile
+        if not volume.deleting or children(tx, self.volume_id):
+            raise Conflict(f"Volume {volume.id} is not to be removed.")
+        removed = tuple(dict.fromkeys((*volume.removed_from, *self.disk_ids)))
+        if set(volume.disk_ids) <= set(removed):
+            tx.delete(Volume, volume.id)
+        else:
+            tx.put(replace(volume, removed_from=removed))
+
+
+def create_volume(
+    tx: Transaction,
+    *,
+    volume_id: VolumeId,
+    project_id: ProjectId,
+    name: str,
+    size_bytes: int,
+    extent_bytes: int,
+    layout: Layout,
+    purpose: Purpose,
+    now_ms: int,
+    description: str = "",
+    metadata: dict[str, str] | None = None,
+    node_id: NodeId | None = None,
+) -> Volume:
+    """A new, empty volume; `node_id` is the node that will write it at once. Raises `Refused` where it can't be."""
+    if tx.get(Volume, volume_id) is not None:
+        raise Conflict(f"Volume {volume_id} exists already.")
+    if not 0 < size_bytes <= VOLUME_BYTES_MAX:
+        raise Invalid(f"A volume has between 1 and {VOLUME_BYTES_MAX} bytes, not {size_bytes}.")
+    size_bytes = whole_blocks(size_bytes)
+    if len(layout) != extent_count(size_bytes, extent_bytes) or len(layout) > EXTENTS_MAX:
+        raise Invalid(f"{len(layout)} extents of {extent_bytes} bytes do not hold {size_bytes} bytes.")
+    _check_places(tx, layout)
+    disks = disks_of(layout)
+    volume = Volume(
+        id=volume_id,
+        project_id=project_id,
+        name=name,
+        description=description,
+        metadata=metadata or {},
+        size_bytes=size_bytes,
+        extent_bytes=extent_bytes,
+        layout=layout,
+        disk_ids=disks,
+        in_sync=disks,  # nothing has been written, so nothing is missing anywhere
+        purpose=purpose,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        node_id=node_id,
+    )
+    tx.put(volume)
+    return volume
+
+
+def clone_volume(
+    tx: Transaction,
+    *,
+    volume_id: VolumeId,
+    parent_id: VolumeId,
+    project_id: ProjectId,
+    name: str,
+    size_bytes: int,
+    tail: Layout,
+    purpose: Purpose,
+    now_ms: int,
+    server_id: str | None = None,
+    node_id: NodeId | None = None,
+) -> Volume:
+    """A copy-on-write clone: on the parent's disks for the extents that both have, on those of `tail` beyond them.
+
+    Instant whatever the size. `tail` comes from `choose_layout(..., range(len(parent.layout), extents))`. Raises
+    `Refused` if the parent can still change or is going, or if the clone would be smaller than it.
+    """
+    if tx.get(Volume, volume_id) is not None:
+        raise Conflict(f"Volume {volume_id} exists already.")
+    parent = tx.need(Volume, parent_id)
+    if parent.deleting or not parent.immutable:
+        reason = "is being deleted" if parent.deleting else "can still change"
+        raise Conflict(f"Volume {parent_id} can't be cloned: it {reason}.")
+    size_bytes = whole_blocks(size_bytes)
+    if size_bytes < parent.size_bytes:
+        raise Invalid(f"A clone of {size_bytes} bytes is smaller than its source, which has {parent.size_bytes}.")
+    layout = parent.layout + tail
+    if len(layout) != extent_count(size_bytes, parent.extent_bytes):
+        raise Conflict(f"{len(layout)} extents of {parent.extent_bytes} bytes do not hold {size_bytes} bytes.")
+    if len(layout) > EXTENTS_MAX:
+        raise Invalid(f"A clone of volume {parent_id} can have at most {EXTENTS_MAX * parent.extent_bytes} bytes.")
+    _check_places(tx, tail)
+    disks = disks_of(layout)
+    behind = set(parent.out_of_sync)
+    volume = Volume(
+        id=volume_id,
+        project_id=project_id,
+        name=name,
+        size_bytes=size_bytes,
+        extent_bytes=parent.extent_bytes,
+        layout=layout,
+        disk_ids=disks,
+        in_sync=tuple(disk for disk in disks if disk not in behind),
+        purpose=purpose,
+        parent_id=parent_id,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        server_id=server_id,
+        node_id=node_id,
+    )
+    tx.put(volume)
+    return volume
+
+
+def attach_volume(tx: Transaction, volume_id: VolumeId, *, server_id: str | None, node_id: NodeId) -> None:
+    """From now on `node_id`, and no other node, may serve the volume for writing. Again, to move it with its server."""
+    volume = tx.need(Volume, volume_id)
+    if volume.deleting:
+        raise Conflict(f"Volume {volume_id} is being deleted.")
+    if volume.server_id not in (None, server_id):
+        raise Conflict(f"Volume {volume_id} is in use by server {volume.server_id}.")
+    tx.put(replace(volume, server_id=server_id, node_id=node_id))
+
+
+def detach_volume(tx: Transaction, volume_id: VolumeId) -> None:
+    """Nobody uses the volume any more."""
+    tx.put(replace(tx.need(Volume, volume_id), server_id=None, node_id=None))
+
+
+def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume:
+    """The volume never changes again, and ends after `size_bytes`. What lies beyond must never have been written."""
+    volume = tx.need(Volume, volume_id)
+    size_bytes = whole_blocks(size_bytes)
+    assert size_bytes <= volume.size_bytes, f"{volume_id} has {volume.size_bytes} bytes, not {size_bytes}"
+    layout = volume.layout[: extent_count(size_bytes, volume.extent_bytes)]
+    disks = disks_of(layout)
+    sealed = replace(
+        volume,
+        size_bytes=size_bytes,
+        layout=layout,
+        in_sync=tuple(disk for disk in volume.in_sync if disk in disks),
+        immutable=True,
+        node_id=None,
+        server_id=None,
+    )
+    tx.put(sealed)
+    return sealed
+
+
+def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
+    """A tombstone, whoever uses the volume; for services that end its use in the same change."""
+    volume = tx.need(Volume, volume_id)
+    tx.put(replace(volume, deleting=True, server_id=None, node_id=None))
+
+
+def _check_places(tx: Transaction, layout: Layout) -> None:
+    """The handler chose by what it saw; here it is decided by what is."""
+    wanted = copies_wanted(tx)
+    for extent, disk_ids in enumerate(layout):
+        disks = [disk for disk_id in disk_ids if (disk := tx.get(Disk, disk_id)) is not None]
+        if len(disks) != len(disk_ids) or len({disk.node_id for disk in disks}) != len(disk_ids):
+            raise Conflict(f"Extent {extent} is not on distinct nodes' disks: the pool changed. Try again.")
+        if len(disks) < wanted:
+            raise Conflict(f"Extent {extent} has {len(disks)} replicas where {wanted} are possible. Try again.")

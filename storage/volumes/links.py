@@ -1,0 +1,59 @@
+"""What other rooms ask of this machine's volumes: a guest's disk as a socket, a volume's bytes as a file."""
+
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from noded.core.ids import VolumeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVolume:
+    """A volume that is served on this machine, both ways."""
+
+    path: Path  # a file of exactly the volume's size: any tool may open it
+    socket: Path  # NBD on a unix socket: what QEMU and qemu-img use
+
+
+class VolumeAttachments(Protocol):
+    """A guest's disk. The log must say first that the volume is this node's (`commands.attach_volume`)."""
+
+    async def attach(self, volume_id: VolumeId) -> str:
+        """The path of the NBD socket that serves the volume here; starts its server where it does not run yet.
+
+        Returns when the volume is open: claimed, its replicas reconciled. Raises `Refused` with the reason.
+        """
+
+    async def detach(self, volume_id: VolumeId) -> None:
+        """End the volume's server on this node, once everything written is on its replicas. Again: nothing."""
+
+
+class VolumeFiles(Protocol):
+    """A volume's bytes, for as long as the context lasts."""
+
+    def open(self, volume_id: VolumeId, *, writable: bool) -> AbstractAsyncContextManager[OpenVolume]:
+        """The volume served on this machine. Several may read one immutable volume at once, on any nodes.
+
+        What was written is on every in-sync replica when the context has been left without an exception.
+        """
+
+
+class VolumeServers(Protocol):
+    """The volume servers of this machine, as the reconciler sees them."""
+
+    async def running(self) -> Collection[VolumeId]:
+        """The volumes that have a server here, also one that an earlier daemon started."""
+
+    def held(self) -> Collection[VolumeId]:
+        """The volumes that this daemon has open as files right now."""
+
+    async def ensure(self, volume_id: VolumeId) -> None:
+        """Start the server if it does not run, and keep it."""
+
+    async def end(self, volume_id: VolumeId) -> None:
+        """End the server; what it acknowledged is on the replicas already."""
+
+    async def repair(self, volume_id: VolumeId) -> None:
+        """Serve the volume to nobody until every reachable replica is up to date again, then end."""

@@ -1,0 +1,108 @@
+"""What the cluster knows of a volume: what it is, where its replicas are, who may write it."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar, Final
+
+import msgspec
+
+from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
+from noded.core.record import Record
+from noded.core.store import View
+from noded.core.units import GIB, KIB
+
+Layout = tuple[tuple[DiskId, ...], ...]  # for each extent its disks, on distinct nodes, best first
+
+REPLICAS_WANTED: Final = 3
+EXTENTS_WANTED: Final = 64  # a new volume has no more extents than this, so that its record stays small
+EXTENTS_MAX: Final = 256  # a clone keeps its parent's extent size and may need more
+EXTENT_BYTES_MIN: Final = GIB
+# An image's extents are large (they are sparse, so that costs nothing), so that large root disks can be cloned from it.
+IMAGE_EXTENT_BYTES: Final = 16 * GIB
+BLOCK_BYTES: Final = 4 * KIB
+VOLUME_BYTES_MAX: Final = EXTENTS_WANTED * 256 * GIB
+
+
+class Purpose(StrEnum):
+    """What a volume is for. Cinder's API shows only DATA."""
+
+    ROOT = "root"  # a server's root disk
+    IMAGE = "image"  # the bytes of an image, or what root disks are cloned from
+    DATA = "data"
+
+
+class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
+    """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("project_id", "parent_id", "server_id", "node_id", "disk_ids")
+    NOUN: ClassVar[str] = "volume"
+
+    project_id: ProjectId
+    name: str
+    size_bytes: int
+    extent_bytes: int
+    layout: Layout
+    disk_ids: tuple[DiskId, ...]  # every disk that ever was in `layout`, once: where something is to be removed
+    in_sync: tuple[DiskId, ...]
+    purpose: Purpose
+    created_at_ms: int
+    updated_at_ms: int
+    description: str = ""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    parent_id: VolumeId | None = None  # a clone shows the parent's blocks where it has none of its own
+    immutable: bool = False
+    server_id: str | None = None  # the server that it belongs to or is attached to
+    node_id: NodeId | None = None  # the one node that may serve it for writing; None: nobody uses it
+    epoch: int = 0  # grows with each claim; replicas refuse older ones
+    changes: int = 0  # how often the in-sync set has changed
+    owner_id: NodeId | None = None  # the node whose volume server made the newest claim
+    claim_id: str = ""  # drawn by that volume server, so that asking twice claims once
+    deleting: bool = False
+    removed_from: tuple[DiskId, ...] = ()  # where nothing of it is left
+
+    @property
+    def volume_id(self) -> VolumeId:
+        """The id in its own kind."""
+        return VolumeId(self.id)
+
+    @property
+    def out_of_sync(self) -> tuple[DiskId, ...]:
+        """The disks whose replica is behind."""
+        return tuple(disk for disk in disks_of(self.layout) if disk not in self.in_sync)
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas the extent with the fewest has."""
+        return min(len(disks) for disks in self.layout)
+
+
+def disks_of(layout: Layout) -> tuple[DiskId, ...]:
+    """Every disk of a layout once, in the order in which they appear."""
+    return tuple(dict.fromkeys(disk for extent in layout for disk in extent))
+
+
+def extent_bytes_for(size_bytes: int) -> int:
+    """The extent size of a new volume: a power of two of GiB, so that it has at most `EXTENTS_WANTED` extents."""
+    extent_bytes = EXTENT_BYTES_MIN
+    while extent_bytes * EXTENTS_WANTED < size_bytes:
+        extent_bytes *= 2
+    return extent_bytes
+
+
+def whole_blocks(size_bytes: int) -> int:
+    """`size_bytes` rounded up to whole blocks, and at least one."""
+    return max(1, -(-size_bytes // BLOCK_BYTES)) * BLOCK_BYTES
+
+
+def children(view: View, volume_id: VolumeId) -> list[Volume]:
+    """The volumes that were cloned from `volume_id` and still need its blocks."""
+    return view.find(Volume, "parent_id", volume_id)
+
+
+def ancestors(view: View, volume: Volume) -> Iterator[Volume]:
+    """The chain of volumes that `volume` falls through to, nearest first."""
+    parent_id = volume.parent_id
+    while parent_id is not None:
+        parent = view.need(Volume, parent_id)
+        yield parent
+        parent_id = parent.parent_id
