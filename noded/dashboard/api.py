@@ -70,12 +70,12 @@ def _go(path: str, notice: str = "") -> Response:
 
 
 async def sign_in_page(request: Request) -> Response:
-    """GET /login."""
-    return page("login.html", fault="", user="", following=_own_path(request.query.get("next", "/")))
+    """GET /sign-in."""
+    return page("sign_in.html", fault="", user="", following=_own_path(request.query.get("next", "/")))
 
 
 async def sign_in(request: Request) -> Response:
-    """POST /login: name and password become a token, scoped to the named project or the user's first."""
+    """POST /sign-in: name and password become a token, scoped to the named project or the user's first."""
     form = await request.form()
     session.expect_own_form(request)
     api = request.driver(LocalApi)
@@ -84,20 +84,20 @@ async def sign_in(request: Request) -> Response:
     identity = {"methods": ["password"], "password": {"user": person}}
     unscoped = await api.call("POST", "/identity/v3/auth/tokens", body={"auth": {"identity": identity}})
     if not unscoped.ok:
-        return page("login.html", fault="Name or password is wrong.", user=user, following=following)
+        return page("sign_in.html", fault="Name or password is wrong.", user=user, following=following)
     token = unscoped.headers["x-subject-token"]
     projects = (await api.call("GET", "/identity/v3/auth/projects", token=token)).all("projects")
     if not projects:
-        return page("login.html", fault="You have no role on any project.", user=user, following=following)
+        return page("sign_in.html", fault="You have no role on any project.", user=user, following=following)
     wanted = form.get("project", "").strip()
     project = next((each for each in projects if wanted in {each["name"], each["id"]}), None if wanted else projects[0])
     if project is None:
-        return page("login.html", fault=f"You have no role on project {wanted}.", user=user, following=following)
+        return page("sign_in.html", fault=f"You have no role on project {wanted}.", user=user, following=following)
     again = {"methods": ["token"], "token": {"id": token}}
     scope = {"project": {"id": project["id"]}}
     scoped = await api.call("POST", "/identity/v3/auth/tokens", body={"auth": {"identity": again, "scope": scope}})
     if not scoped.ok:
-        return page("login.html", fault=scoped.fault, user=user, following=following)
+        return page("sign_in.html", fault=scoped.fault, user=user, following=following)
     answer = _go(following)
     answer.headers["set-cookie"] = session.signed_in(scoped.headers["x-subject-token"])
     return answer
@@ -109,13 +109,13 @@ def _own_path(path: str) -> str:
 
 
 async def sign_out(request: Request) -> Response:
-    """POST /logout: the token is revoked and forgotten."""
+    """POST /sign-out: the token is revoked and forgotten."""
     session.expect_own_form(request)
     token = session.token_of(request.headers)
     if token is not None:
         revoked = {"x-subject-token": token}
         await request.driver(LocalApi).call("DELETE", "/identity/v3/auth/tokens", token=token, headers=revoked)
-    answer = _go("/login")
+    answer = _go("/sign-in")
     answer.headers["set-cookie"] = session.signed_out()
     return answer
 
@@ -306,9 +306,9 @@ async def static(request: Request) -> Response:
 
 ROUTES = (
     Route(verb="GET", path="/", handler=overview, allow=Allow.READER),
-    Route(verb="GET", path="/login", handler=sign_in_page, allow=Allow.ANYONE),
-    Route(verb="POST", path="/login", handler=sign_in, allow=Allow.ANYONE),
-    Route(verb="POST", path="/logout", handler=sign_out, allow=Allow.ANYONE),
+    Route(verb="GET", path="/sign-in", handler=sign_in_page, allow=Allow.ANYONE),
+    Route(verb="POST", path="/sign-in", handler=sign_in, allow=Allow.ANYONE),
+    Route(verb="POST", path="/sign-out", handler=sign_out, allow=Allow.ANYONE),
     Route(verb="GET", path="/servers", handler=list_servers, allow=Allow.READER),
     Route(verb="GET", path="/servers/new", handler=new_server, allow=Allow.MEMBER),
     Route(verb="POST", path="/servers", handler=create_server, allow=Allow.MEMBER),
