@@ -2,6 +2,7 @@
 
 from net.endpoint import NETWORK
 from net.networks import commands, model
+from net.networks.api import ROUTES
 from noded.core.service import Service
 
 SERVICE = Service(
@@ -16,4 +17,5 @@ SERVICE = Service(
         commands.UpdateSubnet,
         commands.DeleteSubnet,
     ),
+    routes=ROUTES,
 )

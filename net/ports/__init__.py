@@ -2,6 +2,7 @@
 
 from net.endpoint import NETWORK
 from net.ports import commands, model
+from net.ports.api import ROUTES
 from noded.core.service import Service
 
 SERVICE = Service(
@@ -9,4 +10,5 @@ SERVICE = Service(
     endpoint=NETWORK,
     records=(model.Port,),
     commands=(commands.CreatePort, commands.UpdatePort, commands.DeletePort, commands.ReportPorts),
+    routes=ROUTES,
 )

@@ -60,12 +60,9 @@ class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
     def apply(self, tx: Transaction) -> None:
         before = need_port(tx, self.port_id)
         after = changed(before, self.change, self.now_ms)
+        if before.node_id is not None:
+            self._refuse_while_bound(before, after)
         if after.mac != before.mac:
-            if before.node_id is not None:
-                raise Conflict(
-                    f"Port {before.id} is bound to a node: its MAC address can't change until it is unbound.",
-                    code="PortBound",
-                )
             _refuse_known_mac(tx, after)
         if self.fixed_ips is not None:
             wanted = _keeping(before.fixed_ips, self.fixed_ips)
@@ -74,6 +71,16 @@ class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
         _check_port_security(after)
         join_groups(tx, after.id, after.project_id, after.security_groups)
         tx.put(after)
+
+    @staticmethod
+    def _refuse_while_bound(before: Port, after: Port) -> None:
+        # The device decides what the metadata service tells whoever has the port, so only its owner may set it.
+        for field in ("mac", "device_id", "device_owner"):
+            if getattr(before, field) != getattr(after, field):
+                raise Conflict(
+                    f"Port {before.id} is bound to {before.device_id}: its {field} can't change until it is unbound.",
+                    code="PortBound",
+                )
 
 
 class DeletePort(Command, frozen=True, kw_only=True, tag="port.delete.1"):

@@ -2,6 +2,7 @@
 
 from net.endpoint import NETWORK
 from net.security_groups import commands, model
+from net.security_groups.api import ROUTES
 from noded.core.service import Service
 
 SERVICE = Service(
@@ -16,4 +17,5 @@ SERVICE = Service(
         commands.CreateSecurityGroupRule,
         commands.DeleteSecurityGroupRule,
     ),
+    routes=ROUTES,
 )
