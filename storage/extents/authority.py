@@ -1,0 +1,110 @@
+"""What does a volume server ask of the log, and what is it told? The one door between the data path and the records.
+
+A volume server holds a `VolumeMap` and changes it only through the four calls below. Each is a peer call
+(`consensus/calls.py`) named `volume.<verb>`, whose payload is the msgpack of the request struct and whose answer is the
+msgpack of the `VolumeMap` after the change. The refusals that matter to the caller are `NotFound` (the volume is gone)
+and `Conflict` with one of the codes below.
+
+Rules for the handlers, each of which the simulator (`tests/simulation/test_replication.py`) shows to be needed:
+
+- `claim` sets `epoch = epoch + 1`, `owner = node_id`. Asked again with the same `claim_id` it answers the same map.
+- `shrink` and `grow` are refused with `SUPERSEDED` unless `epoch` is the record's epoch, and with `STALE_CHANGE`
+  unless `changes` is the record's count of set changes: a late duplicate must never be applied to a newer set.
+  Both add one to that count whenever they change the set.
+- `shrink` is refused with `LAST_REPLICA` if some extent would be left without an in-sync replica
+  (`layout.may_leave` decides).
+- `grow` is refused with `STALE_CHANGE` for a disk that is not in sync in every volume of `parents`.
+"""
+
+from typing import Final, Protocol
+
+import msgspec
+
+from noded.core.ids import DiskId, NodeId, VolumeId
+
+CLAIM: Final = "volume.claim"
+SHRINK: Final = "volume.shrink"
+GROW: Final = "volume.grow"
+LOCATE: Final = "volume.locate"
+
+# Codes of the Conflict refusals.
+SUPERSEDED: Final = "VolumeSuperseded"  # another claim has been made since: stop at once
+STALE_CHANGE: Final = "VolumeStaleChange"  # the set is not what the caller believes: locate, then decide again
+LAST_REPLICA: Final = "VolumeLastReplica"  # an extent would have no in-sync replica: wait for one to return
+
+
+class DiskAddress(msgspec.Struct, frozen=True):
+    """Where the extent server of a disk listens."""
+
+    node_id: NodeId
+    host: str
+    port: int
+
+
+class ParentMap(msgspec.Struct, frozen=True):
+    """A volume that a clone falls through to. It is immutable, has the clone's extent size, and its layout is the
+    clone's for the extents that both have; a clone's replica on a disk is of use only where the parent is in sync."""
+
+    volume_id: VolumeId
+    size_bytes: int
+    epoch: int
+    in_sync: tuple[DiskId, ...]
+
+
+class VolumeMap(msgspec.Struct, frozen=True):
+    """All that a volume server must know. `parents` is the chain, nearest first; `changes` counts set changes."""
+
+    volume_id: VolumeId
+    size_bytes: int
+    extent_bytes: int
+    layout: tuple[tuple[DiskId, ...], ...]
+    epoch: int
+    changes: int
+    in_sync: tuple[DiskId, ...]
+    parents: tuple[ParentMap, ...]
+    disks: dict[DiskId, DiskAddress]
+    writable: bool
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Make `node_id` the owner. `claim_id` is drawn once for each start of a volume server."""
+
+    volume_id: VolumeId
+    node_id: NodeId
+    claim_id: str
+
+
+class Shrink(msgspec.Struct, frozen=True):
+    """Take `disk_ids` out of the in-sync set. Disks that are not in it are ignored."""
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
+    disk_ids: tuple[DiskId, ...]
+
+
+class Grow(msgspec.Struct, frozen=True):
+    """Put a resynced disk into the in-sync set. Nothing happens if it is in it."""
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
+    disk_id: DiskId
+
+
+class Locate(msgspec.Struct, frozen=True):
+    """Ask for the present map."""
+
+    volume_id: VolumeId
+
+
+Request = Claim | Shrink | Grow | Locate
+METHODS: Final[dict[type[Request], str]] = {Claim: CLAIM, Shrink: SHRINK, Grow: GROW, Locate: LOCATE}
+
+
+class VolumeAuthority(Protocol):
+    """The log, as a volume server sees it. One request is outstanding at a time; it may be carried out without its
+    answer arriving, and is then simply asked again."""
+
+    def ask(self, request: Request) -> VolumeMap:
+        """Carry out one request. Raises the `Refused` of the handler, or `Unavailable` when nobody could be asked."""

@@ -1,0 +1,60 @@
+"""What do the payloads of the rarer frames say? The frames that carry guests' data need none of this."""
+
+import struct
+from typing import Final, NamedTuple
+
+import msgspec
+
+# One line of the answer to STAMPS: block number in the extent, stamp, hash. `Op.FETCH` lists the same before its data.
+BLOCK_LINE: Final = struct.Struct("<IQQ")
+STAMPS_LINES_MAX: Final = 48 * 1024
+# How many blocks one STAMPS looks at: bounds the time for which an extent server does nothing else.
+STAMPS_BLOCKS_MAX: Final = 64 * 1024
+FETCH_BLOCKS_MAX: Final = 128
+DIGEST_BLOCKS_MAX: Final = 4 * 1024
+
+
+class BlockState(NamedTuple):
+    """What a replica holds of a block. Stamp 0: never written."""
+
+    stamp: int
+    hash: int
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Binds a connection to a volume. A writer makes it known to the disk; a reader only finds it."""
+
+    volume_id: str
+    epoch: int
+    size_bytes: int
+    extent_bytes: int
+    parents: tuple[str, ...] = ()
+    writer: bool = False
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The answer: what the replica has been told to refuse, and up to which stamp it trusts itself."""
+
+    sealed_epoch: int
+    watermark: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How full a disk is, and whose data it holds."""
+
+    bytes_total: int
+    bytes_free: int
+    volumes: tuple[str, ...]
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """A part of a replica in one number: its stamps, hashes and data. `damaged` blocks don't match their hashes."""
+
+    digest: int
+    damaged: int
+    next_offset: int
+
+
+def volume_key(volume_id: str) -> int:
+    """The 64 bits by which frames and journal records name a volume: the first half of its UUID."""
+    return int(volume_id.replace("-", "")[:16], 16)

@@ -1,0 +1,1 @@
+"""The block engine's machinery: journal and files of a disk, sockets, NBD, FUSE, and the processes that own them."""

@@ -1,0 +1,100 @@
+"""Which disk is a directory, and which volumes does it hold? Found at start, and made when a volume first comes."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from noded.core.ids import DiskId
+from storage.extents.messages import volume_key
+from storage.host.extent import DiskReplica
+from storage.host.extent_files import VolumeFacts, read_facts, write_facts
+from storage.host.journal import sync_directory
+
+FORMAT: Final = 1
+_TRASH_PREFIX: Final = ".removed-"
+
+
+class DiskIdentity(msgspec.Struct, frozen=True):
+    """The content of `disk.json`."""
+
+    disk_id: str
+    format: int = FORMAT
+
+
+class WrongDisk(Exception):  # noqa: N818  # it names what was found
+    """The directory belongs to another disk, or to a format that this release does not know."""
+
+
+def claim_directory(directory: Path, disk_id: DiskId) -> None:
+    """Write on an empty directory which disk it is, or check it. Raises WrongDisk."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "disk.json"
+    if path.exists():
+        found = msgspec.json.decode(path.read_bytes(), type=DiskIdentity)
+        if found.disk_id != disk_id:
+            raise WrongDisk(f"{directory} is disk {found.disk_id}, not {disk_id}")
+        if found.format != FORMAT:
+            raise WrongDisk(f"{directory} has format {found.format}; this release knows format {FORMAT}")
+    else:
+        with path.with_suffix(".new").open("wb") as file:
+            file.write(msgspec.json.encode(DiskIdentity(disk_id)))
+            file.flush()
+            os.fsync(file.fileno())
+        path.with_suffix(".new").rename(path)
+    volumes_of(directory).mkdir(exist_ok=True)
+    sync_directory(directory)
+
+
+def volumes_of(directory: Path) -> Path:
+    """The directory with a directory for each volume."""
+    return directory / "volumes"
+
+
+def load_replicas(directory: Path) -> dict[int, DiskReplica]:
+    """All volumes of a disk, by key, each with its parent. What a removal left behind is removed."""
+    found: dict[str, tuple[Path, VolumeFacts, int]] = {}
+    for path in volumes_of(directory).iterdir():
+        if path.name.startswith(_TRASH_PREFIX):
+            remove_tree(path)
+        elif (kept := read_facts(path)) is not None:
+            found[kept[0].volume_id] = (path, *kept)
+    replicas: dict[int, DiskReplica] = {}
+
+    def adopt(volume_id: str) -> DiskReplica | None:
+        key = volume_key(volume_id)
+        if key not in replicas and volume_id in found:
+            path, facts, sequence = found[volume_id]
+            parent = adopt(facts.parents[0]) if facts.parents else None
+            replicas[key] = DiskReplica(key, path, facts, sequence, parent)
+        return replicas.get(key)
+
+    for volume_id in found:
+        adopt(volume_id)
+    return replicas
+
+
+def create_replica(directory: Path, facts: VolumeFacts, parent: DiskReplica | None) -> DiskReplica:
+    """Make a volume known to the disk, durably."""
+    path = volumes_of(directory) / facts.volume_id
+    path.mkdir(exist_ok=True)
+    write_facts(path, facts, 1)
+    sync_directory(path)
+    sync_directory(path.parent)
+    return DiskReplica(volume_key(facts.volume_id), path, facts, 1, parent)
+
+
+def to_trash(replica: DiskReplica, number: int) -> Path:
+    """Take a volume's name away, durably, so that a restart does not find it again. Where its files are now."""
+    trash = replica.directory.with_name(f"{_TRASH_PREFIX}{replica.volume_id}-{number}")
+    replica.directory.rename(trash)
+    sync_directory(trash.parent)
+    return trash
+
+
+def remove_tree(directory: Path) -> None:
+    """Give the space of a removed volume back."""
+    for path in directory.iterdir():
+        path.unlink()
+    directory.rmdir()

@@ -1,0 +1,217 @@
+"""What does a disk hold of an extent of a volume? The overlay of the journal's two segments over the settled files."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from storage.extents.frame import ZERO_BLOCK_HASH, hash_of
+from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.extents.messages import BLOCK_LINE, STAMPS_BLOCKS_MAX, STAMPS_LINES_MAX, BlockState, Hello
+from storage.host.extent_files import (
+    NOWHERE,
+    TABLE_LINE,
+    TABLE_LINE_BYTES,
+    Entry,
+    ExtentFiles,
+    VolumeFacts,
+    open_extent,
+)
+
+# An entry whose bytes are settled: they lie at the block's own place in the data file.
+AT_HOME: Final = -2
+ABSENT: Final[Entry] = (0, 0, NOWHERE)
+
+
+class Extent:
+    """One extent. `fresh` belongs to the segment that is being filled, `frozen` to the one that is being settled."""
+
+    __slots__ = ("_files", "_missing", "directory", "fresh", "frozen", "index")
+
+    def __init__(self, directory: Path, index: int) -> None:
+        self.directory = directory
+        self.index = index
+        self.fresh: dict[int, Entry] = {}
+        self.frozen: dict[int, Entry] = {}
+        self._files: ExtentFiles | None = None
+        # Remembered, so that a volume that nothing was written to costs no system call a block.
+        self._missing = False
+
+    def entry(self, block: int) -> Entry:
+        """The newest that is known of a block."""
+        found = self.fresh.get(block)
+        if found is None:
+            found = self.frozen.get(block)
+            if found is None:
+                files = self.files()
+                if files is None:
+                    return ABSENT
+                digest, stamp = TABLE_LINE.unpack_from(files.table, block * TABLE_LINE_BYTES)
+                return (stamp, digest, AT_HOME)
+        return found
+
+    def files(self) -> ExtentFiles | None:
+        """The settled files, opened if need be."""
+        if self._files is None and not self._missing:
+            self._files = open_extent(self.directory, self.index)
+            self._missing = self._files is None
+        return self._files
+
+    def settled(self) -> None:
+        """The frozen overlay is in the files now."""
+        self.frozen = {}
+        self._missing = False
+
+    def close(self) -> None:
+        """Give the files back; they are opened again when needed."""
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds file descriptors."""
+        return self._files is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written to it."""
+        return not self.fresh and not self.frozen and self.files() is None
+
+    def load(self, entries: Sequence[Entry], first: int, journal: int, into: memoryview) -> list[int]:
+        """Read the blocks from `first` on, in as few reads as possible; the numbers of those whose hash is wrong.
+
+        Blocks that are absent or zero are left as `into` has them.
+        """
+        damaged: list[int] = []
+        for start, stop in _runs(entries):
+            place = entries[start][2]
+            part = into[start << BLOCK_SHIFT : stop << BLOCK_SHIFT]
+            if place == AT_HOME:
+                files = self.files()
+                assert files is not None, "the table was read from them"
+                got = os.preadv(files.data, [part], (first + start) << BLOCK_SHIFT)
+            else:
+                got = os.preadv(journal, [part], place)
+            for number in range(start, stop):
+                begin = (number - start) << BLOCK_SHIFT
+                if begin + BLOCK_BYTES > got or hash_of(part[begin : begin + BLOCK_BYTES]) != entries[number][1]:
+                    damaged.append(first + number)
+        return damaged
+
+    def stamps(self, first: int, blocks: int, above: int) -> tuple[bytes, int]:
+        """Lines of the blocks from `first` on that are newer than `above`; the block to go on at, or 0 for the end."""
+        stop = min(first + STAMPS_BLOCKS_MAX, blocks)
+        states: dict[int, tuple[int, int]] = {}
+        files = self.files()
+        if files is not None:
+            table = memoryview(files.table)[first * TABLE_LINE_BYTES : stop * TABLE_LINE_BYTES].cast("Q")
+            stamps = table[1::2]
+            # Nearly always nothing is newer; finding that out must not cost a loop in Python.
+            if max(stamps, default=0) > above:
+                states = {first + at: (stamp, table[2 * at]) for at, stamp in enumerate(stamps) if stamp > above}
+            # The map can't be closed while a view of it is alive.
+            stamps.release()
+            table.release()
+        for overlay in (self.frozen, self.fresh):
+            for block, (stamp, digest, _) in overlay.items():
+                if first <= block < stop:
+                    states[block] = (stamp, digest)
+        lines = [BLOCK_LINE.pack(block, *state) for block, state in sorted(states.items()) if state[0] > above]
+        if len(lines) > STAMPS_LINES_MAX:
+            lines = lines[:STAMPS_LINES_MAX]
+            stop = BLOCK_LINE.unpack(lines[-1])[0] + 1
+        return b"".join(lines), stop if stop < blocks else 0
+
+
+def _runs(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
+    """The parts of `entries` that one read brings in; nothing for blocks that need no read."""
+    at = 0
+    while at < len(entries):
+        place = entries[at][2]
+        start = at
+        at += 1
+        if needs_no_read(entries[start]):
+            continue
+        step = 0 if place == AT_HOME else BLOCK_BYTES
+        while at < len(entries) and entries[at][2] == place + step * (at - start) and not needs_no_read(entries[at]):
+            at += 1
+        yield start, at
+
+
+def needs_no_read(entry: Entry) -> bool:
+    """Whether a block is absent or all zero: its bytes are nowhere."""
+    return entry[2] == NOWHERE or entry[0] == 0 or entry[1] == ZERO_BLOCK_HASH
+
+
+def state_of(entry: Entry) -> BlockState:
+    """An entry as it is told to the owner."""
+    return BlockState(entry[0], entry[1])
+
+
+class DiskReplica:
+    """A volume on this disk: its facts and its extents."""
+
+    def __init__(
+        self, key: int, directory: Path, facts: VolumeFacts, sequence: int, parent: "DiskReplica | None"
+    ) -> None:
+        self.key = key
+        self.directory = directory
+        self.volume_id = facts.volume_id
+        self.size_bytes = facts.size_bytes
+        self.extent_bytes = facts.extent_bytes
+        self.parents = facts.parents
+        self.sealed_epoch = facts.sealed_epoch
+        self.watermark = facts.watermark
+        self.parent = parent
+        self.writer: object = None
+        self.removed = False
+        self.extents: dict[int, Extent] = {}
+        # Which slot of the facts file is the newest.
+        self.facts_sequence = sequence
+
+    def extent(self, index: int) -> Extent:
+        """An extent, known from now on."""
+        found = self.extents.get(index)
+        if found is None:
+            found = self.extents[index] = Extent(self.directory, index)
+        return found
+
+    def facts(self) -> VolumeFacts:
+        """What is to be kept of it."""
+        return VolumeFacts(
+            volume_id=self.volume_id,
+            size_bytes=self.size_bytes,
+            extent_bytes=self.extent_bytes,
+            parents=self.parents,
+            sealed_epoch=self.sealed_epoch,
+            watermark=self.watermark,
+        )
+
+    def find(self, index: int, block: int) -> tuple[Extent, Entry]:
+        """Where a block's bytes are, going up to the parents where the volume has none."""
+        replica: DiskReplica = self
+        while True:
+            extent = replica.extent(index)
+            entry = extent.entry(block)
+            if entry[0]:
+                return extent, entry
+            position = index * replica.extent_bytes + (block << BLOCK_SHIFT)
+            if replica.parent is None or position >= replica.parent.size_bytes:
+                return extent, ABSENT
+            replica = replica.parent
+
+    def close(self) -> None:
+        """Give all files back."""
+        for extent in self.extents.values():
+            extent.close()
+
+
+def facts_from(hello: Hello) -> VolumeFacts:
+    """The facts of a volume that a writer greets this disk with for the first time."""
+    return VolumeFacts(
+        volume_id=hello.volume_id,
+        size_bytes=hello.size_bytes,
+        extent_bytes=hello.extent_bytes,
+        parents=hello.parents,
+    )

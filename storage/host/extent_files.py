@@ -1,0 +1,173 @@
+"""Where do settled blocks live on a disk? Two sparse files an extent, a small one a volume, one for the disk.
+
+    disk.json                  which disk this is
+    journal                    `journal.py`
+    volumes/<uuid>/volume      two slots of what must be known of the volume
+    volumes/<uuid>/N.data      the blocks of extent N, at their places; holes are zeroes
+    volumes/<uuid>/N.table     16 bytes a block: hash u64, stamp u64; zero: never written
+
+The background thread alone writes them; the loop only reads. A crash in the middle is of no consequence, because the
+journal still holds all that was being written.
+"""
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from storage.extents.frame import hash_of
+from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.host.journal import sync_directory
+
+TABLE_LINE: Final = struct.Struct("<QQ")
+TABLE_LINE_BYTES: Final = 16
+# One read of the journal and one write of the data file move at most this many blocks.
+RUN_BLOCKS_MAX: Final = 256
+SLOT_BYTES: Final = 32 * 1024
+_SLOT_HEAD: Final = struct.Struct("<QQI")  # xxh3 of the rest, sequence, length of the body
+
+_PUNCH_HOLE_KEEP_SIZE: Final = 3
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+# What the journal knows of a block: stamp, hash, and where in the journal its bytes lie.
+Entry = tuple[int, int, int]
+# The place of a block that needs no bytes, because it is all zero or absent.
+NOWHERE: Final = -1
+
+
+class VolumeFacts(msgspec.Struct, frozen=True):
+    """What a disk must know of a volume, beside its blocks. `parents` is the chain, nearest first."""
+
+    volume_id: str
+    size_bytes: int
+    extent_bytes: int
+    parents: tuple[str, ...]
+    sealed_epoch: int = 0
+    watermark: int = 0
+
+
+class ExtentFiles:
+    """The two files of an extent, open for reading."""
+
+    __slots__ = ("data", "table")
+
+    def __init__(self, data: int, table: mmap.mmap) -> None:
+        self.data = data
+        self.table = table
+
+    def close(self) -> None:
+        """Give both back."""
+        os.close(self.data)
+        self.table.close()
+
+
+def open_extent(directory: Path, extent: int) -> ExtentFiles | None:
+    """The files of an extent, or None if nothing of it has been settled yet."""
+    try:
+        table = os.open(directory / f"{extent}.table", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        size = os.fstat(table).st_size
+        if size == 0:
+            return None
+        mapped = mmap.mmap(table, size, prot=mmap.PROT_READ)
+    finally:
+        os.close(table)
+    return ExtentFiles(os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC), mapped)
+
+
+def settle_extent(directory: Path, extent: int, extent_bytes: int, entries: Mapping[int, Entry], journal: int) -> None:
+    """Bring the journal's newest blocks of one extent to their places, durably. Raises OSError."""
+    with _for_writing(directory / f"{extent}.data") as data, _for_writing(directory / f"{extent}.table") as table:
+        if os.fstat(table).st_size == 0:
+            os.ftruncate(data, extent_bytes)
+            os.ftruncate(table, (extent_bytes >> BLOCK_SHIFT) * TABLE_LINE_BYTES)
+            sync_directory(directory)
+        for run in _runs(entries):
+            first = run[0]
+            position = entries[first][2]
+            lines = b"".join(TABLE_LINE.pack(entries[block][1], entries[block][0]) for block in run)
+            offset, length = first << BLOCK_SHIFT, len(run) << BLOCK_SHIFT
+            if position < 0:
+                _punch(data, offset, length)
+            else:
+                os.pwrite(data, os.pread(journal, length, position), offset)
+            os.pwrite(table, lines, first * TABLE_LINE_BYTES)
+        # Data first would not matter: until the journal's segment is used again, both can be made again.
+        os.fdatasync(data)
+        os.fdatasync(table)
+
+
+def _runs(entries: Mapping[int, Entry]) -> Iterator[list[int]]:
+    """Blocks that lie side by side in the extent and also in the journal (or nowhere)."""
+    blocks = sorted(entries)
+    run = blocks[:1]
+    for before, block in pairwise(blocks):
+        here, there = entries[before][2], entries[block][2]
+        adjacent = there == here + BLOCK_BYTES if here >= 0 else there < 0
+        if block == before + 1 and adjacent and len(run) < RUN_BLOCKS_MAX:
+            run.append(block)
+        else:
+            yield run
+            run = [block]
+    if run:
+        yield run
+
+
+@contextmanager
+def _for_writing(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _punch(fd: int, offset: int, length: int) -> None:
+    """Give the space of a range back; it reads as zeroes."""
+    if _libc.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length) != 0:
+        # A file system without holes keeps the space: the table says that the blocks are zero.
+        error = ctypes.get_errno()
+        if error not in {95, 38}:
+            raise OSError(error, f"punching a hole: {os.strerror(error)}")
+
+
+def write_facts(directory: Path, facts: VolumeFacts, sequence: int) -> None:
+    """Keep the facts of a volume, durably, in the slot that does not hold the newest ones. Raises OSError."""
+    body = msgspec.msgpack.encode(facts)
+    rest = _SLOT_HEAD.pack(0, sequence, len(body))[8:] + body
+    assert len(rest) + 8 <= SLOT_BYTES, "the chain of parents is too long for its slot"
+    slot = struct.pack("<Q", hash_of(rest)) + rest
+    with _for_writing(directory / "volume") as fd:
+        os.pwrite(fd, slot, (sequence % 2) * SLOT_BYTES)
+        os.fdatasync(fd)
+
+
+def read_facts(directory: Path) -> tuple[VolumeFacts, int] | None:
+    """The newest facts of a volume that are whole and their sequence; None if there are none."""
+    try:
+        content = (directory / "volume").read_bytes()
+    except FileNotFoundError:
+        return None
+    found: list[tuple[int, VolumeFacts]] = []
+    for start in (0, SLOT_BYTES):
+        slot = content[start : start + SLOT_BYTES]
+        if len(slot) < _SLOT_HEAD.size:
+            continue
+        digest, sequence, length = _SLOT_HEAD.unpack_from(slot)
+        rest = slot[8 : _SLOT_HEAD.size + length]
+        if hash_of(rest) == digest:
+            found.append((sequence, msgspec.msgpack.decode(rest[_SLOT_HEAD.size - 8 :], type=VolumeFacts)))
+    if not found:
+        return None
+    sequence, facts = max(found, key=lambda each: each[0])
+    return facts, sequence

@@ -1,0 +1,414 @@
+"""How does a disk keep the replicas of many volumes? The journal in front, the extent files behind, an overlay between.
+
+A change is committed by one append to the journal (`journal.py`) and is then found through the *overlay*: for each
+extent a dict from block to (stamp, hash, place in the journal). When a segment is full its overlay is frozen, and a
+background thread settles it into the extent files (`settling.py`) while the other segment takes new changes.
+
+A block that the volume never had written (stamp 0) is the parent's, down the chain, on this same disk.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import xxhash
+
+from noded.core.ids import DiskId
+from storage.extents import frame
+from storage.extents.frame import ALWAYS, HEADER_BYTES, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
+from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.extents.messages import BLOCK_LINE, DIGEST_BLOCKS_MAX, BlockState, Digest, Hello, Usage, volume_key
+from storage.extents.serving import Buffer, Change, Refusal
+from storage.host import disk_directory
+from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
+from storage.host.extent_files import NOWHERE, Entry
+from storage.host.journal import Journal, Record
+from storage.host.settling import ExtentPart, FactsPart, Settling
+
+SEGMENT_BYTES: Final = 32 << 20
+SEGMENT_BYTES_MIN: Final = 4 << 20
+BATCH_BYTES_MAX: Final = 2 << 20
+# Bounds the memory of the overlay, of which a segment full of trims would otherwise need much.
+SEGMENT_ENTRIES_MAX: Final = 32 * 1024
+OPEN_EXTENTS_MAX: Final = 128
+SPACE_CHECK_BYTES: Final = 1 << 20
+# Beside what both segments may still bring: room for tables, directories and the file system itself.
+RESERVE_BYTES: Final = 16 << 20
+
+
+class ExtentStore:
+    """All replicas on one disk; implements `serving.Store`. `wake` is called in another thread when a settling ends."""
+
+    def __init__(
+        self,
+        directory: Path,
+        disk_id: DiskId,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        assert segment_bytes >= SEGMENT_BYTES_MIN, segment_bytes
+        disk_directory.claim_directory(directory, disk_id)
+        self.full = False
+        self._directory = directory
+        self._wake = wake
+        self._replicas = disk_directory.load_replicas(directory)
+        self._open_extents: dict[Extent, None] = {}
+        self._staged: list[tuple[DiskReplica, Change]] = []
+        self._staged_bytes = 0
+        # What the present segment has changed, and how many overlay entries that may have made.
+        self._dirty: dict[Extent, DiskReplica] = {}
+        self._touched: set[DiskReplica] = set()
+        self._entries = 0
+        self._settling: Settling | None = None
+        self._unchecked_bytes = 0
+        self._journal = Journal(directory / "journal", segment_bytes)
+        self._reserve_bytes = 2 * self._journal.segment_bytes + RESERVE_BYTES
+        self._replay()
+        self._check_space()
+
+    # --- what `serving.Session` asks
+
+    def open(self, hello: Hello) -> DiskReplica:
+        """See `serving.Store`."""
+        replica = self._replicas.get(volume_key(hello.volume_id))
+        if replica is None:
+            if not hello.writer:
+                raise Refusal(Why.UNKNOWN, f"volume {hello.volume_id} is not on this disk")
+            replica = self._create(hello)
+        if replica.volume_id != hello.volume_id or replica.extent_bytes != hello.extent_bytes:
+            raise Refusal(Why.MALFORMED, f"volume {replica.volume_id} has extents of {replica.extent_bytes} bytes")
+        if hello.writer:
+            replica.size_bytes = max(replica.size_bytes, hello.size_bytes)
+        return replica
+
+    def stage(self, replica: DiskReplica, change: Change) -> None:
+        """See `serving.Store`."""
+        if change.op in {Op.REPAIR, Op.REPAIR_ZERO, Op.REPAIR_ABSENT}:
+            self._stage_repair(replica, change)
+        else:
+            if change.op != Op.SEAL:
+                self._refuse_older(replica, change)
+            self._put(replica, change)
+
+    def commit(self) -> None:
+        """See `serving.Store`."""
+        if not self._staged:
+            return
+        if not self._journal.fits(self._staged_bytes) or self._entries > SEGMENT_ENTRIES_MAX:
+            self._switch()
+        staged, self._staged = self._staged, []
+        size, self._staged_bytes = self._staged_bytes, 0
+        frames = [change.frame for _, change in staged]
+        position = self._journal.append(frames, [bytes(each[HEADER_BYTES - 8 : HEADER_BYTES]) for each in frames])
+        for replica, change in staged:
+            self._apply(replica, change, position + HEADER_BYTES)
+            position += len(change.frame)
+        self._unchecked_bytes += size
+        if self._unchecked_bytes > SPACE_CHECK_BYTES:
+            self._check_space()
+
+    def read(self, replica: DiskReplica, extent: int, offset: int, length: int) -> Buffer | None:
+        """See `serving.Store`."""
+        first, count = offset >> BLOCK_SHIFT, length >> BLOCK_SHIFT
+        found = [replica.find(extent, block) for block in range(first, first + count)]
+        if all(needs_no_read(entry) for _, entry in found):
+            return None
+        data = memoryview(bytearray(length))
+        at = 0
+        for holder, group in groupby(found, key=lambda each: each[0]):
+            entries = [entry for _, entry in group]
+            self._load(holder, entries, first + at, data[at << BLOCK_SHIFT :])
+            at += len(entries)
+        return data
+
+    def fetch(self, replica: DiskReplica, extent: int, offset: int, length: int) -> tuple[Sequence[BlockState], Buffer]:
+        """See `serving.Store`."""
+        first, count = offset >> BLOCK_SHIFT, length >> BLOCK_SHIFT
+        holder = replica.extent(extent)
+        entries = [holder.entry(block) for block in range(first, first + count)]
+        data = memoryview(bytearray(length))
+        self._load(holder, entries, first, data)
+        return [state_of(entry) for entry in entries], data
+
+    def stamps(self, replica: DiskReplica, extent: int, offset: int, above: int) -> tuple[bytes, int]:
+        """See `serving.Store`."""
+        holder = replica.extent(extent)
+        lines, block = holder.stamps(offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT, above)
+        self._keep_open(holder)
+        return lines, block << BLOCK_SHIFT
+
+    def digest(self, replica: DiskReplica, extent: int, offset: int) -> Digest:
+        """See `serving.Store`."""
+        holder = replica.extent(extent)
+        if holder.is_empty:
+            return Digest(digest=0, damaged=0, next_offset=0)
+        first, blocks = offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT
+        stop = min(first + DIGEST_BLOCKS_MAX, blocks)
+        entries = [holder.entry(block) for block in range(first, stop)]
+        data = memoryview(bytearray((stop - first) << BLOCK_SHIFT))
+        damaged = holder.load(entries, first, self._journal.fd, data)
+        self._keep_open(holder)
+        digest = xxhash.xxh3_64()
+        for at, entry in enumerate(entries):
+            if entry[0]:
+                digest.update(BLOCK_LINE.pack(first + at, *state_of(entry)))
+        next_offset = stop << BLOCK_SHIFT if stop < blocks else 0
+        return Digest(digest=digest.intdigest(), damaged=len(damaged), next_offset=next_offset)
+
+    def remove(self, volume_id: str) -> None:
+        """See `serving.Store`."""
+        self.commit()
+        replica = self._replicas.get(volume_key(volume_id))
+        if replica is None:
+            return
+        child = next((each for each in self._replicas.values() if each.parent is replica), None)
+        if child is not None:
+            raise Refusal(Why.MALFORMED, f"volume {child.volume_id} on this disk still shows blocks of {volume_id}")
+        replica.removed = True
+        replica.close()
+        # Renamed first: what the journal still says of it then belongs to no volume, whenever the power fails.
+        trash = disk_directory.to_trash(replica, self._journal.sequence)
+        note = frame.pack(Op.REMOVE, volume=replica.key)
+        if not self._journal.fits(len(note)):
+            self._switch()
+        self._journal.append([note], [note[HEADER_BYTES - 8 :]])
+        del self._replicas[replica.key]
+        self._touched.discard(replica)
+        for extent in replica.extents.values():
+            self._dirty.pop(extent, None)
+            self._open_extents.pop(extent, None)
+        threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
+
+    def usage(self) -> Usage:
+        """See `serving.Store`."""
+        space = os.statvfs(self._directory)
+        return Usage(
+            bytes_total=space.f_blocks * space.f_frsize,
+            bytes_free=max(0, space.f_bavail * space.f_frsize - self._reserve_bytes),
+            volumes=tuple(sorted(replica.volume_id for replica in self._replicas.values())),
+        )
+
+    # --- settling
+
+    def settle(self) -> None:
+        """Bring everything to the extent files now, and wait for it. Raises OSError."""
+        self.commit()
+        self._switch()
+        self.finish_settling(wait=True)
+
+    def finish_settling(self, *, wait: bool = False) -> None:
+        """Take note of a settling that has ended. Raises the OSError that it met: the process must end."""
+        settling = self._settling
+        if settling is None or not (wait or settling.ended):
+            return
+        settling.wait()
+        if settling.error is not None:
+            raise settling.error
+        for part in settling.extents:
+            part.extent.settled()
+        self._journal.settled = settling.sequence
+        self._settling = None
+        self._check_space()
+
+    def close(self) -> None:
+        """Settle, and give everything back."""
+        self.settle()
+        for replica in self._replicas.values():
+            replica.close()
+        self._journal.close()
+
+    def _switch(self) -> None:
+        """Freeze the overlay, let the background settle it, and go on in the other segment."""
+        # Here, and only here, writers wait for the settling: when both segments are full.
+        self.finish_settling(wait=True)
+        extents, facts = self._freeze()
+        sequence = self._journal.switch()
+        self._settling = Settling(sequence, self._journal.fd, extents, facts, self._wake)
+
+    def _freeze(self) -> tuple[list[ExtentPart], list[FactsPart]]:
+        extents = []
+        for extent, replica in self._dirty.items():
+            extent.frozen, extent.fresh = extent.fresh, {}
+            extents.append(ExtentPart(replica, extent, extent.frozen))
+        facts = []
+        for replica in self._touched:
+            replica.facts_sequence += 1
+            facts.append(FactsPart(replica, replica.facts(), replica.facts_sequence))
+        self._dirty = {}
+        self._touched = set()
+        self._entries = 0
+        return extents, facts
+
+    # --- changes
+
+    def _put(self, replica: DiskReplica, change: Change) -> None:
+        if self._staged_bytes + len(change.frame) > BATCH_BYTES_MAX:
+            self.commit()
+        self._staged.append((replica, change))
+        self._staged_bytes += len(change.frame)
+
+    def _refuse_older(self, replica: DiskReplica, change: Change) -> None:
+        """The last stamp wins. An owner never sends an older write after a newer one: it would be a bug of its."""
+        extent = replica.extent(change.extent)
+        first = change.offset >> BLOCK_SHIFT
+        for block in range(first, first + (change.length >> BLOCK_SHIFT)):
+            if extent.entry(block)[0] > change.stamp:
+                raise Refusal(Why.MALFORMED, f"extent {change.extent}, block {block} has a newer write")
+
+    def _stage_repair(self, replica: DiskReplica, change: Change) -> None:
+        """A repair applies to the blocks that still have the stamp which the owner saw: a guest's newer write stays.
+
+        What the journal gets is unconditional, so the decision is made here, on what has been committed.
+        """
+        self.commit()
+        extent = replica.extent(change.extent)
+        first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
+        always = bool(change.flags & ALWAYS)
+        applies = [always or extent.entry(block)[0] == change.mark for block in range(first, first + count)]
+        if all(applies):
+            self._put(replica, change)
+            return
+        for start, stop in _true_runs(applies):
+            self._put(replica, _part_of(replica.key, change, start << BLOCK_SHIFT, stop << BLOCK_SHIFT))
+
+    def _apply(self, replica: DiskReplica, change: Change, position: int) -> None:
+        """Show a change that is in the journal, its payload at `position`."""
+        self._touched.add(replica)
+        op = change.op
+        if op == Op.SEAL:
+            replica.sealed_epoch = max(replica.sealed_epoch, frame.epoch_of(change.stamp))
+            return
+        if op in {Op.WRITE, Op.ZERO} and change.mark > replica.watermark:
+            replica.watermark = change.mark
+        extent = replica.extent(change.extent)
+        self._dirty[extent] = replica
+        first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
+        self._entries += count
+        if op in {Op.WRITE, Op.REPAIR}:
+            _show_data(extent.fresh, first, count, change, position)
+        else:
+            entry = (0, 0, NOWHERE) if op == Op.REPAIR_ABSENT else (change.stamp, ZERO_BLOCK_HASH, NOWHERE)
+            extent.fresh.update(dict.fromkeys(range(first, first + count), entry))
+
+    # --- starting
+
+    def _create(self, hello: Hello) -> DiskReplica:
+        parent = None
+        if hello.parents:
+            parent = self._replicas.get(volume_key(hello.parents[0]))
+            if parent is None:
+                raise Refusal(Why.UNKNOWN, f"the parent {hello.parents[0]} of volume {hello.volume_id} is not here")
+        replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
+        self._replicas[replica.key] = replica
+        return replica
+
+    def _replay(self) -> None:
+        """Bring what the journal holds into the files, and begin with an empty one."""
+        for record in self._journal.replay():
+            replica = self._replicas.get(record.volume)
+            if replica is None:
+                continue
+            if record.op == Op.REMOVE:
+                # The volume has come back since; what was said of it before is of the one that is gone.
+                for extent in replica.extents.values():
+                    extent.fresh = {}
+            else:
+                self._apply(replica, _change_in(record), record.position)
+        if self._journal.damaged:
+            # Records are missing that may have been acknowledged: nothing here is trusted until it has been compared.
+            for replica in self._replicas.values():
+                replica.watermark = 0
+                self._touched.add(replica)
+        extents, facts = self._freeze()
+        self._settling = Settling(self._journal.sequence, self._journal.fd, extents, facts, self._wake)
+        self.finish_settling(wait=True)
+        self._journal.start_afresh()
+
+    def _check_space(self) -> None:
+        self._unchecked_bytes = 0
+        self.full = self.usage().bytes_free == 0
+
+    # --- files
+
+    def _load(self, holder: Extent, entries: Sequence[Entry], first: int, into: memoryview) -> None:
+        damaged = holder.load(entries, first, self._journal.fd, into)
+        self._keep_open(holder)
+        if damaged:
+            raise Refusal(Why.DAMAGED, f"extent {holder.index}, block {damaged[0]}: the hash does not match")
+
+    def _keep_open(self, extent: Extent) -> None:
+        """Bound the number of open files: the extent that was opened longest ago is closed."""
+        if not extent.is_open or extent in self._open_extents:
+            return
+        self._open_extents[extent] = None
+        if len(self._open_extents) > OPEN_EXTENTS_MAX:
+            oldest = next(iter(self._open_extents))
+            del self._open_extents[oldest]
+            oldest.close()
+
+
+def _show_data(fresh: dict[int, Entry], first: int, count: int, change: Change, position: int) -> None:
+    """Enter the blocks of a change with data into an overlay."""
+    stamp, payload, digest = change.stamp, change.payload, change.payload_hash
+    if count == 1:
+        fresh[first] = (stamp, digest, NOWHERE if digest == ZERO_BLOCK_HASH else position)
+        return
+    for at in range(0, count * BLOCK_BYTES, BLOCK_BYTES):
+        digest = hash_of(payload[at : at + BLOCK_BYTES])
+        fresh[first + (at >> BLOCK_SHIFT)] = (stamp, digest, NOWHERE if digest == ZERO_BLOCK_HASH else position + at)
+
+
+def _change_in(record: Record) -> Change:
+    return Change(
+        op=record.op,
+        extent=record.extent,
+        offset=record.offset,
+        length=record.length,
+        stamp=record.stamp,
+        mark=record.mark,
+        flags=0,
+        payload=record.payload,
+        payload_hash=record.payload_hash,
+        frame=b"",
+    )
+
+
+def _part_of(key: int, change: Change, start: int, stop: int) -> Change:
+    """The bytes `start` to `stop` of a repair, as a frame of its own."""
+    payload = bytes(change.payload[start:stop])
+    digest = hash_of(payload) if payload else 0
+    head = frame.pack(
+        change.op,
+        flags=PAYLOAD if payload else 0,
+        extent=change.extent,
+        length=stop - start,
+        volume=key,
+        stamp=change.stamp,
+        offset=change.offset + start,
+        payload_hash=digest,
+    )
+    return Change(
+        op=change.op,
+        extent=change.extent,
+        offset=change.offset + start,
+        length=stop - start,
+        stamp=change.stamp,
+        mark=0,
+        flags=0,
+        payload=payload,
+        payload_hash=digest,
+        frame=head + payload,
+    )
+
+
+def _true_runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    at = 0
+    for value, group in groupby(flags):
+        size = len(list(group))
+        if value:
+            yield at, at + size
+        at += size
