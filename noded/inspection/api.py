@@ -2,9 +2,8 @@
 
 import msgspec
 import trio
-from consensus.members.model import Cluster as ClusterRecord
-from consensus.members.model import Node
 
+from consensus.members.model import ClusterFacts, Node
 from noded.core.cluster import Cluster
 from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId
@@ -56,7 +55,7 @@ async def cluster_status(cluster: Cluster, registry: Registry) -> ClusterStatus:
             if node.id in up:
                 nursery.start_soon(ask, NodeId(node.id))
     return ClusterStatus(
-        cluster=next((record.name for record in view.all(ClusterRecord)), ""),
+        cluster=next((record.name for record in view.all(ClusterFacts)), ""),
         answered_by=cluster.node_id,
         leader=cluster.leader_id,
         nodes=tuple(

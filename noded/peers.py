@@ -1,0 +1,55 @@
+"""How a call finds its handler: on this node at once, on another through its daemon."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
+
+from noded.core.errors import NotFound
+from noded.core.ids import NodeId
+from noded.core.service import PeerContext, PeerHandler, Service
+
+
+class Caller(Protocol):
+    """Asks other nodes; `consensus/host/peers.py`."""
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes: ...
+
+
+class PeerCalls:
+    """All peer calls of the registered services, as server and as client."""
+
+    def __init__(self, node_id: NodeId, services: Iterable[Service], elsewhere: Caller) -> None:
+        self._node_id = node_id
+        self._elsewhere = elsewhere
+        self._context: PeerContext | None = None
+        self._handlers: dict[str, PeerHandler] = {}
+        for service in services:
+            for method, handler in service.peer_calls.items():
+                assert method not in self._handlers, f"two handlers for {method}"
+                self._handlers[method] = handler
+
+    def ready(self, context: PeerContext) -> None:
+        """From now on handlers may run: the cluster's handle and the drivers are there."""
+        self._context = context
+
+    def served(self) -> Mapping[str, Callable[[NodeId, bytes], Awaitable[bytes]]]:
+        """The handlers in the form that the peer server takes."""
+        return {method: self._served(method) for method in self._handlers}
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        """Ask one node, this one too. Raises what it refused, or `Unavailable`."""
+        if node_id == self._node_id:
+            return await self._answer(method, payload)
+        return await self._elsewhere.call(node_id, method, payload)
+
+    def _served(self, method: str) -> Callable[[NodeId, bytes], Awaitable[bytes]]:
+        async def serve(_caller: NodeId, payload: bytes) -> bytes:
+            return await self._answer(method, payload)
+
+        return serve
+
+    async def _answer(self, method: str, payload: bytes) -> bytes:
+        assert self._context is not None, "calls are served once the drivers are there"
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise NotFound.of("peer call", method)
+        return await handler(self._context, payload)
