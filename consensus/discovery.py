@@ -1,0 +1,96 @@
+"""Which nodes are about, as far as their announcements say? Values only; `host/mdns.py` hears and speaks them.
+
+An announcement proves nothing: whoever is on the network can make one. It says where to knock. Who is really there,
+the door or a certificate tells. It does not tell either that a node has died: that is the cluster's own affair.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+
+from noded.core.ids import NodeId
+
+SIGHTINGS_MAX: Final = 1000
+_CONSONANTS: Final = "bdfghjklmnprstvz"
+_VOWELS: Final = "aiou"
+
+
+class NodeState(StrEnum):
+    """What a node says of itself."""
+
+    UNCLAIMED = "unclaimed"
+    MEMBER = "member"
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, as it announces itself. Addresses are soft: the newest announcement counts."""
+
+    node_id: NodeId
+    fingerprint: str  # SHA-256 of its public key, 64 hex digits; the id is its first half
+    state: NodeState
+    cluster: str  # the name of its cluster, or of the one that its seed is for; "" if none
+    addresses: tuple[str, ...]
+    port: int  # of its door
+    release: str
+
+    @property
+    def words(self) -> str:
+        """The key in three words, for people who compare two screens."""
+        return short_words(self.fingerprint)
+
+
+class Discovery(Protocol):
+    """Announces this node and hears of the others."""
+
+    async def announce(self, sighting: Sighting) -> None:
+        """Say what this node is, now and whenever someone asks; a later call replaces it."""
+
+    def sightings(self) -> Mapping[NodeId, Sighting]:
+        """Every other node heard of and not said goodbye, one sighting each."""
+
+    async def changed(self) -> None:
+        """Wait until `sightings()` is not what it was when this was called."""
+
+
+def short_words(fingerprint: str) -> str:
+    """The first 48 bits of a fingerprint as three pronounceable words (proquints, arXiv:0901.4016)."""
+    return "-".join(_proquint(int(fingerprint[start : start + 4], 16)) for start in (0, 4, 8))
+
+
+def _proquint(bits: int) -> str:
+    shifts = ((12, _CONSONANTS), (10, _VOWELS), (6, _CONSONANTS), (4, _VOWELS), (0, _CONSONANTS))
+    return "".join(letters[(bits >> shift) % len(letters)] for shift, letters in shifts)
+
+
+def sighting_to_text(sighting: Sighting) -> dict[str, str]:
+    """The TXT record of an announcement."""
+    return {
+        "id": sighting.node_id,
+        "fp": sighting.fingerprint,
+        "release": sighting.release,
+        "state": sighting.state.value,
+        "cluster": sighting.cluster,
+    }
+
+
+def sighting_from_text(text: Mapping[str, str], addresses: tuple[str, ...], port: int) -> Sighting | None:
+    """The sighting that an announcement makes, or None if it is not one of a node (or lies about its own id)."""
+    node_id, fingerprint = text.get("id", ""), text.get("fp", "")
+    well_formed = len(fingerprint) == 64 and set(fingerprint) <= set("0123456789abcdef")
+    if not well_formed or node_id != fingerprint[:32] or not addresses:
+        return None
+    try:
+        state = NodeState(text.get("state", ""))
+    except ValueError:
+        return None
+    return Sighting(
+        node_id=NodeId(node_id),
+        fingerprint=fingerprint,
+        state=state,
+        cluster=text.get("cluster", "")[:64],
+        addresses=addresses,
+        port=port,
+        release=text.get("release", "")[:32],
+    )
