@@ -15,6 +15,14 @@ class NotLeader(Exception):  # noqa: N818
     """Asked of a node that does not lead the log now."""
 
 
+class MembershipRefused(Exception):  # noqa: N818
+    """A change of voters or of the leader that can't be made now; the message says why."""
+
+
+class StorageFailed(Exception):  # noqa: N818
+    """The log can't be made durable on this node: its process must end, for it may acknowledge nothing any more."""
+
+
 class Capture(Protocol):
     """A consistent picture of the state machine, taken in an instant and written out later."""
 
@@ -32,7 +40,10 @@ class StateMachine(Protocol):
         """A picture of now. Must return at once."""
 
     def restore(self, blocks: Iterable[bytes]) -> None:
-        """Become what an earlier capture wrote."""
+        """Become what an earlier capture wrote.
+
+        Runs in a worker thread while readers go on: it builds the new state aside and changes over at the end.
+        """
 
 
 class Log(Protocol):

@@ -1,0 +1,336 @@
+"""What does one node know of the log, and what does it do with what it hears? The corrected pysyncobj.
+
+No I/O but through the journal, the shelf and `Outbox`: the loop in `raft.py` owns sockets, threads and time.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from consensus.host.checkpoint import CheckpointRefused, Header
+from consensus.host.journal import Journal
+from consensus.host.messages import PROMISES
+from consensus.host.replication import Replication
+from consensus.host.seams import Entry, EntryKind, Message, Node, ProposalDone, Role, clock, settings_for
+from consensus.host.shelf import Shelf
+
+# Elections after 1-2 s of silence: short enough for clients, long enough for a slow disk under load.
+TIMING: Final = {
+    "raftMinTimeout": 1.0,
+    "raftMaxTimeout": 2.0,
+    "appendEntriesPeriod": 0.2,
+    "leaderFallbackTimeout": 1.5,
+    "connectionTimeout": 4.0,
+    "appendEntriesBatchSizeBytes": 256 * 1024,
+    "commandsQueueSize": 20_000,
+}
+CHECKPOINT_ENTRIES: Final = 5000
+CHECKPOINT_BYTES: Final = 24 * 1024 * 1024
+CHECKPOINT_RETRY_S: Final = 30.0
+HANDOVER_S: Final = 1.0
+
+_decode_change = msgspec.msgpack.Decoder(tuple[str, str]).decode
+
+
+class Outbox(Protocol):
+    """Where messages go. One for a node without a link is dropped: the protocol repeats what matters."""
+
+    def post(self, node_id: str, message: object, *, when_durable: bool) -> None:
+        """Send now, or after the next sync of the journal."""
+
+    def backlog(self, node_id: str) -> int:
+        """How many bytes wait to be sent."""
+
+
+def founding_entries(first_voter: str) -> list[Entry]:
+    """The log with which a cluster is born. Only these make a voter that no other voter admitted."""
+    return [(bytes([EntryKind.NOTHING]), 1, 0), (_change("add", first_voter), 2, 0)]
+
+
+class Core(Replication):
+    """One node's share of the log. Everything here is synchronous and called from one task."""
+
+    def __init__(
+        self,
+        me: str,
+        journal: Journal,
+        shelf: Shelf,
+        outbox: Outbox,
+        apply: Callable[[int, bytes], object],
+        *,
+        checkpoint_entries: int = CHECKPOINT_ENTRIES,
+    ) -> None:
+        """Raises CheckpointRefused when journal and checkpoint do not continue each other."""
+        self.journal = journal
+        self.shelf = shelf
+        self._outbox = outbox
+        self._apply = apply
+        self._checkpoint_entries = checkpoint_entries
+        self._probing = {}
+        self._told = {}
+        self.wants_replication = False
+        self.is_installing = False
+        self.is_checkpointing = False
+        self.wants_checkpoint = False
+        self.installs: list[Node] = []
+        self._replicated = (0, 0, 0)
+        self._checkpoint_not_before = 0.0
+        self._handover_until = 0.0
+        header = shelf.header()
+        self._checkpoint_index = header.index if header is not None else 0
+        self._join_journal_to(header)
+        self.voters = self._voters_since(header)
+        super().__init__(me, frozenset(self.voters), settings_for(journal, **TIMING), self._send_stock)
+        if header is not None:
+            self.applied = header.index
+            self.committed = max(self.committed, header.index)
+        if self.voters == {me}:
+            self.election_deadline = 0.0  # nobody else can lead, so there is nothing to wait for
+
+    # -- what the loop calls
+
+    @property
+    def me(self) -> str:
+        return str(self.self_node.id)
+
+    @property
+    def leads(self) -> bool:
+        return self.role == Role.LEADER
+
+    def deliver(self, node_id: str, message: Message) -> None:
+        """Take in what another node said."""
+        node = Node(node_id)
+        match message["type"]:
+            case "append":
+                self.on_append(node, message)
+            case "append_reply":
+                self.on_append_reply(node, message)
+            case "checkpoint_chunk":
+                self.on_checkpoint_chunk(node, message)
+            case "pre_vote":
+                self.on_pre_vote(node, message)
+            case "pre_vote_reply":
+                self.on_pre_vote_reply(node, message)
+            case "timeout_now" if not self.may_campaign():
+                pass
+            case _:
+                self.stock_receive(node, message)
+
+    def tick(self) -> None:
+        """Do all that is due. What must be durable before others hear of it is in the journal afterwards."""
+        self.campaign_when_due()
+        self.stock_tick()
+        if self.leads:
+            state = (self.last_index(), self.committed, self.current_term)
+            if state != self._replicated or self.wants_replication:
+                self._replicated = state
+                self.replicate()
+
+    def due_in_s(self) -> float:
+        """When the next tick is due if nothing is heard before."""
+        deadline = self.heartbeat_due if self.leads else self.election_deadline
+        return min(max(0.001, deadline - clock() + 0.001), 1.0)
+
+    @property
+    def must_tick_again(self) -> bool:
+        """Whether the journal's sync alone lets something be committed: then nobody's message will say so."""
+        return self.leads and not self.other_voters and self.committed < self.last_index()
+
+    def link_up(self, node_id: str) -> None:
+        """Messages to that node now arrive, or the link breaks."""
+        node = Node(node_id)
+        self._forget_conversation(node)
+        if node in self.other_voters:
+            self.stock_voter_linked(node)
+        else:
+            self.stock_learner_linked(node)
+        self.wants_replication = True
+
+    def link_down(self, node_id: str) -> None:
+        """What was sent last may not have arrived."""
+        node = Node(node_id)
+        self._forget_conversation(node)
+        if node in self.other_voters:
+            self.stock_voter_unlinked(node)
+        else:
+            self.stock_learner_unlinked(node)
+        if node == self.leader_node:
+            self.forget_forwards()
+
+    def _forget_conversation(self, node: Node) -> None:
+        self._probing.pop(node, None)
+        self._told.pop(node, None)
+        self.shelf.stop_sending(node)
+
+    # -- hooks of the skeleton
+
+    def send(self, node: Node, message: object) -> None:
+        self._send_stock(node.id, message)
+
+    def _send_stock(self, node_id: str, message: object) -> None:
+        assert isinstance(message, dict)
+        # A term that a crash may take back must not be heard: a second life would use it for other entries.
+        when_durable = message["type"] in PROMISES or not self.journal.term_is_durable
+        self._outbox.post(node_id, message, when_durable=when_durable)
+
+    def backlog(self, node: Node) -> int:
+        return self._outbox.backlog(node.id)
+
+    def may_campaign(self) -> bool:
+        return self.me in self.voters and not self.is_installing
+
+    def become_leader(self) -> None:
+        self._probing.clear()
+        self._told.clear()
+        self.stock_become_leader()
+
+    def apply_entry(self, index: int, command: bytes) -> object:
+        if command[0] == EntryKind.REQUEST:
+            return self._apply(index, command[1:])
+        return None
+
+    def _checkCommandsToApply(self) -> None:  # noqa: N802  # pysyncobj's name
+        # While leadership is handed over, new entries would keep the successor from ever having them all.
+        if not self.leads or clock() >= self._handover_until:
+            super()._checkCommandsToApply()
+
+    # -- voters: one change at a time, in force as soon as it is in the log
+
+    def membership_request(self, command: bytes) -> tuple[str, str, Node] | None:
+        if command[0] != EntryKind.MEMBERSHIP:
+            return None
+        kind, node_id = _decode_change(command[1:])
+        return kind, node_id, Node(node_id)
+
+    def admit_change(self, request: tuple[str, str, Node]) -> bool:
+        kind, node_id, _ = request
+        own = self.first_own_index
+        # Before an entry of the own term is committed, an older leader's change may still be undecided (Ongaro 2015).
+        if own is None or self.applied < own or self._change_is_pending():
+            return False
+        if (kind == "add") == (node_id in self.voters) or (kind == "rem" and node_id == self.me):
+            return False
+        self._change_voters(request, reverse=False)
+        return True
+
+    def propose_change(self, kind: str, node_id: str, done: ProposalDone) -> None:
+        """Queue a change of voters."""
+        self.submit(EntryKind.MEMBERSHIP, _change(kind, node_id)[1:], done)
+
+    def hand_over(self, node_id: str | None, done: ProposalDone) -> None:
+        """Let a voter that has the whole log take over; denied as long as none has."""
+        self._handover_until = clock() + HANDOVER_S
+        self.stock_hand_over(None if node_id is None else Node(node_id), done)
+
+    def end_handover(self) -> None:
+        """Take proposals again."""
+        self._handover_until = 0.0
+
+    def note_appended(self, entry: Entry) -> None:
+        if (request := self.membership_request(entry[0])) is not None:
+            self._change_voters(request, reverse=False)
+
+    def note_cut(self, entry: Entry) -> None:
+        if (request := self.membership_request(entry[0])) is not None:
+            self._change_voters(request, reverse=True)
+
+    def _change_is_pending(self) -> bool:
+        return any(entry[0][0] == EntryKind.MEMBERSHIP for entry in self.journal.since(self.committed + 1))
+
+    def _change_voters(self, request: tuple[str, str, Node], *, reverse: bool) -> None:
+        kind, node_id, node = request
+        adds = (kind == "add") != reverse
+        matched = self.match_index.get(node, 0)
+        (self.voters.add if adds else self.voters.discard)(node_id)
+        self.stock_change_voters(request, reverse)
+        if node_id == self.me:
+            return
+        if adds:
+            self.learner_nodes.discard(node)
+            self.match_index[node] = matched  # it goes on where it was as a learner
+        elif node in self.linked_nodes:
+            self.stock_learner_linked(node)
+
+    def _voters_since(self, header: Header | None) -> set[str]:
+        """The voters of the newest configuration: the checkpoint's, changed by the entries behind it."""
+        voters = set(header.voters) if header is not None else set[str]()
+        for entry in self.journal.since(self._checkpoint_index + 1):
+            if (request := self.membership_request(entry[0])) is not None:
+                (voters.add if request[0] == "add" else voters.discard)(request[1])
+        return voters
+
+    def _applied_voters(self) -> set[str]:
+        voters = set(self.voters)
+        for entry in reversed(self.journal.since(self.applied + 1)):
+            if (request := self.membership_request(entry[0])) is not None:
+                (voters.discard if request[0] == "add" else voters.add)(request[1])
+        return voters
+
+    # -- checkpoints
+
+    def compact_when_due(self) -> None:
+        grown = self.applied - self._checkpoint_index
+        is_large = self.journal.content_bytes > CHECKPOINT_BYTES and grown >= self._checkpoint_entries // 50
+        is_free = not (self.is_checkpointing or self.is_installing)
+        if (grown >= self._checkpoint_entries or is_large) and is_free and clock() >= self._checkpoint_not_before:
+            self.wants_checkpoint = True
+
+    def begin_checkpoint(self) -> Header:
+        """The place in the log where the state machine stands now."""
+        self.wants_checkpoint = False
+        self.is_checkpointing = True
+        previous, last = self.journal.at(self.applied - 1), self.journal.at(self.applied)
+        assert previous is not None, "the newest applied entries are held"
+        assert last is not None, "the newest applied entries are held"
+        return Header(previous=previous, last=last, voters=tuple(sorted(self._applied_voters())))
+
+    def end_checkpoint(self, header: Header | None) -> None:
+        """It is durable, so the log before it can go; None: it failed, try again later."""
+        self.is_checkpointing = False
+        if header is None:
+            self._checkpoint_not_before = clock() + CHECKPOINT_RETRY_S
+        else:
+            self._checkpoint_index = max(self._checkpoint_index, header.index)
+            self.journal.trim(header.index - 1)
+
+    def checkpoint_received(self, leader: Node) -> None:
+        self.installs.append(leader)
+
+    def end_install(self, leader: Node, header: Header | None) -> None:
+        """The state machine now is what the checkpoint says; None: it was refused, or nothing new."""
+        self.is_installing = False
+        if header is None:
+            return
+        self._checkpoint_index = header.index
+        self._join_journal_to(header)
+        self.applied = header.index
+        self.committed = max(self.committed, header.index)
+        self.journal.set_commit_hint(self.committed)
+        self._replace_voters(self._voters_since(header))
+        self.give_up_waiting(header.index)
+        self.reply_installed(leader)
+
+    def _replace_voters(self, voters: set[str]) -> None:
+        for node_id in sorted(self.voters - voters):
+            self._change_voters(("rem", node_id, Node(node_id)), reverse=False)
+        for node_id in sorted(voters - self.voters):
+            self._change_voters(("add", node_id, Node(node_id)), reverse=False)
+
+    def _join_journal_to(self, header: Header | None) -> None:
+        """Make the journal continue the checkpoint: keep it if it holds the checkpoint's last entry."""
+        if header is None:
+            if len(self.journal) and self.journal.first_index > 1:
+                raise CheckpointRefused(f"{self.shelf.path} is missing, and the journal starts later")
+            return
+        if len(self.journal) and self.journal.first_index > header.index:
+            raise CheckpointRefused(f"{self.shelf.path} is older than the start of the journal")
+        held = self.journal.at(header.index)
+        if held is None or held[2] != header.last[2]:
+            self.journal.clear()
+            self.journal.add(*header.previous)
+            self.journal.add(*header.last)
+
+
+def _change(kind: str, node_id: str) -> bytes:
+    return bytes([EntryKind.MEMBERSHIP]) + msgspec.msgpack.encode((kind, node_id))

@@ -1,0 +1,516 @@
+"""How does a node take part in the replicated log? One loop that owns the core, its journal and its links.
+
+    messages in ─► tick (elect, append, commit, apply) ─► entries out ─► fdatasync ─► acknowledgements and votes out
+
+Everything that arrives during one fdatasync is made durable by the next: many writers share one. Nothing that promises
+durability leaves before it. If fdatasync fails, the process must end.
+"""
+
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from consensus.host import checkpoint
+from consensus.host.barrier import Barriers
+from consensus.host.checkpoint import CheckpointRefused, Header, Part
+from consensus.host.core import CHECKPOINT_ENTRIES, Core, founding_entries
+from consensus.host.files import make_private_directory
+from consensus.host.journal import Journal
+from consensus.host.messages import encode
+from consensus.host.requests import REQUEST_ID_BYTES, Requests, encode_ids, seal, unseal
+from consensus.host.seams import EntryKind, Failure, Message, Node
+from consensus.host.shelf import Shelf
+from consensus.host.tls import TlsContexts
+from consensus.host.transport import Links
+from consensus.log import Capture, MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed
+
+__all__ = ["MembershipRefused", "NotLeader", "OutcomeUnknown", "RaftNode", "StateMachine", "StorageFailed"]
+
+PAYLOAD_BYTES_MAX: Final = 256 * 1024  # an entry must fit one message and leave room for heartbeats
+ATTEMPT_S_MAX: Final = 2.5
+RETRY_S: Final = (0.02, 0.1)
+INBOX_MESSAGES_MAX: Final = 64
+MESSAGES_PER_TICK_MAX: Final = 500
+CHANGE_S_MAX: Final = 10.0
+HANDOVER_S_MAX: Final = 5.0
+POLL_S: Final = 0.05
+CAUGHT_UP_ENTRIES: Final = 50  # a learner that lags by no more follows within one round trip
+
+log = structlog.get_logger(__name__)
+
+
+class _Waiter:
+    """A proposal on its way."""
+
+    def __init__(self) -> None:
+        self.progress = trio.Event()
+        self.is_applied = False
+        self.is_lost = False
+        self.result: object = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_applied or self.is_lost
+
+    def resolve(self, result: object) -> None:
+        """It was applied here."""
+        self.is_applied, self.result = True, result
+        self.progress.set()
+
+    def lose(self) -> None:
+        """Its result can't be learned any more."""
+        self.is_lost = True
+        self.progress.set()
+
+    def attempt_done(self, _result: object, failure: int) -> None:
+        """The attempt failed; the success is told by `resolve`."""
+        if failure != Failure.SUCCESS:
+            self.progress.set()
+
+
+class RaftNode:
+    """One node's end of the replicated log; `consensus/log.py` says what it promises."""
+
+    def __init__(
+        self,
+        node_id: str,
+        directory: Path,
+        machine: StateMachine,
+        *,
+        tls: TlsContexts,
+        listen: tuple[str, int],
+        found: bool,
+        on_applied: Callable[[int], None],
+        checkpoint_entries: int = CHECKPOINT_ENTRIES,
+    ) -> None:
+        """Open the log in `directory` and restore the state machine from its checkpoint.
+
+        `found`: if the directory is empty, start a new cluster whose only voter is this node; else it is ignored.
+        Raises JournalDamaged, JournalInUse, CheckpointRefused, OSError.
+        """
+        self._machine = machine
+        self._on_applied = on_applied
+        self._requests = Requests()
+        self._waiters: dict[bytes, _Waiter] = {}
+        self._applied_events: list[tuple[int, trio.Event]] = []
+        self._held: list[tuple[str, bytes]] = []
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._inbox_put, self._inbox = trio.open_memory_channel[tuple[str, Message]](INBOX_MESSAGES_MAX)
+        self._wake = trio.Event()
+        self._told_applied = 0
+        self._linked_for: object = None
+        self._failure: StorageFailed | None = None
+        self._is_stopped = False
+        self._nursery: trio.Nursery | None = None
+        self._sync_limiter = trio.CapacityLimiter(1)  # a busy thread pool must not delay what others wait for
+        self._checkpoint_limiter = trio.CapacityLimiter(1)
+        make_private_directory(directory)
+        self._shelf = Shelf(directory / "checkpoint")
+        self._journal = Journal(directory / "journal")
+        try:
+            self._core = self._open(node_id, found, checkpoint_entries)
+        except BaseException:
+            self._journal.close()
+            raise
+        self._barriers = Barriers(self._core, self._send_now)
+        self._links = Links(
+            node_id,
+            tls,
+            listen,
+            wants=self._wants_link,
+            receive=self._receive,
+            link_up=self._link_up,
+            link_down=self._link_down,
+        )
+
+    def _open(self, node_id: str, found: bool, checkpoint_entries: int) -> Core:
+        if self._journal.torn_bytes:
+            log.info("journal had a torn tail", bytes=self._journal.torn_bytes)
+        has_checkpoint = self._shelf.path.exists()
+        if found and not has_checkpoint and not len(self._journal):
+            for entry in founding_entries(node_id):
+                self._journal.add(*entry)
+            self._journal.sync()
+        if has_checkpoint:
+            checkpoint.verify(self._shelf.path)
+            self._requests.replace(self._restore_machine())
+        return Core(node_id, self._journal, self._shelf, self, self._apply, checkpoint_entries=checkpoint_entries)
+
+    # -- what this node knows
+
+    @property
+    def node_id(self) -> str:
+        return self._core.me
+
+    @property
+    def is_leader(self) -> bool:
+        return self._core.leads
+
+    @property
+    def leader_id(self) -> str | None:
+        leader = self._core.leader_node
+        return None if leader is None else str(leader.id)
+
+    @property
+    def term(self) -> int:
+        return self._core.current_term
+
+    @property
+    def voters(self) -> frozenset[str]:
+        """The voters of the newest configuration in this node's log."""
+        return frozenset(self._core.voters)
+
+    @property
+    def learners(self) -> frozenset[str]:
+        """Nodes with a link to this one and without a vote."""
+        return frozenset(str(node.id) for node in self._core.learner_nodes)
+
+    @property
+    def applied_index(self) -> int:
+        return self._core.applied
+
+    @property
+    def commit_index(self) -> int:
+        return self._core.committed
+
+    def reachable(self) -> frozenset[str]:
+        """Peers with a live, recently heard link. Learners have links to voters only."""
+        return self._links.reachable()
+
+    # -- the address book
+
+    def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        """Where a peer is found; may change at any time."""
+        self._links.set_peer(node_id, address)
+
+    def drop_peer(self, node_id: str) -> None:
+        """Forget a peer: its links are closed and new ones refused."""
+        self._links.drop_peer(node_id)
+
+    # -- writing and reading
+
+    async def propose(self, payload: bytes, *, deadline_s: float = 10.0) -> object:
+        """Commit and apply `payload` exactly once; what `apply` answered on this node. Raises OutcomeUnknown.
+
+        It is proposed again, under the same request id, until it is applied here or the deadline passes.
+        """
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            raise ValueError(f"an entry of {len(payload)} bytes is larger than the {PAYLOAD_BYTES_MAX} allowed")
+        request_id = secrets.token_bytes(REQUEST_ID_BYTES)
+        content = seal(request_id, self._core.applied, payload)
+        waiter = self._waiters[request_id] = _Waiter()
+        try:
+            with trio.move_on_after(deadline_s):
+                while not (waiter.is_settled or self._is_stopped):
+                    await self._attempt(waiter, content)
+        finally:
+            del self._waiters[request_id]
+        if not waiter.is_applied:
+            raise OutcomeUnknown(f"not applied on this node within {deadline_s} s")
+        return waiter.result
+
+    async def _attempt(self, waiter: _Waiter, content: bytes) -> None:
+        waiter.progress = trio.Event()
+        self._core.submit(EntryKind.REQUEST, content, waiter.attempt_done)
+        self._kick()
+        with trio.move_on_after(ATTEMPT_S_MAX):
+            await waiter.progress.wait()
+        if not waiter.is_settled:
+            await trio.sleep(random.uniform(*RETRY_S))  # noqa: S311  # spreads retries, guards nothing
+
+    async def read_barrier(self, *, deadline_s: float = 5.0) -> int:
+        """After this, local reads see every write acknowledged anywhere before the call. Raises OutcomeUnknown."""
+        with trio.move_on_after(deadline_s):
+            while not self._is_stopped:
+                if (index := await self._barriers.index()) is not None:
+                    await self._wait_applied(index)
+                    return index
+                await trio.sleep(POLL_S)
+        raise OutcomeUnknown(f"no majority confirmed the read within {deadline_s} s")
+
+    async def _wait_applied(self, index: int) -> None:
+        if self._core.applied < index:
+            event = trio.Event()
+            self._applied_events.append((index, event))
+            self._kick()
+            await event.wait()
+
+    # -- membership
+
+    async def promote(self, node_id: str) -> None:
+        """Make a learner a voter once it has caught up. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
+        node = Node(node_id)
+        with trio.move_on_after(CHANGE_S_MAX):
+            while self._core.match_index.get(node, 0) < max(1, self._core.last_index() - CAUGHT_UP_ENTRIES):
+                self._check_leads()
+                if node in self._core.other_voters:
+                    break
+                await trio.sleep(POLL_S)
+            await self._change("add", node_id)
+            return
+        raise MembershipRefused(f"node {node_id} has not caught up within {CHANGE_S_MAX} s")
+
+    async def demote(self, node_id: str) -> None:
+        """Make a voter a learner. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
+        if node_id == self.node_id:
+            raise MembershipRefused("the leader can't demote itself: transfer the leadership first")
+        await self._change("rem", node_id)
+
+    async def _change(self, kind: str, node_id: str) -> None:
+        self._check_leads()
+        if (kind == "add") == (node_id in self._core.voters):
+            return
+        done = trio.Event()
+        failures: list[int] = []
+
+        def settle(_result: object, failure: int) -> None:
+            failures.append(failure)
+            done.set()
+
+        self._core.propose_change(kind, node_id, settle)
+        self._kick()
+        with trio.move_on_after(CHANGE_S_MAX):
+            await done.wait()
+        if not failures:
+            raise OutcomeUnknown(f"the change of voters was not confirmed within {CHANGE_S_MAX} s")
+        if failures[0] == Failure.REQUEST_DENIED:
+            raise MembershipRefused("another change of voters is under way, or the leader is new: try again")
+        if failures[0] != Failure.SUCCESS:
+            raise NotLeader("the leader changed; whether the voters changed too shows in `voters`")
+
+    async def transfer_leadership(self, node_id: str | None) -> None:
+        """Hand over to a voter (None: the one that has most). Raises NotLeader, MembershipRefused."""
+        self._check_leads()
+        try:
+            with trio.move_on_after(HANDOVER_S_MAX):
+                while self._core.leads:
+                    self._core.hand_over(node_id, lambda _result, _failure: None)
+                    await trio.sleep(POLL_S)
+                return
+        finally:
+            self._core.end_handover()
+        raise MembershipRefused(f"no voter took over within {HANDOVER_S_MAX} s: is {node_id or 'any'} reachable?")
+
+    def _check_leads(self) -> None:
+        if not self._core.leads:
+            raise NotLeader(f"node {self.node_id} does not lead; the leader known here is {self.leader_id}")
+
+    # -- running
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Raises StorageFailed: then the process must end; OSError if the port is taken."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await nursery.start(self._links.run)
+                nursery.start_soon(self._loop)
+                task_status.started()
+        finally:
+            self._is_stopped = True
+            for waiter in self._waiters.values():
+                waiter.lose()
+            self._shelf.close()
+            self._journal.close()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _loop(self) -> None:
+        core = self._core
+        while True:
+            with trio.move_on_after(core.due_in_s()):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            self._take_in()
+            core.tick()
+            self._after_tick()
+            if self._journal.is_dirty and not await self._sync():
+                return
+            self._release()
+            if core.must_tick_again:
+                self._kick()
+            await trio.lowlevel.checkpoint()
+
+    def _kick(self) -> None:
+        self._wake.set()
+
+    def _take_in(self) -> None:
+        while self._deferred:
+            self._deferred.popleft()()
+        for _ in range(MESSAGES_PER_TICK_MAX):
+            try:
+                node_id, message = self._inbox.receive_nowait()
+            except trio.WouldBlock:
+                return
+            self._deliver(node_id, message)
+        self._kick()
+
+    def _deliver(self, node_id: str, message: Message) -> None:
+        match message["type"]:
+            case "barrier_ask":
+                assert self._nursery is not None
+                self._nursery.start_soon(self._barriers.answer, node_id, message)
+            case "barrier_index":
+                self._barriers.on_index(message)
+            case "barrier_ping":
+                self._barriers.on_ping(node_id, message)
+            case "barrier_pong":
+                self._barriers.on_pong(node_id, message)
+            case _:
+                self._core.deliver(node_id, message)
+
+    def _after_tick(self) -> None:
+        core = self._core
+        assert self._nursery is not None
+        if core.wants_checkpoint:
+            header = core.begin_checkpoint()
+            self._nursery.start_soon(self._write_checkpoint, header, self._requests.capture(), self._machine.capture())
+        while core.installs:
+            self._nursery.start_soon(self._install, core.installs.pop())
+        if core.applied != self._told_applied:
+            self._tell_applied()
+        if (linked_for := (frozenset(core.voters), core.leader_node)) != self._linked_for:
+            self._linked_for = linked_for
+            self._links.refresh()
+
+    def _tell_applied(self) -> None:
+        self._told_applied = self._core.applied
+        self._on_applied(self._told_applied)
+        waiting, self._applied_events = self._applied_events, []
+        for index, event in waiting:
+            if index <= self._told_applied:
+                event.set()
+            else:
+                self._applied_events.append((index, event))
+
+    async def _sync(self) -> bool:
+        try:
+            await trio.to_thread.run_sync(self._journal.sync, limiter=self._sync_limiter)
+        except StorageFailed as failure:
+            assert self._nursery is not None
+            self._failure = failure
+            self._nursery.cancel_scope.cancel()
+            return False
+        return True
+
+    # -- applying
+
+    def _apply(self, index: int, content: bytes) -> object:
+        envelope = unseal(content)
+        if envelope is None:
+            log.error("entry has an unknown form; it is applied as nothing", index=index)
+            return None
+        waiter = self._waiters.get(envelope.request_id)
+        if not self._requests.admit(index, envelope):
+            # A repetition. If its proposer still waits, the first one is inside a checkpoint that this node received.
+            if waiter is not None:
+                waiter.lose()
+            return None
+        result = self._machine.apply(index, envelope.payload)
+        if waiter is not None:
+            waiter.resolve(result)
+        return result
+
+    # -- checkpoints
+
+    async def _write_checkpoint(self, header: Header, ids: list[tuple[bytes, int]], capture: Capture) -> None:
+        write = partial(checkpoint.write, self._shelf.path, header, _parts(ids, capture), _breathe)
+        done: Header | None = header
+        try:
+            await trio.to_thread.run_sync(write, limiter=self._checkpoint_limiter)
+        except (OSError, CheckpointRefused) as error:
+            log.error("checkpoint can't be written; the journal grows", reason=str(error))
+            done = None
+        self._defer(partial(self._core.end_checkpoint, done))
+
+    async def _install(self, leader: Node) -> None:
+        """Verify and load what the leader sent, while the loop goes on answering it."""
+        header: Header | None = None
+        try:
+            adopt = partial(self._shelf.adopt_incoming, self._core.applied)
+            header = await trio.to_thread.run_sync(adopt, limiter=self._checkpoint_limiter)
+        except (OSError, CheckpointRefused) as error:
+            log.error("checkpoint from the leader refused", leader=leader.id, reason=str(error))
+        if header is not None:
+            self._requests.replace(await trio.to_thread.run_sync(self._restore_machine))
+            for request_id, waiter in self._waiters.items():
+                if request_id in self._requests:
+                    waiter.lose()
+        self._defer(partial(self._core.end_install, leader, header))
+
+    def _restore_machine(self) -> list[bytes]:
+        """Load the checkpoint into the state machine; the blocks of request ids."""
+        ids: list[bytes] = []
+        parts = checkpoint.read(self._shelf.path)
+
+        def states() -> Iterator[bytes]:
+            for part, content in parts:
+                if part == Part.REQUESTS:
+                    ids.append(content)
+                else:
+                    yield content
+
+        self._machine.restore(states())
+        return ids
+
+    def _defer(self, act: Callable[[], None]) -> None:
+        self._deferred.append(act)
+        self._kick()
+
+    # -- links
+
+    def _wants_link(self, peer: str) -> bool:
+        core = self._core
+        leads_here = core.leader_node is not None and core.leader_node.id == peer
+        return not core.voters or core.me in core.voters or peer in core.voters or leads_here
+
+    async def _receive(self, node_id: str, message: Message) -> None:
+        await self._inbox_put.send((node_id, message))
+        self._kick()
+
+    def _link_up(self, node_id: str) -> None:
+        self._core.link_up(node_id)
+        self._kick()
+
+    def _link_down(self, node_id: str) -> None:
+        self._core.link_down(node_id)
+        self._kick()
+
+    def post(self, node_id: str, message: object, *, when_durable: bool) -> None:
+        """The core's outbox."""
+        if when_durable:
+            self._held.append((node_id, encode(message)))
+        else:
+            self._links.post(node_id, encode(message))
+
+    def backlog(self, node_id: str) -> int:
+        """The core's outbox."""
+        return self._links.backlog(node_id)
+
+    def _send_now(self, node_id: str, message: object) -> None:
+        self._links.post(node_id, encode(message))
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for node_id, body in held:
+            self._links.post(node_id, body)
+
+
+def _parts(ids: list[tuple[bytes, int]], capture: Capture) -> Iterator[tuple[Part, bytes]]:
+    for block in encode_ids(ids):
+        yield Part.REQUESTS, block
+    for block in capture.blocks():
+        yield Part.STATE, block
+
+
+def _breathe() -> None:
+    """Between two blocks: let the loop run, and stop when the node stops."""
+    time.sleep(0)
+    trio.from_thread.check_cancelled()

@@ -1,0 +1,301 @@
+"""How do messages get from node to node? Mutual TLS over TCP, one link for each direction.
+
+Each side dials the other and speaks on the link that it dialed. The first frame says who speaks, and must match the
+certificate. An empty frame is a ping, answered by an empty frame: a link on which nothing is heard for a while is
+dead, whatever TCP believes. Links exist between voters and everyone; learners need none among themselves.
+"""
+
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+
+from consensus.host.frames import FrameReader, StreamEnded
+from consensus.host.messages import BadMessage, Hello, body_length, decode, decode_hello, encode, frame
+from consensus.host.seams import Message
+from consensus.host.tls import TlsContexts, peer_node_id
+
+Address = tuple[str, int]
+
+PING_S: Final = 1.0
+SILENCE_S_MAX: Final = 3.5  # with the ping's second, a dead peer is gone within about 4 s
+CONNECT_S_MAX: Final = 3.0
+SEND_S_MAX: Final = 4.0
+REDIAL_S: Final = (0.2, 0.5)
+QUEUED_MESSAGES_MAX: Final = 20_000
+QUEUED_BYTES_MAX: Final = 32 * 1024 * 1024
+WRITE_BYTES: Final = 256 * 1024
+CONNECTIONS_MAX: Final = 512
+
+_PING: Final = frame(b"")
+_BROKEN: Final = (
+    OSError,
+    ssl.SSLError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+    StreamEnded,
+    BadMessage,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class _Link:
+    """What waits to be sent to one peer."""
+
+    def __init__(self) -> None:
+        self.queued_bytes = 0
+        self._put, self._take = trio.open_memory_channel[bytes](QUEUED_MESSAGES_MAX)
+
+    def put(self, body: bytes) -> bool:
+        """False if the peer is too slow: the link must go."""
+        piece = frame(body)
+        if self.queued_bytes + len(piece) > QUEUED_BYTES_MAX:
+            return False
+        try:
+            self._put.send_nowait(piece)
+        except trio.WouldBlock:
+            return False
+        self.queued_bytes += len(piece)
+        return True
+
+    async def take(self) -> bytes:
+        """As many frames as fit one write. They count as queued until `sent`."""
+        batch = bytearray(await self._take.receive())
+        while len(batch) < WRITE_BYTES:
+            try:
+                batch += self._take.receive_nowait()
+            except trio.WouldBlock:
+                break
+        return bytes(batch)
+
+    def sent(self, size: int) -> None:
+        """That much has left."""
+        self.queued_bytes -= size
+
+
+class Links:
+    """All links of one node. `wants` says with whom; `receive` takes what comes in and may make the peer wait."""
+
+    def __init__(
+        self,
+        node_id: str,
+        tls: TlsContexts,
+        listen: Address,
+        *,
+        wants: Callable[[str], bool],
+        receive: Callable[[str, Message], Awaitable[None]],
+        link_up: Callable[[str], None],
+        link_down: Callable[[str], None],
+    ) -> None:
+        self._node_id = node_id
+        self._tls = tls
+        self._listen = listen
+        self._wants = wants
+        self._receive = receive
+        self._link_up = link_up
+        self._link_down = link_down
+        self._book: dict[str, Address] = {}
+        self._seen_at: dict[str, Address] = {}
+        self._refused: set[str] = set()
+        self._links: dict[str, _Link] = {}
+        self._dialers: dict[str, trio.CancelScope] = {}
+        self._heard_at: dict[str, float] = {}
+        self._incoming: dict[str, set[trio.CancelScope]] = {}
+        self._connections = 0
+        self._nursery: trio.Nursery | None = None
+
+    # -- the address book
+
+    def set_peer(self, node_id: str, address: Address) -> None:
+        """Where to dial that peer from now on."""
+        self._refused.discard(node_id)
+        if node_id != self._node_id and self._book.get(node_id) != address:
+            self._book[node_id] = address
+            self._stop_dialing(node_id)
+            self.refresh()
+
+    def drop_peer(self, node_id: str) -> None:
+        """Close the links with that peer and refuse it."""
+        self._book.pop(node_id, None)
+        self._seen_at.pop(node_id, None)
+        self._refused.add(node_id)
+        self._stop_dialing(node_id)
+        for scope in self._incoming.pop(node_id, set()):
+            scope.cancel()
+
+    def reachable(self) -> frozenset[str]:
+        """Peers with a link on which something was heard lately."""
+        oldest = trio.current_time() - SILENCE_S_MAX
+        return frozenset(peer for peer in self._links if self._heard_at.get(peer, 0.0) >= oldest)
+
+    def refresh(self) -> None:
+        """Dial who is wanted now, and hang up on who is not."""
+        if self._nursery is None:
+            return
+        known = self._book.keys() | self._seen_at.keys()
+        for peer in sorted(known - self._dialers.keys()):
+            if self._wants(peer):
+                scope = self._dialers[peer] = trio.CancelScope()
+                self._nursery.start_soon(self._keep_dialing, peer, scope)
+        for peer in [peer for peer in self._dialers if not self._wants(peer)]:
+            self._stop_dialing(peer)
+
+    # -- sending
+
+    def post(self, node_id: str, body: bytes) -> None:
+        """Queue a message. Without a link it is dropped; a peer that is too slow loses its link."""
+        link = self._links.get(node_id)
+        if link is not None and not link.put(body):
+            log.warning("peer is too slow; dialing it again", peer=node_id)
+            self._stop_dialing(node_id)
+            self.refresh()
+
+    def backlog(self, node_id: str) -> int:
+        """How many bytes wait to be sent to that peer."""
+        link = self._links.get(node_id)
+        return 0 if link is None else link.queued_bytes
+
+    # -- running
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen and dial until cancelled. Raises OSError if the port can't be had."""
+        host, port = self._listen
+        listeners = await trio.open_tcp_listeners(port, host=host)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self.refresh()
+                task_status.started()
+                await trio.serve_listeners(self._serve, listeners)
+        finally:
+            self._nursery = None
+            self._dialers.clear()
+
+    def _stop_dialing(self, peer: str) -> None:
+        if (scope := self._dialers.pop(peer, None)) is not None:
+            scope.cancel()
+
+    async def _keep_dialing(self, peer: str, scope: trio.CancelScope) -> None:
+        attempt, complained = 0, False
+        with scope:
+            while True:
+                try:
+                    stream = await self._dial(peer, attempt)
+                except _BROKEN as error:
+                    if not complained:
+                        log.info("peer can't be reached", peer=peer, reason=str(error) or type(error).__name__)
+                    attempt, complained = attempt + 1, True
+                else:
+                    complained = False
+                    await self._speak(peer, stream)
+                await trio.sleep(random.uniform(*REDIAL_S))  # noqa: S311  # spreads load, guards nothing
+
+    async def _dial(self, peer: str, attempt: int) -> trio.SSLStream[trio.SocketStream]:
+        addresses = [where[peer] for where in (self._book, self._seen_at) if peer in where]
+        if not addresses:
+            raise BadMessage("its address is not known")
+        host, port = addresses[attempt % len(addresses)]
+        with trio.fail_after(CONNECT_S_MAX):
+            tcp = await trio.open_tcp_stream(host, port)
+            stream = trio.SSLStream(tcp, self._tls.client, server_hostname=None)
+            try:
+                await stream.do_handshake()
+                _expect(peer, peer_node_id(stream), "answers there")
+                hello = Hello(self._node_id, self._listen[1])
+                await stream.send_all(frame(encode(hello)))
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
+        return stream
+
+    async def _speak(self, peer: str, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        """Send what is queued until the link breaks."""
+        link = self._links[peer] = _Link()
+        self._heard_at[peer] = trio.current_time()
+        self._link_up(peer)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hear_pings, peer, stream, nursery.cancel_scope)
+                await self._write(link, stream)
+                nursery.cancel_scope.cancel()
+        finally:
+            if self._links.get(peer) is link:
+                del self._links[peer]
+                self._link_down(peer)
+            await trio.aclose_forcefully(stream)
+
+    async def _write(self, link: _Link, stream: trio.abc.SendStream) -> None:
+        ping_at = trio.current_time() + PING_S
+        try:
+            while True:
+                batch = b""
+                with trio.move_on_at(ping_at):
+                    batch = await link.take()
+                ping = b""
+                if trio.current_time() >= ping_at:
+                    ping, ping_at = _PING, trio.current_time() + PING_S
+                with trio.fail_after(SEND_S_MAX):
+                    await stream.send_all(batch + ping)
+                link.sent(len(batch))
+        except _BROKEN:
+            return
+
+    async def _hear_pings(self, peer: str, stream: trio.abc.ReceiveStream, link_scope: trio.CancelScope) -> None:
+        reader = FrameReader(stream, body_length)
+        try:
+            while True:
+                with trio.fail_after(SILENCE_S_MAX):
+                    await reader.next()
+                self._heard_at[peer] = trio.current_time()
+        except _BROKEN:
+            link_scope.cancel()
+
+    async def _serve(self, tcp: trio.SocketStream) -> None:
+        stream = trio.SSLStream(tcp, self._tls.server, server_side=True)
+        self._connections += 1
+        try:
+            if self._connections <= CONNECTIONS_MAX:
+                await self._listen_to(stream)
+        except _BROKEN as error:
+            log.debug("link from peer ended", reason=str(error) or type(error).__name__)
+        finally:
+            self._connections -= 1
+            await trio.aclose_forcefully(stream)
+
+    async def _listen_to(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        reader = FrameReader(stream, body_length)
+        with trio.fail_after(CONNECT_S_MAX):
+            await stream.do_handshake()
+            hello = decode_hello(await reader.next())
+        peer = peer_node_id(stream)
+        _expect(hello.node_id, peer, "says so")
+        if peer in self._refused:
+            raise BadMessage(f"node {peer} is no member")
+        self._seen_at[peer] = (stream.transport_stream.socket.getpeername()[0], hello.port)
+        self.refresh()
+        with trio.CancelScope() as scope:
+            self._incoming.setdefault(peer, set()).add(scope)
+            try:
+                await self._hear(peer, stream, reader)
+            finally:
+                self._incoming.get(peer, set()).discard(scope)
+
+    async def _hear(self, peer: str, stream: trio.SSLStream[trio.SocketStream], reader: FrameReader) -> None:
+        while True:
+            with trio.fail_after(SILENCE_S_MAX):
+                body = await reader.next()
+                if not body:
+                    await stream.send_all(_PING)
+            self._heard_at[peer] = trio.current_time()
+            if body:
+                await self._receive(peer, decode(body))
+
+
+def _expect(named: str, proven: str, how: str) -> None:
+    if named != proven:
+        raise BadMessage(f"node {proven} {how} instead of node {named}")

@@ -1,0 +1,176 @@
+"""Replicated logs for tests: a state machine to watch, identities for nodes, and real nodes on the loopback."""
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import trio
+
+from consensus.authority import found_authority, new_private_key, public_key_of, sign_node
+from consensus.host.raft import RaftNode
+from consensus.host.tls import (
+    TlsContexts,
+    authority_file,
+    member_contexts,
+    node_certificate_file,
+    node_key_file,
+    tls_directory,
+)
+from consensus.naming import node_id_of
+
+PATIENCE_S = 30.0
+
+
+class Ledger:
+    """A state machine that keeps every payload in order."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, bytes]] = []
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.entries]
+
+    def apply(self, index: int, payload: bytes) -> object:
+        self.entries.append((index, payload))
+        return len(self.entries)
+
+    def capture(self) -> "LedgerCapture":
+        return LedgerCapture(list(self.entries))
+
+    def restore(self, blocks: Iterable[bytes]) -> None:
+        self.entries = [
+            pair for block in blocks for pair in msgspec.msgpack.decode(block, type=list[tuple[int, bytes]])
+        ]
+
+    def digest(self) -> str:
+        return hashlib.sha256(msgspec.msgpack.encode(self.entries)).hexdigest()
+
+
+class LedgerCapture:
+    """A ledger's picture, in blocks of a hundred entries."""
+
+    def __init__(self, entries: Sequence[tuple[int, bytes]]) -> None:
+        self._entries = entries
+
+    def blocks(self) -> Iterator[bytes]:
+        for start in range(0, len(self._entries), 100):
+            yield msgspec.msgpack.encode(self._entries[start : start + 100])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A node's id, its certificates, and where it listens."""
+
+    node_id: str
+    tls: TlsContexts
+    address: tuple[str, int]
+
+
+def make_identities(directory: Path, count: int) -> list[Identity]:
+    """Members of one cluster, with their files below `directory`, ordered by id."""
+    now = datetime.now(UTC)
+    authority = found_authority("test", now)
+    made = []
+    for port in free_ports(count):
+        key = new_private_key()
+        public_key = public_key_of(key)
+        node_id = node_id_of(public_key)
+        state = directory / node_id
+        tls_directory(state).mkdir(parents=True)
+        node_key_file(state).write_bytes(key)
+        authority_file(state).write_bytes(authority.certificate_pem)
+        node_certificate_file(state).write_bytes(sign_node(authority, public_key, now))
+        made.append(Identity(node_id, member_contexts(state), ("127.0.0.1", port)))
+    return sorted(made, key=lambda identity: identity.node_id)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        with closing(one):
+            pass
+    return ports
+
+
+async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait for something that happens by itself, and fail if it does not."""
+    with trio.fail_after(patience_s):
+        while not condition():
+            await trio.sleep(0.01)
+
+
+class RaftCluster:
+    """Real nodes in this process, which talk TLS over the loopback. Stopping one is as hard as a crash of its process."""
+
+    def __init__(self, nursery: trio.Nursery, directory: Path, count: int, **options: int) -> None:
+        self._nursery = nursery
+        self._directory = directory
+        self._options = options
+        self._identities = {identity.node_id: identity for identity in make_identities(directory, count)}
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._ended: dict[str, trio.Event] = {}
+        self.ids = list(self._identities)
+        self.nodes: dict[str, RaftNode] = {}
+        self.machines: dict[str, Ledger] = {}
+        self.applied: dict[str, list[int]] = {node_id: [] for node_id in self.ids}
+
+    async def start(self, node_id: str, *, found: bool = False) -> RaftNode:
+        """Start a node, or start it again on what it left."""
+        identity = self._identities[node_id]
+        machine = self.machines[node_id] = Ledger()
+        node = RaftNode(
+            node_id,
+            self._directory / node_id / "raft",
+            machine,
+            tls=identity.tls,
+            listen=identity.address,
+            found=found,
+            on_applied=self.applied[node_id].append,
+            **self._options,
+        )
+        for other in self._identities.values():
+            if other.node_id != node_id:
+                node.set_peer(other.node_id, other.address)
+        self.nodes[node_id] = node
+        await self._nursery.start(self._run, node_id, node)
+        return node
+
+    async def _run(self, node_id: str, node: RaftNode, task_status: trio.TaskStatus[None]) -> None:
+        ended = self._ended[node_id] = trio.Event()
+        with trio.CancelScope() as scope:
+            self._scopes[node_id] = scope
+            await node.run(task_status=task_status)
+        ended.set()
+
+    async def stop(self, node_id: str) -> None:
+        """Stop a node; its files stay."""
+        self._scopes[node_id].cancel()
+        await self._ended[node_id].wait()
+        del self.nodes[node_id]
+
+    async def leader(self) -> RaftNode:
+        """The node that leads, when one does."""
+        found: list[RaftNode] = []
+
+        def leads() -> bool:
+            found[:] = [node for node in self.nodes.values() if node.is_leader]
+            return bool(found)
+
+        await until(leads)
+        return max(found, key=lambda node: node.term)
+
+    async def form(self) -> None:
+        """Found the cluster and make every node a voter."""
+        for node_id in self.ids:
+            await self.start(node_id, found=node_id == self.ids[0])
+        leader = await self.leader()
+        for node_id in self.ids[1:]:
+            await leader.promote(node_id)
