@@ -28,7 +28,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     run_dir: str = "/run/noded"
     log_dir: str = "/var/log/noded"
     libvirt_uri: str = "qemu:///system"
-    memory_reserve_mib: int = 512  # never given to guests: the host's own and noded's
+    guest_memory_mib: int = 0  # how much memory guests may use; 0: all but a reserve for the host and noded
 
     @property
     def state(self) -> Path:

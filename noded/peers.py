@@ -1,8 +1,10 @@
-"""How a call finds its handler: on this node at once, on another through its daemon."""
+"""How a call finds its node, and there its handler: on this node at once, on another through its daemon."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from consensus.machine import Machine
+from consensus.members.links import addresses_in
 from noded.core.errors import NotFound
 from noded.core.ids import NodeId
 from noded.core.service import PeerContext, PeerHandler, Service
@@ -12,6 +14,18 @@ class Caller(Protocol):
     """Asks other nodes; `consensus/host/peers.py`."""
 
     async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes: ...
+
+
+class AddressBook:
+    """Where other nodes are: what their records say, and before those are known, what was said at admission."""
+
+    def __init__(self, store: Machine, at_admission: Mapping[NodeId, Sequence[str]]) -> None:
+        self._store = store
+        self._at_admission = at_admission
+
+    def addresses_of(self, node_id: NodeId) -> Sequence[str]:
+        """The node's addresses, best first; empty if nothing is known of it."""
+        return addresses_in(self._store.picture, node_id) or self._at_admission.get(node_id, ())
 
 
 class PeerCalls:

@@ -1,10 +1,35 @@
 """Which services the daemon offers: one line each. Everything else that knows a service learns it from here."""
 
+import compute.discovery
+import compute.flavors
+import compute.keypairs
+import compute.placement
+import consensus.members
+import net.discovery
+import net.networks
+import net.ports
+import net.security_groups
+import noded.dashboard
+import noded.inspection
+from consensus.machine import Machine
 from noded.core.command import Command
 from noded.core.record import Record
 from noded.core.service import Service
+from noded.inspection.model import StoreDigest
 
-SERVICES: tuple[Service, ...] = ()
+SERVICES: tuple[Service, ...] = (
+    consensus.members.SERVICE,
+    net.discovery.SERVICE,
+    net.networks.SERVICE,
+    net.ports.SERVICE,
+    net.security_groups.SERVICE,
+    compute.discovery.SERVICE,
+    compute.flavors.SERVICE,
+    compute.keypairs.SERVICE,
+    compute.placement.SERVICE,
+    noded.inspection.SERVICE,
+    noded.dashboard.SERVICE,
+)
 
 
 def all_records() -> list[type[Record]]:
@@ -15,3 +40,17 @@ def all_records() -> list[type[Record]]:
 def all_commands() -> list[type[Command]]:
     """Every command that the log may carry."""
     return [command for service in SERVICES for command in service.commands]
+
+
+class DaemonRegistry:
+    """Implements `noded.inspection.links.Registry`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return SERVICES
+
+    def digest(self) -> StoreDigest:
+        return StoreDigest(revision=self._machine.picture.revision, digest=self._machine.digest())

@@ -7,7 +7,7 @@ import msgspec
 from noded.core.store import Transaction
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_unknown_fields=False):
     """A complete order. Ids, times, random numbers and chosen nodes are in it, picked before the log.
 
     `apply` is pure and total: it changes `tx` or raises `Refused`; any other exception is a bug and is applied as

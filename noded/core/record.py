@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_unknown_fields=False):
     """One row. Subclasses give a tag, an `id`, and the fields by which they are looked up.
 
     `INDEXED` names fields whose value (or, for a tuple, whose elements) the store keeps an index of: `view.find`.

@@ -1,0 +1,227 @@
+"""The composition root: the one place that knows every driver and every service, and starts them in order.
+
+    identity → a cluster (founded, joined, or read from disk) → log and store → drivers → reconcilers and APIs
+
+Everything that must outlive this process (guests, volume servers, extent servers) is a process of its own, found again
+by the reconcilers; so starting and restarting are the same.
+"""
+
+import signal
+import ssl
+import sys
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+import trio
+
+from consensus.admission import EntryConfig
+from consensus.authority import Authority
+from consensus.codec import Codec
+from consensus.discovery import NodeState
+from consensus.door import Seed
+from consensus.host.certificates import api_server
+from consensus.host.doorkeeper import Doorkeeper
+from consensus.host.entry import enter_cluster
+from consensus.host.files import make_private_directory, write_durably
+from consensus.host.identity import NodeIdentity
+from consensus.host.mdns import MdnsDiscovery
+from consensus.host.membership import Membership, MembershipFault, settle_founding
+from consensus.host.peers import PeerClient, PeerServer
+from consensus.host.raft import RaftNode
+from consensus.machine import Machine
+from consensus.members.commands import FoundCluster
+from consensus.members.links import authority_in
+from consensus.members.model import CLUSTER, ClusterFacts, Node
+from consensus.ports import RAFT_PORT
+from consensus.proposals import LogCluster
+from noded.config import Config
+from noded.core.clock import now_ms
+from noded.core.dice import new_hex_id, new_password, new_uuid
+from noded.core.errors import Unavailable
+from noded.core.ids import ProjectId
+from noded.core.reconciler import Drivers
+from noded.core.service import Founding, PeerContext
+from noded.dashboard.links import LocalApi
+from noded.gateway.app import Gateway
+from noded.gateway.local import InProcessApi
+from noded.gateway.server import serve
+from noded.host.machine import NoAddress, own_address, tell_ready
+from noded.identity.host.argon2 import Argon2Passwords
+from noded.inspection.host.proc import ProcVitals
+from noded.inspection.links import Registry, VitalsReader
+from noded.logs import configure_logs
+from noded.peers import AddressBook, PeerCalls
+from noded.reconcile.loop import keep_reconciling
+from noded.release import RELEASE
+from noded.services import SERVICES, DaemonRegistry, all_commands, all_records
+
+FAULT_EXIT = 1
+SOCKET_NAME = "peers.sock"
+PASSWORD_FILE = "admin-password"  # noqa: S105  # a file's name
+
+log = structlog.get_logger(__name__)
+
+
+def run(config: Config) -> None:
+    """Be a node until SIGTERM or SIGINT. Ends the process with a reason if it can't."""
+    configure_logs()
+    try:
+        trio.run(_until_stopped, config)
+    except (NoAddress, MembershipFault) as fault:
+        log.error("node can't start", reason=str(fault))
+        sys.exit(FAULT_EXIT)
+
+
+async def _until_stopped(config: Config) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_be_node, config)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("node stops", signal=signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                break
+
+
+async def _be_node(config: Config) -> None:
+    for directory in (config.state, config.run, config.logs):
+        make_private_directory(directory)
+    identity = NodeIdentity.load_or_create(config.state)
+    address = own_address(config.address, config.interface)
+    structlog.contextvars.bind_contextvars(node=identity.node_id[:12])
+    log.info("node starts", release=RELEASE, name=config.node_name, address=address)
+    discovery = MdnsDiscovery([address])
+    entry = EntryConfig(
+        seed=Seed(config.cluster, config.secret, config.expect) if config.secret else None,
+        name=config.node_name,
+        addresses=(address,),
+        release=RELEASE,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(discovery.run)
+        membership = await enter_cluster(entry, identity, config.state, discovery)
+        await _Member(config, entry, identity, membership, discovery).run()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A node that belongs to a cluster, and everything that it runs."""
+
+    config: Config
+    entry: EntryConfig
+    identity: NodeIdentity
+    membership: Membership
+    discovery: MdnsDiscovery
+
+    async def run(self) -> None:
+        node_id = self.identity.node_id
+        codec = Codec(all_commands(), all_records())
+        machine = Machine(codec)
+        book = AddressBook(machine, self.membership.peers)
+        calls = PeerCalls(node_id, SERVICES, PeerClient(self.membership.tls, book.addresses_of))
+        raft = RaftNode(
+            node_id,
+            self.config.state / "log",
+            machine,
+            tls=self.membership.tls,
+            listen=(self.entry.addresses[0], RAFT_PORT),
+            found=self.membership.founder,
+            on_applied=lambda index: cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
+        )
+        cluster = LogCluster(raft, machine, codec, calls)
+        drivers = Drivers()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(raft.run)
+            nursery.start_soon(self._follow_sightings, raft)
+            await self._know_own_record(cluster)
+            self._add_drivers(drivers, machine)
+            gateway = Gateway(SERVICES, cluster, drivers)
+            drivers.add(LocalApi, InProcessApi(gateway))
+            calls.ready(PeerContext(cluster=cluster, drivers=drivers))
+            server = PeerServer(node_id, self.membership.tls, calls.served())
+            await nursery.start(server.serve, self.entry.addresses)
+            await nursery.start(server.serve_local, self.config.run / SOCKET_NAME)
+            for service in SERVICES:
+                for make in service.reconcilers:
+                    nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
+            await nursery.start(self._doorkeeper(cluster).run)
+            await nursery.start(partial(serve, gateway, self._api_tls(cluster), port=self.config.https_port))
+            tell_ready()
+            log.info("node ready", cluster=self.membership.cluster_name, url=f"https://{self.entry.addresses[0]}/")
+
+    async def _follow_sightings(self, raft: RaftNode) -> None:
+        """Tell the log where its peers are, from what they announce: an address is soft, the certificate decides."""
+        for node_id, addresses in self.membership.peers.items():
+            raft.set_peer(node_id, (addresses[0], RAFT_PORT))
+        while True:
+            for sighting in self.discovery.sightings().values():
+                if sighting.state is NodeState.MEMBER and sighting.cluster == self.membership.cluster_name:
+                    raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))
+            await self.discovery.changed()
+
+    async def _know_own_record(self, cluster: LogCluster) -> None:
+        """Wait until the store names this node: it is founded, or what was admitted has reached us."""
+        if self.membership.founder:
+            await self._found(cluster)
+        seen = cluster.view().revision
+        while cluster.view().get(Node, self.identity.node_id) is None:
+            log.info("waiting for the cluster's state", leader=cluster.leader_id)
+            seen = await cluster.changed([Node], seen)
+
+    async def _found(self, cluster: LogCluster) -> None:
+        """Propose the cluster's first entry, once: everything that a new cloud starts with."""
+        authority = self.membership.authority
+        while cluster.view().get(ClusterFacts, CLUSTER) is None:
+            assert authority is not None, "a founder has the authority until the log has it"
+            password = self._admin_password()
+            founding = Founding(
+                now_ms=now_ms(),
+                new_uuid=new_uuid,
+                new_hex_id=new_hex_id,
+                admin_project_id=ProjectId(new_hex_id()),
+                admin_password_hash=await Argon2Passwords().hash(password),
+            )
+            first = [command for service in SERVICES if service.founding for command in service.founding(founding)]
+            try:
+                await cluster.propose(self._found_cluster(authority, founding.now_ms), *first)
+            except Unavailable as fault:
+                log.info("founding not confirmed yet", reason=fault.message)
+        settle_founding(self.config.state)
+
+    def _found_cluster(self, authority: Authority, when_ms: int) -> FoundCluster:
+        founder = Node(
+            id=self.identity.node_id,
+            name=self.entry.name,
+            addresses=self.entry.addresses,
+            fingerprint=self.identity.fingerprint,
+            admitted_at_ms=when_ms,
+            release=RELEASE,
+        )
+        return FoundCluster(
+            cluster_id=self.membership.cluster_id,
+            name=self.membership.cluster_name,
+            authority_certificate_pem=authority.certificate_pem.decode(),
+            authority_key_pem=authority.key_pem.decode(),
+            founder=founder,
+            now_ms=when_ms,
+        )
+
+    def _admin_password(self) -> str:
+        """The administrator's first password: on disk, for root alone, before anything depends on it."""
+        path = self.config.state / PASSWORD_FILE
+        if not path.exists():
+            write_durably(path, (new_password() + "\n").encode())
+        return path.read_text().strip()
+
+    def _doorkeeper(self, cluster: LogCluster) -> Doorkeeper:
+        return Doorkeeper(self.entry, self.membership, self.identity, self.config.state, self.discovery, cluster)
+
+    def _api_tls(self, cluster: LogCluster) -> ssl.SSLContext:
+        authority = authority_in(cluster.view())
+        assert authority is not None, "the founding entry holds it"
+        hosts = (*self.entry.addresses, self.entry.name, "localhost", "127.0.0.1")
+        return api_server(self.identity, self.config.state, authority, hosts)
+
+    def _add_drivers(self, drivers: Drivers, machine: Machine) -> None:
+        drivers.add(Registry, DaemonRegistry(machine))
+        drivers.add(VitalsReader, ProcVitals(self.config.disks))
