@@ -3,5 +3,11 @@
 from noded.core.service import Service
 from storage.pools.commands import RegisterDisk, ReportDisk
 from storage.pools.model import Disk
+from storage.pools.reconcile import DisksReconciler
 
-SERVICE = Service(name="storage.pools", records=(Disk,), commands=(RegisterDisk, ReportDisk))
+SERVICE = Service(
+    name="storage.pools",
+    records=(Disk,),
+    commands=(RegisterDisk, ReportDisk),
+    reconcilers=(DisksReconciler,),
+)

@@ -5,10 +5,12 @@ from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
 from storage.volumes.model import Volume
+from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
 
 SERVICE = Service(
     name="storage.volumes",
     records=(Volume,),
     commands=(ChangeVolume, ClaimVolume, ConfirmRemoval, CreateVolume, DeleteVolume, GrowInSync, ShrinkInSync),
+    reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),
     peer_calls=CALLS,
 )

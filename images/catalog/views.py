@@ -1,0 +1,51 @@
+"""How an image looks in Glance's API. The status words are derived here and stored nowhere."""
+
+from typing import Final
+
+from images.catalog.model import Image
+from noded.core.times import zulu
+
+# What every image has; any other key of an image is a property that a user made up.
+BASE_KEYS: Final = (
+    "id", "name", "status", "visibility", "protected", "os_hidden", "owner", "disk_format", "container_format",
+    "min_disk", "min_ram", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "tags", "created_at",
+    "updated_at", "self", "file", "schema",
+)  # fmt: skip
+HASH_ALGORITHM: Final = "sha512"
+
+
+def status(image: Image) -> str:
+    """Glance's word for where an image is in its life."""
+    if image.contents is not None:
+        return "deactivated" if image.deactivated else "active"
+    return "saving" if image.upload_id is not None else "queued"
+
+
+def image_view(image: Image) -> dict[str, object]:
+    """The whole image, as lists show it too."""
+    contents = image.contents
+    return {
+        **image.properties,
+        "id": image.id,
+        "name": image.name,
+        "status": status(image),
+        "visibility": image.visibility.value,
+        "protected": image.protected,
+        "os_hidden": image.hidden,
+        "owner": image.project_id,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "min_disk": image.min_disk_gib,
+        "min_ram": image.min_ram_mib,
+        "size": contents.size_bytes if contents else None,
+        "virtual_size": contents.virtual_bytes if contents else None,
+        "checksum": contents.md5 if contents else None,
+        "os_hash_algo": HASH_ALGORITHM if contents else None,
+        "os_hash_value": contents.sha512 if contents else None,
+        "tags": list(image.tags),
+        "created_at": zulu(image.created_at_ms),
+        "updated_at": zulu(image.updated_at_ms),
+        "self": f"/v2/images/{image.id}",
+        "file": f"/v2/images/{image.id}/file",
+        "schema": "/v2/schemas/image",
+    }

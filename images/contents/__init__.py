@@ -1,0 +1,17 @@
+"""The data of images (Glance, images v2): received and checked, stored once as volumes, handed out."""
+
+from images.contents.api import ROUTES
+from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload
+from images.contents.model import Upload
+from images.contents.reconcile import UploadsReconciler
+from images.endpoint import IMAGE
+from noded.core.service import Service
+
+SERVICE = Service(
+    name="images.contents",
+    endpoint=IMAGE,
+    records=(Upload,),
+    commands=(AbortUpload, AddDisk, BeginUpload, FinishUpload),
+    routes=ROUTES,
+    reconcilers=(UploadsReconciler,),
+)

@@ -1,0 +1,116 @@
+"""How an image gets its contents: begun, perhaps converted, then finished or aborted. Each step is all or nothing."""
+
+from msgspec.structs import replace
+
+from images.catalog.commands import begin_upload, fill_image, forget_upload
+from images.catalog.model import Contents, Image
+from images.contents.model import Upload
+from noded.core.command import Command
+from noded.core.errors import Conflict
+from noded.core.ids import ImageId, NodeId, VolumeId
+from noded.core.store import Transaction
+from storage.volumes.commands import create_volume, delete_volume, seal_volume
+from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, Purpose, Volume
+
+
+class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"):
+    """A node is about to receive the file: the image is saving, and a volume waits for the bytes."""
+
+    upload_id: str
+    image_id: ImageId
+    node_id: NodeId
+    file_id: VolumeId
+    size_bytes: int  # of the volume: the file's where it is known, else the largest that a file may have
+    layout: Layout
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        image = begin_upload(tx, self.image_id, self.upload_id)
+        _create(tx, image, self.file_id, self.size_bytes, self.layout, self.node_id, self.now_ms)
+        tx.put(
+            Upload(
+                id=self.upload_id,
+                image_id=self.image_id,
+                node_id=self.node_id,
+                file_id=self.file_id,
+                started_at_ms=self.now_ms,
+            )
+        )
+
+
+class AddDisk(Command, frozen=True, kw_only=True, tag="image.upload.disk.1"):
+    """The file is complete and good, but it is not the disk itself: a volume for the disk inside it."""
+
+    upload_id: str
+    disk_id: VolumeId
+    size_bytes: int
+    layout: Layout
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        upload = tx.need(Upload, self.upload_id)
+        image = tx.need(Image, upload.image_id)
+        _create(tx, image, self.disk_id, self.size_bytes, self.layout, upload.node_id, self.now_ms)
+        tx.put(replace(upload, disk_id=self.disk_id))
+
+
+class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.1"):
+    """Everything is on all replicas: the volumes never change again and the image is active."""
+
+    upload_id: str
+    size_bytes: int
+    virtual_bytes: int
+    md5: str
+    sha512: str
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        upload = tx.get(Upload, self.upload_id)
+        if upload is None:
+            raise Conflict("The upload was ended: its image was deleted, or the node that received it was lost.")
+        seal_volume(tx, upload.file_id, self.size_bytes)
+        if upload.disk_id is not None:
+            seal_volume(tx, upload.disk_id, self.virtual_bytes)
+        contents = Contents(
+            size_bytes=self.size_bytes,
+            virtual_bytes=self.virtual_bytes,
+            md5=self.md5,
+            sha512=self.sha512,
+            file_id=upload.file_id,
+            disk_id=upload.disk_id or upload.file_id,
+        )
+        fill_image(tx, upload.image_id, self.upload_id, contents, self.now_ms)
+        tx.delete(Upload, self.upload_id)
+
+
+class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"):
+    """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing."""
+
+    upload_id: str
+
+    def apply(self, tx: Transaction) -> None:
+        upload = tx.get(Upload, self.upload_id)
+        if upload is None:
+            return
+        for volume_id in upload.volume_ids:
+            if tx.get(Volume, volume_id) is not None:
+                delete_volume(tx, volume_id)
+        forget_upload(tx, upload.image_id, self.upload_id)
+        tx.delete(Upload, self.upload_id)
+
+
+def _create(
+    tx: Transaction, image: Image, volume_id: VolumeId, size_bytes: int, layout: Layout, node_id: NodeId, now_ms: int
+) -> None:
+    create_volume(
+        tx,
+        volume_id=volume_id,
+        project_id=image.project_id,
+        name=image.name or image.id,
+        size_bytes=size_bytes,
+        extent_bytes=IMAGE_EXTENT_BYTES,
+        layout=layout,
+        purpose=Purpose.IMAGE,
+        now_ms=now_ms,
+        node_id=node_id,
+    )

@@ -1,0 +1,1 @@
+"""What an image file is, and whether it is what it claims to be. No I/O."""

@@ -1,0 +1,45 @@
+"""What the pool asks of this machine: which disks were given to it, and a running extent server for each."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from noded.core.ids import DiskId, VolumeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDisk:
+    """A directory that the node's configuration gives to the pool, as it was found."""
+
+    name: str
+    disk_id: DiskId | None = None  # written on the disk; None: it is empty and nobody's yet
+    fault: str = ""  # why it can't be used; nothing is ever wiped to make it fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedDisk:
+    """A disk whose extent server runs."""
+
+    host: str  # where the other nodes reach it
+    port: int
+    size_bytes: int
+    used_bytes: int
+
+
+class DiskServers(Protocol):
+    """The extent servers of this machine, one a disk. They outlive the daemon and are found again by it."""
+
+    async def find(self) -> tuple[FoundDisk, ...]:
+        """Every configured disk."""
+
+    async def serve(self, name: str, disk_id: DiskId) -> ServedDisk:
+        """The disk's extent server, started where it does not run; an empty disk becomes `disk_id` for good.
+
+        Raises `Unavailable` with the reason if it can't be served.
+        """
+
+    async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
+        """The volumes of which the disk holds anything. Raises `Unavailable`."""
+
+    async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
+        """Remove all that the disk holds of a volume, durably. Again: nothing. Raises `Unavailable`."""

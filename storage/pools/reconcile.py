@@ -1,0 +1,82 @@
+"""What makes the disks that a node was given serve the pool: each gets an id for good, a server, and a record."""
+
+import structlog
+
+from noded.core import dice
+from noded.core.clock import now_ms
+from noded.core.cluster import Cluster
+from noded.core.command import Command
+from noded.core.errors import Refused
+from noded.core.ids import DiskId
+from noded.core.reconciler import Drivers
+from noded.core.store import View
+from storage.pools.links import DiskServers, FoundDisk
+from storage.pools.model import Disk
+from storage.pools.plan import fault_report, served_report
+
+log = structlog.get_logger(__name__)
+
+
+class DisksReconciler:
+    """Each configured disk: found, served, registered; what changed is reported."""
+
+    name = "disks"
+    watches = (Disk,)
+    period_s = 10.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        self._cluster = cluster
+        self._servers = drivers.get(DiskServers)
+        self._warned: dict[str, str] = {}
+
+    async def reconcile(self) -> None:
+        """One pass. One disk's fault keeps no other from serving."""
+        found = await self._servers.find()
+        for disk in found:
+            command = await self._observe(disk)
+            if command is not None:
+                await self._cluster.propose(command)
+        await self._report_missing({disk.disk_id for disk in found} - {None})
+
+    async def _observe(self, found: FoundDisk) -> Command | None:
+        view, node_id = self._cluster.view(), self._cluster.node_id
+        known = view.get(Disk, found.disk_id) if found.disk_id else None
+        fault = found.fault or self._contradiction(view, found)
+        if not fault:
+            disk_id = found.disk_id or DiskId(dice.new_hex_id())
+            try:
+                served = await self._servers.serve(found.name, disk_id)
+            except Refused as refused:
+                fault = refused.message
+            else:
+                self._warned.pop(found.name, None)
+                return served_report(known, disk_id, node_id, found.name, served, now_ms())
+        self._warn(found.name, fault)
+        return fault_report(known, fault) if known is not None and known.node_id == node_id else None
+
+    def _contradiction(self, view: View, found: FoundDisk) -> str:
+        """Why an empty directory must not become a new disk: most likely the old one is just not mounted."""
+        twin = next(
+            (disk for disk in view.find(Disk, "node_id", self._cluster.node_id) if disk.name == found.name), None
+        )
+        if twin is None or twin.id == found.disk_id:
+            return ""
+        return (
+            f"{found.name} was disk {twin.id} before and is {found.disk_id or 'empty'} now. Mount the disk that was"
+            " there, or give the new one another name in the node's configuration."
+        )
+
+    async def _report_missing(self, present: set[DiskId | None]) -> None:
+        for disk in self._cluster.view().find(Disk, "node_id", self._cluster.node_id):
+            if disk.disk_id in present:
+                continue
+            fault = "It is not at its place any more: not mounted, or taken out of the node's configuration."
+            command = fault_report(disk, disk.fault or fault)
+            if command is not None:
+                self._warn(disk.name, fault)
+                await self._cluster.propose(command)
+
+    def _warn(self, name: str, fault: str) -> None:
+        if self._warned.get(name) != fault:
+            log.warning("disk can't be used", disk=name, fault=fault)
+            self._warned[name] = fault

@@ -1,0 +1,76 @@
+"""Which volume servers run here, what is removed from which disk, and who repairs what. Decides; touches nothing."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import xxhash
+
+from noded.core.ids import DiskId, NodeId, VolumeId
+from noded.core.store import View
+from storage.pools.model import Disk, DiskState
+from storage.volumes.model import Volume, ancestors, children, disks_of
+
+REPAIRS_AT_ONCE: Final = 2  # on one node; each reads and writes whole replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is left of a deleted volume on one disk is to go."""
+
+    volume_id: VolumeId
+    disk_id: DiskId
+
+
+def wanted_here(view: View, node_id: NodeId) -> list[VolumeId]:
+    """The volumes that servers on this node use: each has a volume server here."""
+    return [
+        volume.volume_id
+        for volume in view.find(Volume, "node_id", node_id)
+        if volume.server_id is not None and not volume.deleting
+    ]
+
+
+def strays(running: Iterable[VolumeId], wanted: Iterable[VolumeId], held: Collection[VolumeId]) -> list[VolumeId]:
+    """The volume servers that nobody here needs. To be decided on a fresh view only."""
+    needed = {*wanted, *held}
+    return sorted(volume_id for volume_id in running if volume_id not in needed)
+
+
+def removals(view: View, node_id: NodeId) -> list[Removal]:
+    """What is to be removed from this node's disks: tombstones without clones, on disks that haven't confirmed."""
+    return [
+        Removal(volume.volume_id, disk.disk_id)
+        for disk in view.find(Disk, "node_id", node_id)
+        for volume in view.find(Volume, "disk_ids", disk.disk_id)
+        if volume.deleting and disk.disk_id not in volume.removed_from and not children(view, volume.volume_id)
+    ]
+
+
+def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[VolumeId]:
+    """The volumes that this node is to make whole: out of sync, used by nobody, their sources whole."""
+    mine = []
+    disks = {disk.disk_id: disk for disk in view.all(Disk)}
+    for volume in view.all(Volume):
+        if volume.deleting or volume.node_id is not None or not volume.out_of_sync:
+            continue
+        if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
+            mine.append(volume.volume_id)
+    return mine[:REPAIRS_AT_ONCE]
+
+
+def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> bool:
+    """Whether a replica that is behind can be reached, and reads through to nothing that is behind itself."""
+    behind = [
+        disk_id
+        for disk_id in volume.out_of_sync
+        if (disk := disks.get(disk_id)) and disk.node_id in reachable and disk.state is not DiskState.FAILED
+    ]
+    return any(all(disk_id not in ancestor.out_of_sync for ancestor in ancestors(view, volume)) for disk_id in behind)
+
+
+def _repairer(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
+    """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
+    nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
+    up = sorted(nodes & set(reachable))
+    return max(up, key=lambda node: xxhash.xxh3_64_intdigest(f"{volume.id}/{node}".encode()), default=None)

@@ -1,0 +1,120 @@
+"""What makes this machine's volume servers, replicas and tombstones match the records."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+import trio
+
+from noded.core.cluster import Cluster
+from noded.core.errors import Refused
+from noded.core.ids import VolumeId
+from noded.core.reconciler import Drivers
+from storage.pools.links import DiskServers
+from storage.pools.model import Disk
+from storage.volumes.commands import ConfirmRemoval
+from storage.volumes.links import VolumeServers
+from storage.volumes.model import Volume
+from storage.volumes.plan import Removal, removals, repairs, strays, wanted_here
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+STARTS_AT_ONCE = 8
+
+
+class VolumeServersReconciler:
+    """The volumes of this node's servers are served here, and no others."""
+
+    name = "volume-servers"
+    watches = (Volume,)
+    period_s = 10.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        self._cluster = cluster
+        self._servers = drivers.get(VolumeServers)
+
+    async def reconcile(self) -> None:
+        """One pass. A volume that can't be served keeps no other from it."""
+        running = set(await self._servers.running())
+        wanted = wanted_here(self._cluster.view(), self._cluster.node_id)
+        await _each(
+            [volume_id for volume_id in wanted if volume_id not in running], self._servers.ensure, "volume not served"
+        )
+        if strays(running, wanted, self._servers.held()):
+            await self._end_strays(running)
+
+    async def _end_strays(self, running: set[VolumeId]) -> None:
+        # A view that lags must not cost a guest its disk: what is ended is decided on a view that surely doesn't.
+        view = await self._cluster.fresh_view()
+        wanted = wanted_here(view, self._cluster.node_id)
+        for volume_id in strays(running, wanted, self._servers.held()):
+            log.info("volume server ended", volume=volume_id)
+            await self._servers.end(volume_id)
+
+
+class RemovalsReconciler:
+    """Deleted volumes leave nothing on this node's disks."""
+
+    name = "volume-removals"
+    watches = (Volume, Disk)
+    period_s = 30.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        self._cluster = cluster
+        self._disks = drivers.get(DiskServers)
+        self._servers = drivers.get(VolumeServers)
+
+    async def reconcile(self) -> None:
+        """One pass."""
+        # An own server of the volume would write again what was just removed.
+        running = set(await self._servers.running()) | set(self._servers.held())
+        todo = [
+            removal
+            for removal in removals(self._cluster.view(), self._cluster.node_id)
+            if removal.volume_id not in running
+        ]
+        await _each(todo, self._remove, "replica not removed")
+
+    async def _remove(self, removal: Removal) -> None:
+        await self._disks.remove(removal.disk_id, removal.volume_id)
+        await self._cluster.propose(ConfirmRemoval(volume_id=removal.volume_id, disk_ids=(removal.disk_id,)))
+
+
+class RepairsReconciler:
+    """Volumes that nobody uses are made whole too, sources before their clones."""
+
+    name = "volume-repairs"
+    watches = (Volume, Disk)
+    period_s = 5.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        self._cluster = cluster
+        self._servers = drivers.get(VolumeServers)
+
+    async def reconcile(self) -> None:
+        """One pass; it ends when the repairs that it began have."""
+        held = set(self._servers.held())
+        due = repairs(self._cluster.view(), self._cluster.node_id, self._cluster.reachable())
+        await _each([volume_id for volume_id in due if volume_id not in held], self._repair, "volume not repaired")
+
+    async def _repair(self, volume_id: VolumeId) -> None:
+        log.info("volume repair begun", volume=volume_id)
+        await self._servers.repair(volume_id)
+
+
+async def _each(items: list[T], act: Callable[[T], Awaitable[None]], complaint: str) -> None:
+    """Act on all of them, some at a time. A refusal is logged, and tried again with the next pass."""
+    slots = trio.CapacityLimiter(STARTS_AT_ONCE)
+
+    async def one(item: T) -> None:
+        async with slots:
+            try:
+                await act(item)
+            except Refused as refused:
+                log.warning(complaint, what=str(item), why=refused.message)
+
+    async with trio.open_nursery() as nursery:
+        for item in items:
+            nursery.start_soon(one, item)
