@@ -1,4 +1,4 @@
-"""The whole cloud as a fixture: three simulated hosts that run the real daemon, for tests/api, tests/faults, tests/browser.
+"""The whole cloud as a fixture: three simulated hosts that run the real daemon, for any folder of tests.
 
 A folder that wants it imports it in its conftest.py: `from tests.lab.fixtures import cloud`.
 """
