@@ -1,0 +1,1 @@
+"""From records to what one machine must have: links, forwarding, filters, DHCP and metadata answers. Pure."""
