@@ -19,9 +19,8 @@ async def show_v2_1(request: Request) -> Response:
     return Response(body={"version": version_detail("v2.1", request.base_url)})
 
 
-# Clients write these paths with and without the slash at the end.
+# Clients write these paths with and without the slash at the end; the gateway takes both.
 ROUTES = tuple(
-    Route(verb="GET", path=path + slash, handler=handler, allow=Allow.ANYONE)
+    Route(verb="GET", path=path, handler=handler, allow=Allow.ANYONE)
     for path, handler in (("", list_versions), ("/v2", show_v2_0), ("/v2.1", show_v2_1))
-    for slash in ("", "/")
 )
