@@ -3,14 +3,15 @@
 `host/libvirt.py` does it with libvirt, `host/simulated.py` in memory; one contract suite holds both to these words.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from noded.core.errors import Unavailable
 from noded.core.ids import PortId, ServerId, VolumeId
 
 
-class HypervisorDown(Exception):  # noqa: N818  # a state of the machine, not of the code
+class HypervisorDown(Unavailable):
     """The hypervisor's daemon can't be asked now; guests that run go on running."""
 
 
@@ -79,8 +80,6 @@ class Guest:
     server_id: ServerId
     state: GuestState
     run: int  # of the spec it was last started with
-    ports: tuple[PortId, ...] = field(default=())
-    volumes: tuple[VolumeId, ...] = field(default=())
 
 
 class Hypervisor(Protocol):
