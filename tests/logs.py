@@ -108,7 +108,7 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
 
 
 class RaftCluster:
-    """Real nodes in this process, which talk TLS over the loopback. Stopping one is as hard as a crash of its process."""
+    """Real nodes in this process, which talk TLS over the loopback."""
 
     def __init__(self, nursery: trio.Nursery, directory: Path, count: int, **options: int) -> None:
         self._nursery = nursery

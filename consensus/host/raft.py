@@ -8,9 +8,8 @@ durability leaves before it. If fdatasync fails, the process must end.
 
 import random
 import secrets
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,19 +17,19 @@ from typing import Final
 import structlog
 import trio
 
-from consensus.host import checkpoint
+from consensus.host.applying import Applier, Waiter
 from consensus.host.barrier import Barriers
-from consensus.host.checkpoint import CheckpointRefused, Header, Part
+from consensus.host.checkpointing import Checkpointing, Writing
 from consensus.host.core import CHECKPOINT_ENTRIES, Core, founding_entries
 from consensus.host.files import make_private_directory
 from consensus.host.journal import Journal
 from consensus.host.messages import encode
-from consensus.host.requests import REQUEST_ID_BYTES, Requests, encode_ids, seal, unseal
+from consensus.host.requests import REQUEST_ID_BYTES, seal
 from consensus.host.seams import EntryKind, Failure, Message, Node
 from consensus.host.shelf import Shelf
 from consensus.host.tls import TlsContexts
 from consensus.host.transport import Links
-from consensus.log import Capture, MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed
+from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed
 
 __all__ = ["MembershipRefused", "NotLeader", "OutcomeUnknown", "RaftNode", "StateMachine", "StorageFailed"]
 
@@ -45,35 +44,6 @@ POLL_S: Final = 0.05
 CAUGHT_UP_ENTRIES: Final = 50  # a learner that lags by no more follows within one round trip
 
 log = structlog.get_logger(__name__)
-
-
-class _Waiter:
-    """A proposal on its way."""
-
-    def __init__(self) -> None:
-        self.progress = trio.Event()
-        self.is_applied = False
-        self.is_lost = False
-        self.result: object = None
-
-    @property
-    def is_settled(self) -> bool:
-        return self.is_applied or self.is_lost
-
-    def resolve(self, result: object) -> None:
-        """It was applied here."""
-        self.is_applied, self.result = True, result
-        self.progress.set()
-
-    def lose(self) -> None:
-        """Its result can't be learned any more."""
-        self.is_lost = True
-        self.progress.set()
-
-    def attempt_done(self, _result: object, failure: int) -> None:
-        """The attempt failed; the success is told by `resolve`."""
-        if failure != Failure.SUCCESS:
-            self.progress.set()
 
 
 class RaftNode:
@@ -96,10 +66,7 @@ class RaftNode:
         `found`: if the directory is empty, start a new cluster whose only voter is this node; else it is ignored.
         Raises JournalDamaged, JournalInUse, CheckpointRefused, OSError.
         """
-        self._machine = machine
         self._on_applied = on_applied
-        self._requests = Requests()
-        self._waiters: dict[bytes, _Waiter] = {}
         self._applied_events: list[tuple[int, trio.Event]] = []
         self._held: list[tuple[str, bytes]] = []
         self._deferred: deque[Callable[[], None]] = deque()
@@ -111,9 +78,10 @@ class RaftNode:
         self._is_stopped = False
         self._nursery: trio.Nursery | None = None
         self._sync_limiter = trio.CapacityLimiter(1)  # a busy thread pool must not delay what others wait for
-        self._checkpoint_limiter = trio.CapacityLimiter(1)
         make_private_directory(directory)
         self._shelf = Shelf(directory / "checkpoint")
+        self._applier = Applier(machine)
+        self._checkpointing = Checkpointing(self._shelf, self._applier)
         self._journal = Journal(directory / "journal")
         try:
             self._core = self._open(node_id, found, checkpoint_entries)
@@ -134,15 +102,13 @@ class RaftNode:
     def _open(self, node_id: str, found: bool, checkpoint_entries: int) -> Core:
         if self._journal.torn_bytes:
             log.info("journal had a torn tail", bytes=self._journal.torn_bytes)
-        has_checkpoint = self._shelf.path.exists()
-        if found and not has_checkpoint and not len(self._journal):
+        if found and not self._shelf.path.exists() and not len(self._journal):
             for entry in founding_entries(node_id):
                 self._journal.add(*entry)
             self._journal.sync()
-        if has_checkpoint:
-            checkpoint.verify(self._shelf.path)
-            self._requests.replace(self._restore_machine())
-        return Core(node_id, self._journal, self._shelf, self, self._apply, checkpoint_entries=checkpoint_entries)
+        self._checkpointing.load()
+        apply = self._applier.apply
+        return Core(node_id, self._journal, self._shelf, self, apply, checkpoint_entries=checkpoint_entries)
 
     # -- what this node knows
 
@@ -206,23 +172,17 @@ class RaftNode:
             raise ValueError(f"an entry of {len(payload)} bytes is larger than the {PAYLOAD_BYTES_MAX} allowed")
         request_id = secrets.token_bytes(REQUEST_ID_BYTES)
         content = seal(request_id, self._core.applied, payload)
-        waiter = self._waiters[request_id] = _Waiter()
-        try:
-            with trio.move_on_after(deadline_s):
-                while not (waiter.is_settled or self._is_stopped):
-                    await self._attempt(waiter, content)
-        finally:
-            del self._waiters[request_id]
+        with self._applier.waiting(request_id) as waiter, trio.move_on_after(deadline_s):
+            while not waiter.is_settled:
+                await self._attempt(waiter, content)
         if not waiter.is_applied:
             raise OutcomeUnknown(f"not applied on this node within {deadline_s} s")
         return waiter.result
 
-    async def _attempt(self, waiter: _Waiter, content: bytes) -> None:
-        waiter.progress = trio.Event()
+    async def _attempt(self, waiter: Waiter, content: bytes) -> None:
         self._core.submit(EntryKind.REQUEST, content, waiter.attempt_done)
         self._kick()
-        with trio.move_on_after(ATTEMPT_S_MAX):
-            await waiter.progress.wait()
+        await waiter.wait(ATTEMPT_S_MAX)
         if not waiter.is_settled:
             await trio.sleep(random.uniform(*RETRY_S))  # noqa: S311  # spreads retries, guards nothing
 
@@ -315,8 +275,7 @@ class RaftNode:
                 task_status.started()
         finally:
             self._is_stopped = True
-            for waiter in self._waiters.values():
-                waiter.lose()
+            self._applier.stop()
             self._shelf.close()
             self._journal.close()
         if self._failure is not None:
@@ -370,8 +329,7 @@ class RaftNode:
         core = self._core
         assert self._nursery is not None
         if core.wants_checkpoint:
-            header = core.begin_checkpoint()
-            self._nursery.start_soon(self._write_checkpoint, header, self._requests.capture(), self._machine.capture())
+            self._nursery.start_soon(self._write_checkpoint, self._checkpointing.capture(core.begin_checkpoint()))
         while core.installs:
             self._nursery.start_soon(self._install, core.installs.pop())
         if core.applied != self._told_applied:
@@ -400,65 +358,14 @@ class RaftNode:
             return False
         return True
 
-    # -- applying
-
-    def _apply(self, index: int, content: bytes) -> object:
-        envelope = unseal(content)
-        if envelope is None:
-            log.error("entry has an unknown form; it is applied as nothing", index=index)
-            return None
-        waiter = self._waiters.get(envelope.request_id)
-        if not self._requests.admit(index, envelope):
-            # A repetition. If its proposer still waits, the first one is inside a checkpoint that this node received.
-            if waiter is not None:
-                waiter.lose()
-            return None
-        result = self._machine.apply(index, envelope.payload)
-        if waiter is not None:
-            waiter.resolve(result)
-        return result
-
     # -- checkpoints
 
-    async def _write_checkpoint(self, header: Header, ids: list[tuple[bytes, int]], capture: Capture) -> None:
-        write = partial(checkpoint.write, self._shelf.path, header, _parts(ids, capture), _breathe)
-        done: Header | None = header
-        try:
-            await trio.to_thread.run_sync(write, limiter=self._checkpoint_limiter)
-        except (OSError, CheckpointRefused) as error:
-            log.error("checkpoint can't be written; the journal grows", reason=str(error))
-            done = None
-        self._defer(partial(self._core.end_checkpoint, done))
+    async def _write_checkpoint(self, writing: Writing) -> None:
+        self._defer(partial(self._core.end_checkpoint, await writing.run()))
 
     async def _install(self, leader: Node) -> None:
-        """Verify and load what the leader sent, while the loop goes on answering it."""
-        header: Header | None = None
-        try:
-            adopt = partial(self._shelf.adopt_incoming, self._core.applied)
-            header = await trio.to_thread.run_sync(adopt, limiter=self._checkpoint_limiter)
-        except (OSError, CheckpointRefused) as error:
-            log.error("checkpoint from the leader refused", leader=leader.id, reason=str(error))
-        if header is not None:
-            self._requests.replace(await trio.to_thread.run_sync(self._restore_machine))
-            for request_id, waiter in self._waiters.items():
-                if request_id in self._requests:
-                    waiter.lose()
+        header = await self._checkpointing.install(self._core.applied)
         self._defer(partial(self._core.end_install, leader, header))
-
-    def _restore_machine(self) -> list[bytes]:
-        """Load the checkpoint into the state machine; the blocks of request ids."""
-        ids: list[bytes] = []
-        parts = checkpoint.read(self._shelf.path)
-
-        def states() -> Iterator[bytes]:
-            for part, content in parts:
-                if part == Part.REQUESTS:
-                    ids.append(content)
-                else:
-                    yield content
-
-        self._machine.restore(states())
-        return ids
 
     def _defer(self, act: Callable[[], None]) -> None:
         self._deferred.append(act)
@@ -501,16 +408,3 @@ class RaftNode:
         held, self._held = self._held, []
         for node_id, body in held:
             self._links.post(node_id, body)
-
-
-def _parts(ids: list[tuple[bytes, int]], capture: Capture) -> Iterator[tuple[Part, bytes]]:
-    for block in encode_ids(ids):
-        yield Part.REQUESTS, block
-    for block in capture.blocks():
-        yield Part.STATE, block
-
-
-def _breathe() -> None:
-    """Between two blocks: let the loop run, and stop when the node stops."""
-    time.sleep(0)
-    trio.from_thread.check_cancelled()

@@ -1,0 +1,102 @@
+"""When does checkpoint work happen, and where? In worker threads, one at a time, while the loop goes on."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from consensus.host import checkpoint
+from consensus.host.applying import Applier
+from consensus.host.checkpoint import CheckpointRefused, Header, Part
+from consensus.host.requests import encode_ids
+from consensus.host.shelf import Shelf
+from consensus.log import Capture
+
+_IDLE_S: Final = 0.001  # between two blocks: the loop must not wait for the interpreter's lock
+
+log = structlog.get_logger(__name__)
+
+
+class Checkpointing:
+    """Writes the state machine to the shelf, and reads it back."""
+
+    def __init__(self, shelf: Shelf, applier: Applier) -> None:
+        self._shelf = shelf
+        self._applier = applier
+        # One at a time: an own checkpoint must never replace the newer one that the leader sent.
+        self._limiter = trio.CapacityLimiter(1)
+
+    def load(self) -> None:
+        """At start: become what the checkpoint says, if there is one. Raises CheckpointRefused, OSError."""
+        if self._shelf.path.exists():
+            checkpoint.verify(self._shelf.path)
+            self._applier.restored(self._restore())
+
+    def capture(self, header: Header) -> "Writing":
+        """Take the picture now; `Writing.run` writes it."""
+        parts = _parts(self._applier.requests.capture(), self._applier.machine.capture())
+        return Writing(self._shelf, header, parts, self._limiter)
+
+    async def install(self, newer_than: int) -> Header | None:
+        """Verify and load what the leader sent. None: it is damaged, or says nothing new."""
+        try:
+            adopt = partial(self._shelf.adopt_incoming, newer_than)
+            header = await trio.to_thread.run_sync(adopt, limiter=self._limiter)
+        except (OSError, CheckpointRefused) as error:
+            log.error("checkpoint from the leader refused", reason=str(error))
+            return None
+        if header is not None:
+            self._applier.restored(await trio.to_thread.run_sync(self._restore, limiter=self._limiter))
+        return header
+
+    def _restore(self) -> list[bytes]:
+        """Load the state machine; the blocks of request ids."""
+        ids: list[bytes] = []
+
+        def states() -> Iterator[bytes]:
+            for part, content in checkpoint.read(self._shelf.path):
+                if part == Part.REQUESTS:
+                    ids.append(content)
+                else:
+                    yield content
+
+        self._applier.machine.restore(states())
+        return ids
+
+
+class Writing:
+    """A picture on its way to the disk."""
+
+    def __init__(
+        self, shelf: Shelf, header: Header, parts: Iterator[tuple[Part, bytes]], limiter: trio.CapacityLimiter
+    ) -> None:
+        self._shelf = shelf
+        self._header = header
+        self._parts = parts
+        self._limiter = limiter
+
+    async def run(self) -> Header | None:
+        """Write it; None if that failed, which leaves the older checkpoint and a journal that grows."""
+        write = partial(checkpoint.write, self._shelf.path, self._header, self._parts, _breathe)
+        try:
+            await trio.to_thread.run_sync(write, limiter=self._limiter)
+        except (OSError, CheckpointRefused) as error:
+            log.error("checkpoint can't be written; the journal grows", reason=str(error))
+            return None
+        return self._header
+
+
+def _parts(ids: list[tuple[bytes, int]], capture: Capture) -> Iterator[tuple[Part, bytes]]:
+    for block in encode_ids(ids):
+        yield Part.REQUESTS, block
+    for block in capture.blocks():
+        yield Part.STATE, block
+
+
+def _breathe() -> None:
+    """Between two blocks: let the loop run, and stop when the node stops."""
+    time.sleep(_IDLE_S)
+    trio.from_thread.check_cancelled()
