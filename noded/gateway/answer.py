@@ -1,0 +1,80 @@
+"""How does an answer go out? One answer as ASGI's messages: whole, or in pieces until either side has enough."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import trio
+
+from noded.core.route import Response
+from noded.gateway import faults
+from noded.gateway.body import Body, Message
+
+Send = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Answer:
+    """A finished decision: status, headers by lower-case name, and a body in one piece or in many."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes | AsyncIterator[bytes]
+
+
+def answer_of(response: Response, status: int, headers: Mapping[str, str]) -> Answer:
+    """What a handler answered, as it goes out."""
+    content: bytes | AsyncIterator[bytes] = b""
+    if response.content is not None:
+        content = response.content
+    elif response.body is not None:
+        content = msgspec.json.encode(response.body)
+    merged = {**headers, **{name.lower(): value for name, value in response.headers.items()}}
+    if content != b"":
+        merged.setdefault("content-type", response.content_type)
+    if "vary" in headers and merged["vary"] != headers["vary"]:
+        merged["vary"] = f"{headers['vary']}, {merged['vary']}"
+    return Answer(status, merged, content)
+
+
+async def send_answer(answer: Answer, verb: str, body: Body, send: Send) -> None:
+    """Send it. A stream ends early when the client goes away; if making it fails, the connection is cut short."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    content = answer.content
+    if isinstance(content, bytes):
+        if faults.has_body(answer.status):
+            headers.append((b"content-length", str(len(content)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        silent = verb == "HEAD" or not faults.has_body(answer.status)
+        await send({"type": "http.response.body", "body": b"" if silent else content})
+        return
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if verb != "HEAD":
+        await _send_pieces(content, body, send)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_pieces(content: AsyncIterator[bytes], body: Body, send: Send) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_gone, body, nursery.cancel_scope)
+        async with aclosing(_closable(content)) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_when_gone(body: Body, scope: trio.CancelScope) -> None:
+    await body.until_gone()
+    scope.cancel()
+
+
+def _closable(content: AsyncIterator[bytes]) -> Any:
+    """The iterator itself if it can be closed (generators can), else one that can."""
+    return content if hasattr(content, "aclose") else _relay(content)
+
+
+async def _relay(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in content:
+        yield piece

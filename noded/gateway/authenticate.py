@@ -1,0 +1,80 @@
+"""Who asks, and may they? The one place where a route's `Allow` is checked.
+
+    Allow         needs                                               where the token holds for
+    ANYONE        nothing                                             —
+    ANY_TOKEN     a valid token                                       anything, also nothing
+    READER        reader, member, manager or admin                    a project
+    MEMBER        member, manager or admin                            a project
+    MANAGER       manager or admin                                    a project
+    ADMIN         admin                                               a project
+
+Keystone alone is also administered with tokens of a domain or of the system, which hold no project.
+"""
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final, Protocol
+
+from noded.core.errors import Forbidden, Unauthenticated
+from noded.core.route import Allow, Caller
+from noded.core.service import FaultStyle
+from noded.core.store import View
+from noded.gateway.limits import TOKEN_CHARS_MAX
+from noded.gateway.router import Target
+
+TOKEN_HEADER: Final = "x-auth-token"  # noqa: S105  # a header's name  # a header's name
+SESSION_COOKIE: Final = "noded_session"
+SAFE_VERBS: Final = frozenset({"GET", "HEAD"})
+
+_OWN_SITES: Final = frozenset({"same-origin", "none"})  # as browsers call it in Sec-Fetch-Site
+_ENOUGH: Final[dict[Allow, frozenset[str]]] = {
+    Allow.READER: frozenset({"reader", "member", "manager", "admin"}),
+    Allow.MEMBER: frozenset({"member", "manager", "admin"}),
+    Allow.MANAGER: frozenset({"manager", "admin"}),
+    Allow.ADMIN: frozenset({"admin"}),
+}
+_WHO: Final = "The request you have made requires authentication."
+
+
+class Recognizer(Protocol):
+    """Turns a token into who holds it; `noded/identity/tokens` implements it."""
+
+    def caller(self, view: View, token: str, now_ms: int) -> Caller:
+        """Who holds the token now. Raises `Unauthenticated`, which never says what was wrong with it."""
+
+
+def recognize(
+    target: Target, verb: str, headers: Mapping[str, str], base_url: str, view: View, known: Recognizer, now_ms: int
+) -> Caller | None:
+    """Who asks for this route, if they may; None where anyone may. Raises `Unauthenticated` and `Forbidden`."""
+    allow = target.route.allow
+    if allow is Allow.ANYONE:
+        return None
+    token = headers.get(TOKEN_HEADER) or _session(target, verb, headers, base_url)
+    if not token or len(token) > TOKEN_CHARS_MAX:
+        raise Unauthenticated(_WHO)
+    caller = known.caller(view, token, now_ms)
+    if allow is not Allow.ANY_TOKEN:
+        _check(allow, caller, target)
+    return caller
+
+
+def _check(allow: Allow, caller: Caller, target: Target) -> None:
+    if _ENOUGH[allow].isdisjoint(caller.roles):
+        raise Forbidden(f"You are not authorized to perform this: it needs the role {allow.value}.")
+    if caller.project_id is None and target.endpoint.fault_style is not FaultStyle.KEYSTONE:
+        raise Forbidden("You are not authorized to perform this: it needs a token that is scoped to a project.")
+
+
+def _session(target: Target, verb: str, headers: Mapping[str, str], base_url: str) -> str | None:
+    """The token in a browser's cookie: for pages alone, and for changes only if one of our own pages sent them."""
+    if target.endpoint.fault_style is not FaultStyle.HTML or "cookie" not in headers:
+        return None
+    own = headers.get("origin", base_url) == base_url and headers.get("sec-fetch-site", "none") in _OWN_SITES
+    if verb not in SAFE_VERBS and not own:
+        raise Forbidden("This form was sent by a page of another site, so it was not carried out.")
+    try:
+        morsel = SimpleCookie(headers["cookie"]).get(SESSION_COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel is not None else None

@@ -1,0 +1,163 @@
+"""Who is let in? Listens, limits connections, does the TLS handshake; anycorn speaks HTTP on what was let in.
+
+anycorn's own accept loop is not used: it ends on the first error that `accept` gives (such as no free file
+descriptor), has no limit of connections, and lets one connection's fault end all the others.
+"""
+
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_USER_TIMEOUT
+from typing import Any
+
+import anyio
+import structlog
+import trio
+from anycorn.config import Config
+from anycorn.tcp_server import TCPServer
+from anycorn.typing import ConnectionState
+from anycorn.utils import wrap_app
+from anycorn.worker_context import WorkerContext
+from anyio import TypedAttributeProvider
+from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio.streams.tls import TLSStream
+
+from noded.gateway.limits import (
+    ACCEPT_PAUSE_S,
+    BACKLOG,
+    BODY_QUEUE_MAX,
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    GRACE_S,
+    HANDSHAKE_S,
+    HEAD_BYTES_MAX,
+    IDLE_S,
+    UNSENT_S,
+)
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+# How a connection may end on its own, whatever the other side does: nothing to report.
+_ENDED = (OSError, ssl.SSLError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(
+    app: App,
+    tls: ssl.SSLContext,
+    *,
+    port: int,
+    host: str | None = None,
+    task_status: trio.TaskStatus[Sequence[int]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `app` by HTTPS until cancelled; answers under way then get `GRACE_S`. Started with the bound ports.
+
+    `host` None is every address, IPv4 and IPv6. A certificate that is loaded into `tls` later is shown from the next
+    handshake on. Raises OSError when the port can't be bound.
+    """
+    listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=BACKLOG)).listeners
+    tls.set_alpn_protocols(["http/1.1"])
+    door = _Door(wrap_app(app, 0, "asgi"), tls)
+    async with trio.open_nursery() as nursery:
+        connections = await nursery.start(door.hold_connections)
+        try:
+            task_status.started([_attribute(listener, SocketAttribute.local_port) for listener in listeners])
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    assert isinstance(listener, SocketListener), listener
+                    accepting.start_soon(door.accept_from, listener, connections)
+        finally:
+            await door.close(connections.cancel_scope)
+
+
+def _http_config() -> Config:
+    config = Config()
+    config.accesslog = config.errorlog = None  # the application logs, in the house's form
+    config.include_server_header = False
+    config.keep_alive_timeout = IDLE_S
+    config.keep_alive_max_requests = 1_000_000
+    config.h11_max_incomplete_size = HEAD_BYTES_MAX
+    config.max_app_queue_size = BODY_QUEUE_MAX
+    return config
+
+
+@dataclass(slots=True)
+class _Door:
+    """One server's connections."""
+
+    app: Any
+    tls: ssl.SSLContext
+    context: WorkerContext = field(default_factory=partial(WorkerContext, None))
+    places: trio.Semaphore = field(default_factory=partial(trio.Semaphore, CONNECTIONS_MAX))
+    by_address: Counter[str] = field(default_factory=Counter)
+    closing: trio.Event = field(default_factory=trio.Event)
+    config: Config = field(default_factory=_http_config)
+
+    async def hold_connections(self, task_status: trio.TaskStatus[trio.Nursery] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep connections alive past the cancellation of the server, until `close` lets them go."""
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.shield = True
+            task_status.started(nursery)
+            await self.closing.wait()
+
+    async def close(self, scope: trio.CancelScope) -> None:
+        """No more requests; answers under way may finish within the grace. Does not block."""
+        await self.context.terminated.set()
+        scope.deadline = trio.current_time() + GRACE_S
+        self.closing.set()
+
+    async def accept_from(self, listener: SocketListener, connections: trio.Nursery) -> None:
+        """Let clients in, one by one, for ever. When all places are taken they wait in the kernel's queue."""
+        async with listener:
+            while True:
+                await self.places.acquire()
+                try:
+                    stream = await listener.accept()
+                except (OSError, anyio.BrokenResourceError) as fault:
+                    self.places.release()
+                    log.warning("connection not accepted", reason=repr(fault.__cause__ or fault))
+                    await trio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                except BaseException:
+                    self.places.release()
+                    raise
+                connections.start_soon(self._serve_one, stream)
+
+    async def _serve_one(self, stream: SocketStream) -> None:
+        address = ""
+        try:
+            address = str(_attribute(stream, SocketAttribute.remote_address)[0])
+            self.by_address[address] += 1
+            if self.by_address[address] > CONNECTIONS_PER_ADDRESS_MAX:
+                log.warning("too many connections from one address", client=address)
+                return
+            await self._speak(stream)
+        except _ENDED as ended:
+            log.debug("connection ended", client=address, reason=repr(ended))
+        except trio.TooSlowError:
+            log.debug("handshake took too long", client=address)
+        except Exception:  # one connection's fault must not end the others
+            log.exception("connection failed", client=address)
+        finally:
+            self.by_address[address] -= 1
+            if self.by_address[address] <= 0:
+                del self.by_address[address]
+            self.places.release()
+            with suppress(*_ENDED):
+                await anyio.aclose_forcefully(stream)
+
+    async def _speak(self, stream: SocketStream) -> None:
+        raw = _attribute(stream, SocketAttribute.raw_socket)
+        raw.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        raw.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(UNSENT_S * 1000))
+        with trio.fail_after(HANDSHAKE_S):
+            secure = await TLSStream.wrap(stream, server_side=True, ssl_context=self.tls, standard_compatible=False)
+        await TCPServer(self.app, self.config, self.context, ConnectionState({}), secure).run()
+
+
+def _attribute(source: TypedAttributeProvider, attribute: Any) -> Any:
+    return source.extra(attribute)  # noqa: S610  # typed attributes of anyio; no SQL is near

@@ -1,0 +1,53 @@
+"""How is an identity resource read from a request? Known attributes are checked, unknown ones kept, as Keystone does.
+
+(Identity API v3: domains, projects, users and roles take additional attributes and give them back.)
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from noded.core.errors import Invalid
+from noded.identity.model import Extra
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+Name64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
+Name255 = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Text = Annotated[str, msgspec.Meta(max_length=16_384)]
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
+
+EXTRA_BYTES_MAX: Final = 16 * 1024
+_NEVER_KEPT: Final = frozenset({"id", "links", "options", "password", "original_password", "is_domain"})
+
+
+def read(attributes: Mapping[str, Any], form: type[T]) -> tuple[T, Extra]:
+    """The known attributes as `form`, and the others. Raises `Invalid` that names the attribute."""
+    try:
+        known = msgspec.convert(attributes, form)
+    except msgspec.ValidationError as wrong:
+        raise Invalid(f"Invalid input: {wrong}.") from None
+    names = set(form.__struct_fields__) | _NEVER_KEPT
+    extra = {name: value for name, value in attributes.items() if name not in names}
+    if len(msgspec.json.encode(extra)) > EXTRA_BYTES_MAX:
+        raise Invalid(f"The additional attributes are longer than {EXTRA_BYTES_MAX} bytes of JSON.")
+    return known, extra
+
+
+def merged(before: Extra, change: Extra) -> Extra:
+    """Additional attributes after an update; null takes one away."""
+    return {name: value for name, value in {**before, **change}.items() if value is not None}
+
+
+def given(form: msgspec.Struct) -> dict[str, Any]:
+    """The attributes of an update that the client named."""
+    values = {name: getattr(form, name) for name in form.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
+
+
+def truth(word: str) -> bool:
+    """A yes or no in a query: Keystone takes everything but these for yes."""
+    return word.lower() not in {"0", "false", "no", "off", "f", "n"}

@@ -1,0 +1,88 @@
+"""Orders about domains."""
+
+from typing import Any
+
+import msgspec
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Forbidden
+from noded.core.ids import DomainId
+from noded.core.store import Transaction, View
+from noded.identity.grants.commands import forget_target
+from noded.identity.model import Domain, Project, Role, User
+from noded.identity.projects.commands import remove_project
+from noded.identity.roles.commands import remove_role
+from noded.identity.users.commands import remove_user
+
+
+class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
+    """A new name space."""
+
+    domain_id: DomainId
+    name: str
+    description: str = ""
+    enabled: bool = True
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        _expect_free(tx, self.name, self.domain_id)
+        tx.put(
+            Domain(
+                id=self.domain_id,
+                name=self.name,
+                description=self.description,
+                enabled=self.enabled,
+                extra=self.extra,
+            )
+        )
+
+
+class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
+    """The domain as it shall be from now on."""
+
+    domain_id: DomainId
+    name: str
+    description: str
+    enabled: bool
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        tx.need(Domain, self.domain_id)
+        _expect_free(tx, self.name, self.domain_id)
+        tx.put(
+            Domain(
+                id=self.domain_id,
+                name=self.name,
+                description=self.description,
+                enabled=self.enabled,
+                extra=self.extra,
+            )
+        )
+
+
+class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
+    """The domain goes, and with it its users, projects and roles. It must have been disabled first."""
+
+    domain_id: DomainId
+
+    def apply(self, tx: Transaction) -> None:
+        domain = tx.need(Domain, self.domain_id)
+        if domain.enabled:
+            raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
+        for project in tx.find(Project, "domain_id", self.domain_id):
+            remove_project(tx, project)
+        for user in tx.find(User, "domain_id", self.domain_id):
+            remove_user(tx, user)
+        for role in tx.all(Role):
+            if role.domain_id == self.domain_id:
+                remove_role(tx, role)
+        forget_target(tx, self.domain_id)
+        tx.delete(Domain, self.domain_id)
+
+
+def _expect_free(view: View, name: str, domain_id: str) -> None:
+    if any(other.id != domain_id for other in view.find(Domain, "name", name)):
+        raise Conflict(
+            "Conflict occurred attempting to store domain - it is not permitted to have two domains with the same"
+            f" name : {name}."
+        )

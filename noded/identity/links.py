@@ -1,0 +1,23 @@
+"""What identity asks of the machine: to hash passwords, and to remember who failed to sign in."""
+
+from typing import Protocol
+
+
+class Passwords(Protocol):
+    """Hashes and checks passwords, off the event loop and a few at a time."""
+
+    async def hash(self, password: str) -> str:
+        """A salted hash that says its own parameters. Raises `Unavailable` when too many are waiting."""
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is the hashed one. Takes as long when there is no hash."""
+
+
+class SignInFailures(Protocol):
+    """Counts wrong passwords by user, on this node."""
+
+    def count(self, user_id: str, now_ms: int) -> int:
+        """Note one more; how many there were of late."""
+
+    def forget(self, user_id: str) -> None:
+        """The user signed in."""

@@ -1,0 +1,147 @@
+"""What a domain, a project, a user, a role, an assignment, a token's key and a revoked token are.
+
+They stand together because a token is worth what all of them say at the moment when it is shown.
+"""
+
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from noded.core.ids import DomainId, ProjectId, RoleId, UserId
+from noded.core.record import Record
+
+DEFAULT_DOMAIN: Final = DomainId("default")
+
+Extra = dict[str, Any]  # attributes that Keystone keeps without knowing them; bounded by attributes.py
+
+
+class Domain(Record, frozen=True, kw_only=True, tag="domain.1"):
+    """A name space of users and projects."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("name",)
+    NOUN: ClassVar[str] = "domain"
+
+    id: DomainId
+    name: str
+    description: str = ""
+    enabled: bool = True
+    extra: Extra = msgspec.field(default_factory=dict)
+
+
+class Project(Record, frozen=True, kw_only=True, tag="project.1"):
+    """What owns resources. `parent_id` None: directly below its domain."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id", "parent_id")
+    NOUN: ClassVar[str] = "project"
+
+    id: ProjectId
+    domain_id: DomainId
+    parent_id: ProjectId | None = None
+    name: str
+    description: str = ""
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    extra: Extra = msgspec.field(default_factory=dict)
+
+
+class User(Record, frozen=True, kw_only=True, tag="user.1"):
+    """A person or a program that signs in. A token says under which `password_generation` it was made.
+
+    So a changed password ends all older tokens without comparing two nodes' clocks.
+    """
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id")
+    NOUN: ClassVar[str] = "user"
+
+    id: UserId
+    domain_id: DomainId
+    name: str
+    password_hash: str | None = None
+    password_generation: int = 1
+    enabled: bool = True
+    description: str = ""
+    email: str | None = None
+    default_project_id: ProjectId | None = None
+    locked_until_ms: int = 0
+    extra: Extra = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"User(id={self.id!r}, name={self.name!r})"  # never the hash
+
+
+class Role(Record, frozen=True, kw_only=True, tag="role.1"):
+    """A name that policy asks for. Who holds it also holds all that it implies."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "implies")
+    NOUN: ClassVar[str] = "role"
+
+    id: RoleId
+    name: str
+    domain_id: DomainId | None = None
+    description: str | None = None
+    implies: tuple[RoleId, ...] = ()
+    extra: Extra = msgspec.field(default_factory=dict)
+
+
+class Scope(StrEnum):
+    """What a role, or a token, holds for."""
+
+    NONE = "unscoped"
+    PROJECT = "project"
+    DOMAIN = "domain"
+    SYSTEM = "system"
+
+
+SYSTEM_ID: Final = "all"
+
+
+class Assignment(Record, frozen=True, kw_only=True, tag="assignment.1"):
+    """A user holds a role for a project, a domain, or the whole system (`target_id` is then `SYSTEM_ID`)."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("user_id", "target_id", "role_id", "holding")
+    NOUN: ClassVar[str] = "role assignment"
+
+    id: str  # `assignment_id`
+    user_id: UserId
+    scope: Scope
+    target_id: str
+    role_id: RoleId
+
+    @property
+    def holding(self) -> str:
+        """User and target in one word, by which a token's roles are found."""
+        return holding_of(self.user_id, self.scope, self.target_id)
+
+
+class TokenKey(Record, frozen=True, kw_only=True, tag="token_key.1"):
+    """A key that seals tokens. The highest number is staged: every node can open with it before any node seals."""
+
+    NOUN: ClassVar[str] = "token key"
+
+    id: str
+    number: int
+    secret: bytes
+    created_ms: int
+
+    def __repr__(self) -> str:
+        return f"TokenKey(id={self.id!r}, number={self.number})"  # never the secret
+
+
+class RevokedToken(Record, frozen=True, kw_only=True, tag="revoked_token.1"):
+    """A token that ends before its time. Forgotten after it would have ended anyway."""
+
+    NOUN: ClassVar[str] = "revoked token"
+
+    id: str  # the token's audit id
+    expires_ms: int
+
+
+def holding_of(user_id: str, scope: Scope, target_id: str) -> str:
+    """User and target in one word."""
+    return f"{user_id}:{scope.value}:{target_id}"
+
+
+def assignment_id(user_id: str, scope: Scope, target_id: str, role_id: str) -> str:
+    """The id that an assignment has on every node, so granting twice changes nothing."""
+    return f"{holding_of(user_id, scope, target_id)}:{role_id}"

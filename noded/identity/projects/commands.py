@@ -1,0 +1,111 @@
+"""Orders about projects."""
+
+from typing import Any
+
+import msgspec
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Forbidden, Invalid
+from noded.core.ids import DomainId, ProjectId
+from noded.core.store import Transaction, View
+from noded.identity.grants.commands import forget_target
+from noded.identity.model import Domain, Project
+
+DEPTH_MAX = 5  # as Keystone's default for nested projects
+
+
+class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
+    """A new owner of resources."""
+
+    project_id: ProjectId
+    domain_id: DomainId
+    parent_id: ProjectId | None = None
+    name: str
+    description: str = ""
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        tx.need(Domain, self.domain_id)
+        _expect_free(tx, self.name, self.domain_id, self.project_id)
+        if self.parent_id is not None:
+            _expect_parent(tx, self.parent_id, self.domain_id)
+        tx.put(
+            Project(
+                id=self.project_id,
+                domain_id=self.domain_id,
+                parent_id=self.parent_id,
+                name=self.name,
+                description=self.description,
+                enabled=self.enabled,
+                tags=self.tags,
+                extra=self.extra,
+            )
+        )
+
+
+class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
+    """The project as it shall be from now on."""
+
+    project_id: ProjectId
+    name: str
+    description: str
+    enabled: bool
+    tags: tuple[str, ...]
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        before = tx.need(Project, self.project_id)
+        _expect_free(tx, self.name, before.domain_id, self.project_id)
+        tx.put(
+            Project(
+                id=self.project_id,
+                domain_id=before.domain_id,
+                parent_id=before.parent_id,
+                name=self.name,
+                description=self.description,
+                enabled=self.enabled,
+                tags=self.tags,
+                extra=self.extra,
+            )
+        )
+
+
+class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
+    """The project goes with all role assignments for it. What it owned stays, for the administrator to take away."""
+
+    project_id: ProjectId
+
+    def apply(self, tx: Transaction) -> None:
+        project = tx.need(Project, self.project_id)
+        if tx.find(Project, "parent_id", self.project_id):
+            raise Forbidden(f"Project {self.project_id} has projects below it: delete those first.")
+        remove_project(tx, project)
+
+
+def remove_project(tx: Transaction, project: Project) -> None:
+    """The project and every assignment for it."""
+    forget_target(tx, project.id)
+    tx.delete(Project, project.id)
+
+
+def _expect_free(view: View, name: str, domain_id: str, project_id: str) -> None:
+    taken = (other for other in view.find(Project, "name", name) if other.domain_id == domain_id)
+    if any(other.id != project_id for other in taken):
+        raise Conflict(
+            "Conflict occurred attempting to store project - it is not permitted to have two projects with the same"
+            f" name in the same domain : {name}."
+        )
+
+
+def _expect_parent(view: View, parent_id: ProjectId, domain_id: str) -> None:
+    depth = 1
+    above: Project | None = view.need(Project, parent_id)
+    while above is not None:
+        if above.domain_id != domain_id:
+            raise Invalid("A project and the project above it must be in the same domain.")
+        depth += 1
+        above = None if above.parent_id is None else view.get(Project, above.parent_id)
+    if depth > DEPTH_MAX:
+        raise Forbidden(f"Projects can be nested {DEPTH_MAX} deep and no deeper.")

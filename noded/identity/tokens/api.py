@@ -1,0 +1,269 @@
+"""Answers /auth: signing in, looking at tokens, ending them, and what a token opens."""
+
+import base64
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import structlog
+
+from noded.core.clock import now_ms
+from noded.core.dice import new_hex_id
+from noded.core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from noded.core.route import Allow, Done, Request, Response, Route
+from noded.core.store import View
+from noded.core.units import KIB
+from noded.gateway.catalog import Catalog
+from noded.identity import views
+from noded.identity.failures import FAILURES_MAX, LOCK_MS
+from noded.identity.links import Passwords, SignInFailures
+from noded.identity.listing import listing
+from noded.identity.model import SYSTEM_ID, Domain, Scope, User
+from noded.identity.standing import Standing, active_user, by_name, domains_of, projects_of, roles_of, standing_of
+from noded.identity.tokens.commands import RevokeToken
+from noded.identity.tokens.forms import AuthBody, DomainRef, Identity, ProjectRef, ScopeForm, UserProof
+from noded.identity.tokens.recognize import worth
+from noded.identity.tokens.seal import METHODS, Token, TokenBook
+from noded.identity.tokens.views import token_body
+from noded.identity.users.commands import LockUser
+
+TOKEN_LIFE_MS: Final = 8 * 3_600_000
+SUBJECT: Final = "x-subject-token"
+Wish = ScopeForm | Literal["unscoped"] | None
+_NO: Final = "The request you have made requires authentication."
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """Who signed in, how, and what a token made from it may be at most."""
+
+    user: User
+    methods: tuple[str, ...]
+    expires_ms: int
+    first_audit_id: str | None = None
+
+
+async def issue_token(request: Request) -> Response:
+    """POST /auth/tokens."""
+    auth = (await request.json(AuthBody)).auth
+    proof = await _prove(request, auth.identity)
+    view = request.cluster.view()
+    scope, target_id = _scope_of(view, auth.scope, proof.user)
+    standing = standing_of(view, proof.user.id, scope, target_id)
+    own = base64.urlsafe_b64encode(bytes.fromhex(new_hex_id())).rstrip(b"=").decode()
+    token = Token(
+        user_id=proof.user.id,
+        password_generation=proof.user.password_generation,
+        scope=scope,
+        target_id=target_id,
+        methods=proof.methods,
+        issued_ms=now_ms(),
+        expires_ms=proof.expires_ms,
+        audit_ids=(own,) if proof.first_audit_id is None else (own, proof.first_audit_id),
+    )
+    sealed = request.driver(TokenBook).seal(view, token)
+    return _token_answer(request, sealed, token, standing)
+
+
+async def show_token(request: Request) -> Response:
+    """GET and HEAD /auth/tokens."""
+    sealed, token, standing = _subject(request)
+    return _token_answer(request, sealed, token, standing)
+
+
+async def revoke_token(request: Request) -> Response:
+    """DELETE /auth/tokens."""
+    _, token, _ = _subject(request)
+    await request.cluster.propose(RevokeToken(audit_id=token.audit_ids[0], expires_ms=token.expires_ms))
+    return Response()
+
+
+async def show_catalog(request: Request) -> Response:
+    """GET /auth/catalog."""
+    if not request.caller.roles:
+        raise Forbidden("An unscoped token opens no API, so it has no catalogue.")
+    entries = request.driver(Catalog).entries(request.base_url, request.caller.project_id)
+    links = {"next": None, "self": views.link(request.base_url, "auth", "catalog"), "previous": None}
+    return Response(body={"catalog": entries, "links": links})
+
+
+async def list_projects(request: Request) -> Response:
+    """GET /auth/projects: what the caller may scope a token to."""
+    found = projects_of(request.cluster.view(), request.caller.user_id)
+    entries = [views.project(request.base_url, project) for project in found]
+    return Response(body=listing("projects", entries, views.link(request.base_url, "auth", "projects")))
+
+
+async def list_domains(request: Request) -> Response:
+    """GET /auth/domains: what the caller may scope a token to."""
+    found = domains_of(request.cluster.view(), request.caller.user_id)
+    entries = [views.domain(request.base_url, domain) for domain in found]
+    return Response(body=listing("domains", entries, views.link(request.base_url, "auth", "domains")))
+
+
+async def list_systems(request: Request) -> Response:
+    """GET /auth/system: whether the caller may scope a token to the whole system."""
+    held = roles_of(request.cluster.view(), request.caller.user_id, Scope.SYSTEM, SYSTEM_ID)
+    entries = [{"all": True}] if held else []
+    links = {"self": views.link(request.base_url, "auth", "system")}
+    return Response(body={"system": entries, "links": links})
+
+
+async def _prove(request: Request, identity: Identity) -> _Proof:
+    """Who signs in. Raises `Unauthenticated` without saying what was wrong."""
+    unknown = [method for method in identity.methods if method not in METHODS]
+    if unknown:
+        raise Unauthenticated(f"Attempted to authenticate with an unsupported method: {unknown[0]}.")
+    proofs = []
+    if "password" in identity.methods:
+        if identity.password is None:
+            raise Invalid("Invalid input: Object missing required field `password` - at `$.auth.identity`.")
+        proofs.append(await _prove_by_password(request, identity.password.user))
+    if "token" in identity.methods:
+        if identity.token is None:
+            raise Invalid("Invalid input: Object missing required field `token` - at `$.auth.identity`.")
+        proofs.append(_prove_by_token(request, identity.token.id))
+    if any(proof.user.id != proofs[0].user.id for proof in proofs):
+        raise Unauthenticated(_NO)
+    return proofs[-1]
+
+
+async def _prove_by_password(request: Request, claimed: UserProof) -> _Proof:
+    user = _claimed_user(request.cluster.view(), claimed)
+    password_hash = None if user is None else user.password_hash
+    matches = await request.driver(Passwords).matches(password_hash, claimed.password)
+    now = now_ms()
+    # Hashing took a while: the user as they are now counts, and it is not told which of these it was.
+    current = None if user is None else request.cluster.view().get(User, user.id)
+    if user is None or current is None or current.password_hash != password_hash:
+        raise Unauthenticated(_NO)
+    if not matches:
+        await _note_failure(request, current, now)
+        raise Unauthenticated(_NO)
+    if current.locked_until_ms > now:
+        raise Unauthenticated(_NO)
+    active_user(request.cluster.view(), current.id)
+    request.driver(SignInFailures).forget(current.id)
+    return _Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
+
+
+def _claimed_user(view: View, claimed: UserProof) -> User | None:
+    if claimed.id is not None:
+        return view.get(User, claimed.id)
+    if claimed.name is None:
+        raise Invalid("Invalid input: a user needs `id`, or `name` and `domain` - at `$.auth.identity.password.user`.")
+    domain_id = _domain_id(view, claimed.domain, "auth.identity.password.user.domain")
+    return next((user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id), None)
+
+
+async def _note_failure(request: Request, user: User, now: int) -> None:
+    failures = request.driver(SignInFailures)
+    if failures.count(user.id, now) < FAILURES_MAX:
+        return
+    log.warning("user locked after wrong passwords", user=user.id, failures=FAILURES_MAX)
+    failures.forget(user.id)
+    try:
+        await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + LOCK_MS))
+    except Unavailable as reason:
+        # Whether the lock can be written or not, this sign-in has failed.
+        log.warning("lock not written", user=user.id, reason=reason.message)
+
+
+def _prove_by_token(request: Request, text: str) -> _Proof:
+    view = request.cluster.view()
+    token = request.driver(TokenBook).open(view, text, now_ms())
+    try:
+        standing = worth(view, token)
+    except Unauthenticated:
+        # Keystone's distinction: a token that was good once and ended is "not found" here, a forged one is refused.
+        raise NotFound("Could not find token.") from None
+    methods = ("token", *(method for method in token.methods if method != "token"))
+    return _Proof(user=standing.user, methods=methods, expires_ms=token.expires_ms, first_audit_id=token.audit_ids[-1])
+
+
+def _scope_of(view: View, asked: Wish, user: User) -> tuple[Scope, str]:
+    """Which scope the token shall have. Without a wish it is the user's default project, if that can be had."""
+    if asked is None:
+        default = user.default_project_id
+        if default is not None and roles_of(view, user.id, Scope.PROJECT, default):
+            return Scope.PROJECT, default
+        return Scope.NONE, ""
+    if asked == "unscoped":
+        return Scope.NONE, ""
+    wishes = [wish for wish in (asked.project, asked.domain, asked.system, asked.unscoped) if wish is not None]
+    if len(wishes) != 1 or (asked.system is not None and not asked.system.all):
+        raise Invalid("Invalid input: a scope is one of `project`, `domain` and `system` - at `$.auth.scope`.")
+    return _named_scope(view, asked)
+
+
+def _named_scope(view: View, asked: ScopeForm) -> tuple[Scope, str]:
+    if asked.project is not None:
+        return Scope.PROJECT, _project_id(view, asked.project)
+    if asked.domain is not None:
+        return Scope.DOMAIN, _domain_id(view, asked.domain, "auth.scope.domain")
+    return (Scope.NONE, "") if asked.system is None else (Scope.SYSTEM, SYSTEM_ID)
+
+
+def _project_id(view: View, asked: ProjectRef) -> str:
+    if asked.id is not None:
+        return asked.id
+    if asked.name is None:
+        raise Invalid("Invalid input: a project needs `id`, or `name` and `domain` - at `$.auth.scope.project`.")
+    found = by_name(view, asked.name, _domain_id(view, asked.domain, "auth.scope.project.domain"))
+    if found is None:
+        raise Unauthenticated(_NO)
+    return found
+
+
+def _domain_id(view: View, asked: DomainRef | None, where: str) -> str:
+    """The domain meant; an unknown name becomes an id that nothing has, so it takes as long as a known one."""
+    if asked is None or (asked.id is None and asked.name is None):
+        raise Invalid(f"Invalid input: a domain needs `id` or `name` - at `$.{where}`.")
+    if asked.id is not None:
+        return asked.id
+    return next((domain.id for domain in view.find(Domain, "name", asked.name)), "")
+
+
+def _subject(request: Request) -> tuple[str, Token, Standing]:
+    """The token asked about: the caller's own, or anyone's for an administrator or a service."""
+    sealed = request.headers.get(SUBJECT, "")
+    view = request.cluster.view()
+    caller = request.caller
+    try:
+        token = request.driver(TokenBook).open(view, sealed, now_ms())
+        standing = worth(view, token)
+    except Unauthenticated:
+        raise NotFound("Could not find token.") from None
+    if token.user_id != caller.user_id and caller.roles.isdisjoint({"admin", "service"}):
+        raise Forbidden("You are not authorized to perform this: it is someone else's token.")
+    return sealed, token, standing
+
+
+def _token_answer(request: Request, sealed: str, token: Token, standing: Standing) -> Response:
+    entries = None
+    if standing.scope is not Scope.NONE and "nocatalog" not in request.query:
+        project_id = None if standing.project is None else standing.project.id
+        entries = request.driver(Catalog).entries(request.base_url, project_id)
+    return Response(
+        body=token_body(token, standing, entries),
+        headers={"X-Subject-Token": sealed, "Vary": "X-Auth-Token"},
+    )
+
+
+ROUTES = (
+    Route(
+        verb="POST",
+        path="/auth/tokens",
+        handler=issue_token,
+        allow=Allow.ANYONE,
+        done=Done.CREATED,
+        body_max=64 * KIB,
+    ),
+    Route(verb="GET", path="/auth/tokens", handler=show_token, allow=Allow.ANY_TOKEN),
+    Route(verb="DELETE", path="/auth/tokens", handler=revoke_token, allow=Allow.ANY_TOKEN, done=Done.EMPTY),
+    Route(verb="GET", path="/auth/catalog", handler=show_catalog, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path="/auth/projects", handler=list_projects, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path="/auth/domains", handler=list_domains, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path="/auth/system", handler=list_systems, allow=Allow.ANY_TOKEN),
+)

@@ -1,0 +1,85 @@
+"""What does a client send to sign in? (Identity API v3, "Authentication and token management".)"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Short = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class DomainRef(msgspec.Struct, frozen=True):
+    """A domain by id or by name."""
+
+    id: Short | None = None
+    name: Short | None = None
+
+
+class UserProof(msgspec.Struct, frozen=True):
+    """A user by id, or by name and domain, and their password."""
+
+    password: Annotated[str, msgspec.Meta(max_length=4096)]
+    id: Short | None = None
+    name: Short | None = None
+    domain: DomainRef | None = None
+
+    def __repr__(self) -> str:
+        return f"UserProof(id={self.id!r}, name={self.name!r})"  # never the password
+
+
+class PasswordProof(msgspec.Struct, frozen=True):
+    """The method `password`."""
+
+    user: UserProof
+
+
+class TokenProof(msgspec.Struct, frozen=True):
+    """The method `token`: a token is made from another one."""
+
+    id: Annotated[str, msgspec.Meta(max_length=4096)]
+
+    def __repr__(self) -> str:
+        return "TokenProof()"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who signs in, and how."""
+
+    methods: Annotated[tuple[Short, ...], msgspec.Meta(min_length=1, max_length=8)]
+    password: PasswordProof | None = None
+    token: TokenProof | None = None
+
+
+class ProjectRef(msgspec.Struct, frozen=True):
+    """A project by id, or by name and domain."""
+
+    id: Short | None = None
+    name: Short | None = None
+    domain: DomainRef | None = None
+
+
+class SystemRef(msgspec.Struct, frozen=True):
+    """The whole system."""
+
+    all: bool = False
+
+
+class ScopeForm(msgspec.Struct, frozen=True):
+    """What the token shall hold for: exactly one of these."""
+
+    project: ProjectRef | None = None
+    domain: DomainRef | None = None
+    system: SystemRef | None = None
+    unscoped: dict[str, object] | None = None
+
+
+class Auth(msgspec.Struct, frozen=True):
+    """The request's one object."""
+
+    identity: Identity
+    scope: ScopeForm | Literal["unscoped"] | None = None
+
+
+class AuthBody(msgspec.Struct, frozen=True):
+    """The whole body."""
+
+    auth: Auth

@@ -1,0 +1,86 @@
+"""What is in a token, and how is it sealed? Fernet (github.com/fernet/spec) round a compact msgpack array.
+
+A token says who, for what, until when; what that is worth is looked up each time it is shown (`standing.py`). So
+nothing has to be stored for a token, every node can read every token, and a changed role counts at once.
+"""
+
+import hashlib
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from noded.core.errors import Unauthenticated, Unavailable
+from noded.core.store import View
+from noded.identity.model import Scope, TokenKey
+
+METHODS: Final = ("password", "token")
+OPENED_KEPT: Final = 4096  # opened tokens that are remembered, so that a client's token is decrypted once
+_NO: Final = "The request you have made requires authentication."
+
+
+class Token(msgspec.Struct, frozen=True, array_like=True):
+    """What a token says."""
+
+    user_id: str
+    password_generation: int
+    scope: Scope
+    target_id: str
+    methods: tuple[str, ...]
+    issued_ms: int
+    expires_ms: int
+    audit_ids: tuple[str, ...]  # its own, then that of the first token of the chain it was made from
+
+
+class TokenBook:
+    """Seals and opens tokens with the cluster's keys, and remembers what it opened."""
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[bytes, tuple[Token, str]] = OrderedDict()
+        self._fernets: dict[str, Fernet] = {}
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Token)
+
+    def seal(self, view: View, token: Token) -> str:
+        """The token as the client carries it."""
+        keys = _newest_first(view)
+        if not keys:
+            raise Unavailable("This node has no token keys yet: it has not caught up with the cluster.")
+        # The newest is staged: a node that lags may not have it yet.
+        key = keys[1] if len(keys) > 1 else keys[0]
+        return self._fernet(key).encrypt(self._encoder.encode(token)).decode()
+
+    def open(self, view: View, text: str, now_ms: int) -> Token:
+        """What the token says. Raises `Unauthenticated` for one that is forged, foreign, expired or of an old key."""
+        digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
+        known = self._opened.get(digest)
+        if known is not None and view.get(TokenKey, known[1]) is not None:
+            self._opened.move_to_end(digest)
+            token = known[0]
+        else:
+            token, key_id = self._decrypt(view, text)
+            self._opened[digest] = (token, key_id)
+            if len(self._opened) > OPENED_KEPT:
+                self._opened.popitem(last=False)
+        if token.expires_ms <= now_ms:
+            raise Unauthenticated(_NO)
+        return token
+
+    def _decrypt(self, view: View, text: str) -> tuple[Token, str]:
+        for key in _newest_first(view):
+            try:
+                return self._decoder.decode(self._fernet(key).decrypt(text.encode(errors="replace"))), key.id
+            except InvalidToken:
+                continue  # sealed with another key, or with none of ours
+        raise Unauthenticated(_NO)
+
+    def _fernet(self, key: TokenKey) -> Fernet:
+        fernet = self._fernets.get(key.id)
+        if fernet is None:
+            fernet = self._fernets[key.id] = Fernet(key.secret)
+        return fernet
+
+
+def _newest_first(view: View) -> list[TokenKey]:
+    return sorted(view.all(TokenKey), key=lambda key: -key.number)

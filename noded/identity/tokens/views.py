@@ -1,0 +1,45 @@
+"""How is a token told to its holder? Pure."""
+
+from collections.abc import Sequence
+
+from noded.core.times import zulu_micro
+from noded.identity.model import Domain, Scope
+from noded.identity.standing import Standing
+from noded.identity.tokens.seal import Token
+
+
+def token_body(
+    token: Token, standing: Standing, catalog: Sequence[dict[str, object]] | None
+) -> dict[str, dict[str, object]]:
+    """The token's JSON, the same when it is issued and when it is looked at. `catalog` None: it was not asked for."""
+    user = standing.user
+    body: dict[str, object] = {
+        "methods": list(token.methods),
+        "user": {
+            "domain": _domain(standing.user_domain),
+            "id": user.id,
+            "name": user.name,
+            "password_expires_at": None,
+        },
+        "audit_ids": list(token.audit_ids),
+        "expires_at": zulu_micro(token.expires_ms),
+        "issued_at": zulu_micro(token.issued_ms),
+    }
+    if standing.scope is Scope.NONE:
+        return {"token": body}
+    body["roles"] = [{"id": role.id, "name": role.name} for role in standing.roles]
+    if standing.project is not None and standing.domain is not None:
+        project = standing.project
+        body["project"] = {"domain": _domain(standing.domain), "id": project.id, "name": project.name}
+        body["is_domain"] = False
+    elif standing.domain is not None:
+        body["domain"] = _domain(standing.domain)
+    else:
+        body["system"] = {"all": True}
+    if catalog is not None:
+        body["catalog"] = catalog
+    return {"token": body}
+
+
+def _domain(domain: Domain) -> dict[str, str]:
+    return {"id": domain.id, "name": domain.name}

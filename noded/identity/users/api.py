@@ -1,0 +1,204 @@
+"""Answers /users."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from noded.core.dice import new_hex_id
+from noded.core.errors import Conflict, Forbidden, Unauthenticated
+from noded.core.ids import DomainId, ProjectId, UserId
+from noded.core.route import Allow, Done, Request, Response, Route
+from noded.identity import views
+from noded.identity.attributes import Id, Name255, Password, Text, given, merged, read, truth
+from noded.identity.links import Passwords
+from noded.identity.listing import listing
+from noded.identity.model import User
+from noded.identity.standing import projects_of
+from noded.identity.users.commands import CreateUser, DeleteUser, SetPassword, UpdateUser
+
+Email = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class UserBody(msgspec.Struct, frozen=True):
+    """`{"user": {...}}`."""
+
+    user: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return "UserBody()"  # there may be a password in it
+
+
+class UserForm(msgspec.Struct, frozen=True):
+    """A new user."""
+
+    name: Name255
+    domain_id: Id | None = None
+    password: Password | None = None
+    enabled: bool = True
+    description: Text | None = None
+    email: Email | None = None
+    default_project_id: Id | None = None
+
+    def __repr__(self) -> str:
+        return f"UserForm(name={self.name!r})"
+
+
+class UserChange(msgspec.Struct, frozen=True):
+    """What shall be different."""
+
+    name: Name255 | msgspec.UnsetType = msgspec.UNSET
+    domain_id: Id | msgspec.UnsetType = msgspec.UNSET
+    password: Password | msgspec.UnsetType | None = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    email: Email | msgspec.UnsetType | None = msgspec.UNSET
+    default_project_id: Id | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __repr__(self) -> str:
+        return "UserChange()"
+
+
+class PasswordChange(msgspec.Struct, frozen=True):
+    """The old password and the new one."""
+
+    original_password: Annotated[str, msgspec.Meta(max_length=4096)]
+    password: Password
+
+    def __repr__(self) -> str:
+        return "PasswordChange()"
+
+
+class PasswordBody(msgspec.Struct, frozen=True):
+    """`{"user": {...}}` of a change of password."""
+
+    user: PasswordChange
+
+
+async def create_user(request: Request) -> Response:
+    """POST /users."""
+    form, extra = read((await request.json(UserBody)).user, UserForm)
+    password_hash = None
+    if form.password is not None:
+        password_hash = await request.driver(Passwords).hash(form.password)
+    user_id = UserId(new_hex_id())
+    await request.cluster.propose(
+        CreateUser(
+            user_id=user_id,
+            domain_id=DomainId(form.domain_id or request.caller.user_domain_id),
+            name=form.name,
+            password_hash=password_hash,
+            enabled=form.enabled,
+            description=form.description or "",
+            email=form.email,
+            default_project_id=ProjectId(form.default_project_id) if form.default_project_id else None,
+            extra=extra,
+        )
+    )
+    return _answer(request, user_id)
+
+
+async def list_users(request: Request) -> Response:
+    """GET /users, by `name`, `domain_id` and `enabled`."""
+    view, query = request.cluster.view(), request.query
+    found = view.find(User, "name", query["name"]) if "name" in query else view.all(User)
+    if "domain_id" in query:
+        found = [user for user in found if user.domain_id == query["domain_id"]]
+    if "enabled" in query:
+        found = [user for user in found if user.enabled == truth(query["enabled"])]
+    entries = [views.user(request.base_url, user) for user in found]
+    return Response(body=listing("users", entries, views.link(request.base_url, "users")))
+
+
+async def show_user(request: Request) -> Response:
+    """GET /users/{user_id}: for administrators, and for oneself."""
+    _expect_self_or_admin(request)
+    return _answer(request, UserId(request.params["user_id"]))
+
+
+async def update_user(request: Request) -> Response:
+    """PATCH /users/{user_id}; a password given here is set without asking for the old one."""
+    change, extra = read((await request.json(UserBody)).user, UserChange)
+    before = request.cluster.view().need(User, request.params["user_id"])
+    after = given(change)
+    if after.get("domain_id", before.domain_id) != before.domain_id:
+        raise Forbidden("A user can't move to another domain.")
+    update = UpdateUser(
+        user_id=before.id,
+        name=after.get("name", before.name),
+        enabled=after.get("enabled", before.enabled),
+        description=after.get("description", before.description) or "",
+        email=after.get("email", before.email),
+        default_project_id=after.get("default_project_id", before.default_project_id),
+        extra=merged(before.extra, extra),
+    )
+    if after.get("password") is None:
+        await request.cluster.propose(update)
+    else:
+        password_hash = await request.driver(Passwords).hash(after["password"])
+        await request.cluster.propose(update, SetPassword(user_id=before.id, password_hash=password_hash))
+    return _answer(request, before.id)
+
+
+async def change_password(request: Request) -> Response:
+    """POST /users/{user_id}/password: whoever knows the old password sets the new one; no token is needed."""
+    change = (await request.json(PasswordBody)).user
+    passwords = request.driver(Passwords)
+    user = request.cluster.view().get(User, request.params["user_id"])
+    old_matches = await passwords.matches(None if user is None else user.password_hash, change.original_password)
+    if user is None or not old_matches or not user.enabled:
+        raise Unauthenticated("The request you have made requires authentication.")
+    if change.password == change.original_password:
+        raise Conflict("The new password must differ from the old one.")
+    await request.cluster.propose(
+        SetPassword(
+            user_id=user.id,
+            password_hash=await passwords.hash(change.password),
+            known_generation=user.password_generation,
+        )
+    )
+    return Response()
+
+
+async def delete_user(request: Request) -> Response:
+    """DELETE /users/{user_id}."""
+    if request.params["user_id"] == request.caller.user_id:
+        raise Forbidden("You can't delete the user that you are signed in as.")
+    await request.cluster.propose(DeleteUser(user_id=UserId(request.params["user_id"])))
+    return Response()
+
+
+async def list_user_projects(request: Request) -> Response:
+    """GET /users/{user_id}/projects: for administrators, and for oneself."""
+    _expect_self_or_admin(request)
+    view = request.cluster.view()
+    user = view.need(User, request.params["user_id"])
+    entries = [views.project(request.base_url, project) for project in projects_of(view, user.id)]
+    return Response(body=listing("projects", entries, views.link(request.base_url, "users", user.id, "projects")))
+
+
+def _expect_self_or_admin(request: Request) -> None:
+    if not request.caller.is_admin and request.params["user_id"] != request.caller.user_id:
+        raise Forbidden("You are not authorized to perform this: it is someone else.")
+
+
+def _answer(request: Request, user_id: UserId) -> Response:
+    user = request.cluster.view().need(User, user_id)
+    return Response(body={"user": views.user(request.base_url, user)})
+
+
+ROUTES = (
+    Route(verb="POST", path="/users", handler=create_user, allow=Allow.ADMIN, done=Done.CREATED),
+    Route(verb="GET", path="/users", handler=list_users, allow=Allow.ADMIN),
+    Route(verb="GET", path="/users/{user_id}", handler=show_user, allow=Allow.ANY_TOKEN),
+    Route(verb="PATCH", path="/users/{user_id}", handler=update_user, allow=Allow.ADMIN),
+    Route(verb="DELETE", path="/users/{user_id}", handler=delete_user, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(
+        verb="POST",
+        path="/users/{user_id}/password",
+        handler=change_password,
+        allow=Allow.ANYONE,
+        done=Done.EMPTY,
+        body_max=16 * 1024,
+    ),
+    Route(verb="GET", path="/users/{user_id}/projects", handler=list_user_projects, allow=Allow.ANY_TOKEN),
+)

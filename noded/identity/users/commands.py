@@ -1,0 +1,132 @@
+"""Orders about users. A password comes as its hash; in plain it never leaves the handler."""
+
+from typing import Any
+
+import msgspec
+
+from noded.core.command import Command
+from noded.core.errors import Conflict
+from noded.core.ids import DomainId, ProjectId, UserId
+from noded.core.store import Transaction, View
+from noded.identity.grants.commands import forget_user
+from noded.identity.model import Domain, User
+
+
+class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
+    """Someone who may sign in, if a password is given."""
+
+    user_id: UserId
+    domain_id: DomainId
+    name: str
+    password_hash: str | None = None
+    enabled: bool = True
+    description: str = ""
+    email: str | None = None
+    default_project_id: ProjectId | None = None
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        tx.need(Domain, self.domain_id)
+        _expect_free(tx, self.name, self.domain_id, self.user_id)
+        tx.put(
+            User(
+                id=self.user_id,
+                domain_id=self.domain_id,
+                name=self.name,
+                password_hash=self.password_hash,
+                enabled=self.enabled,
+                description=self.description,
+                email=self.email,
+                default_project_id=self.default_project_id,
+                extra=self.extra,
+            )
+        )
+
+
+class UpdateUser(Command, frozen=True, kw_only=True, tag="user.update.1"):
+    """The user as they shall be from now on. Disabling them ends their tokens for good; enabling them unlocks them."""
+
+    user_id: UserId
+    name: str
+    enabled: bool
+    description: str
+    email: str | None
+    default_project_id: ProjectId | None
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def apply(self, tx: Transaction) -> None:
+        before = tx.need(User, self.user_id)
+        _expect_free(tx, self.name, before.domain_id, self.user_id)
+        ended = before.enabled and not self.enabled
+        tx.put(
+            msgspec.structs.replace(
+                before,
+                name=self.name,
+                enabled=self.enabled,
+                description=self.description,
+                email=self.email,
+                default_project_id=self.default_project_id,
+                extra=self.extra,
+                password_generation=before.password_generation + int(ended),
+                locked_until_ms=0 if self.enabled and not before.enabled else before.locked_until_ms,
+            )
+        )
+
+
+class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1"):
+    """A new password: all tokens made before end, and so does a lock.
+
+    `known_generation`: the generation whose password the user proved to know; None when an administrator sets it.
+    """
+
+    user_id: UserId
+    password_hash: str
+    known_generation: int | None = None
+
+    def apply(self, tx: Transaction) -> None:
+        before = tx.need(User, self.user_id)
+        if self.known_generation not in (None, before.password_generation):
+            raise Conflict("The password was changed by someone else at the same moment.")
+        tx.put(
+            msgspec.structs.replace(
+                before,
+                password_hash=self.password_hash,
+                password_generation=before.password_generation + 1,
+                locked_until_ms=0,
+            )
+        )
+
+
+class LockUser(Command, frozen=True, kw_only=True, tag="user.lock.1"):
+    """After too many wrong passwords nobody signs in as this user until then; tokens stay good."""
+
+    user_id: UserId
+    until_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        before = tx.need(User, self.user_id)
+        tx.put(msgspec.structs.replace(before, locked_until_ms=max(before.locked_until_ms, self.until_ms)))
+
+
+class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):
+    """The user goes, with all their assignments and tokens."""
+
+    user_id: UserId
+
+    def apply(self, tx: Transaction) -> None:
+        remove_user(tx, tx.need(User, self.user_id))
+
+
+def remove_user(tx: Transaction, user: User) -> None:
+    """The user and every assignment of theirs."""
+    forget_user(tx, user.id)
+    tx.delete(User, user.id)
+
+
+def _expect_free(view: View, name: str, domain_id: str, user_id: str) -> None:
+    taken = (other for other in view.find(User, "name", name) if other.domain_id == domain_id)
+    if any(other.id != user_id for other in taken):
+        raise Conflict(
+            "Conflict occurred attempting to store user - it is not permitted to have two users with the same name"
+            f" in the same domain : {name}."
+        )

@@ -1,0 +1,74 @@
+"""How does Keystone write domains, projects, users and roles? Pure. (Identity API v3, attribute by attribute.)"""
+
+from noded.identity.endpoint import IDENTITY
+from noded.identity.model import Domain, Project, Role, User
+
+
+def link(base_url: str, *parts: str) -> str:
+    """The address of a resource of this API."""
+    return "/".join((base_url + IDENTITY.prefix, *parts))
+
+
+def domain(base_url: str, record: Domain) -> dict[str, object]:
+    """A domain."""
+    return {
+        **record.extra,
+        "id": record.id,
+        "name": record.name,
+        "description": record.description,
+        "enabled": record.enabled,
+        "tags": [],
+        "options": {},
+        "links": {"self": link(base_url, "domains", record.id)},
+    }
+
+
+def project(base_url: str, record: Project) -> dict[str, object]:
+    """A project. One without a parent stands below its domain."""
+    return {
+        **record.extra,
+        "id": record.id,
+        "name": record.name,
+        "domain_id": record.domain_id,
+        "description": record.description,
+        "enabled": record.enabled,
+        "parent_id": record.parent_id or record.domain_id,
+        "is_domain": False,
+        "tags": list(record.tags),
+        "options": {},
+        "links": {"self": link(base_url, "projects", record.id)},
+    }
+
+
+def user(base_url: str, record: User) -> dict[str, object]:
+    """A user; what was never given is left out, as Keystone does."""
+    body: dict[str, object] = {
+        **record.extra,
+        "id": record.id,
+        "name": record.name,
+        "domain_id": record.domain_id,
+        "enabled": record.enabled,
+        "password_expires_at": None,
+        "options": {},
+        "links": {"self": link(base_url, "users", record.id)},
+    }
+    if record.description:
+        body["description"] = record.description
+    if record.email is not None:
+        body["email"] = record.email
+    if record.default_project_id is not None:
+        body["default_project_id"] = record.default_project_id
+    return body
+
+
+def role(base_url: str, record: Role) -> dict[str, object]:
+    """A role."""
+    return {
+        **record.extra,
+        "id": record.id,
+        "name": record.name,
+        "domain_id": record.domain_id,
+        "description": record.description,
+        "options": {},
+        "links": {"self": link(base_url, "roles", record.id)},
+    }

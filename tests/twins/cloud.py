@@ -1,0 +1,120 @@
+"""A cloud without machines: the gateway over a cluster in memory, with identity founded and cheap password hashes."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+import trio
+
+from consensus.authority import Authority, found_authority, new_private_key, public_key_of, sign_api
+from noded import health
+from noded.core.dice import new_hex_id, new_uuid
+from noded.core.ids import ProjectId
+from noded.core.service import Founding, Service
+from noded.gateway.app import Gateway
+from noded.gateway.authenticate import Recognizer
+from noded.gateway.catalog import Catalog
+from noded.gateway.server import serve
+from noded.identity import catalog as identity_catalog
+from noded.identity import domains, grants, projects, roles, tokens, users, versions
+from noded.identity.failures import FailureCounter
+from noded.identity.host.argon2 import Argon2Passwords
+from noded.identity.links import Passwords, SignInFailures
+from noded.identity.tokens.recognize import TokenRecognizer
+from noded.identity.tokens.seal import TokenBook
+from tests.twins.cluster import SharedCluster
+
+IDENTITY_SERVICES = tuple(
+    module.SERVICE for module in (domains, projects, users, roles, grants, tokens, identity_catalog, versions, health)
+)
+ADMIN_PASSWORD = "correct horse"
+BASE = "https://cloud.test"
+
+
+@dataclass
+class Cloud:
+    """One founded cloud; `gateways` by node."""
+
+    shared: SharedCluster
+    gateways: dict[str, Gateway]
+    admin_project_id: ProjectId
+
+    def client(self, node: str = "node1") -> httpx.AsyncClient:
+        """A client of one node's gateway, without sockets."""
+        transport = httpx.ASGITransport(self.gateways[node], raise_app_exceptions=True, client=("10.77.0.9", 5000))
+        return httpx.AsyncClient(transport=transport, base_url=BASE)
+
+    async def sign_in(
+        self,
+        client: httpx.AsyncClient,
+        name: str = "admin",
+        password: str = ADMIN_PASSWORD,
+        project: str | None = "admin",
+    ) -> httpx.Response:
+        """The answer to a password sign-in."""
+        return await client.post("/identity/v3/auth/tokens", json=sign_in_body(name, password, project))
+
+    async def admin(self, client: httpx.AsyncClient) -> dict[str, str]:
+        """The headers of the administrator's requests."""
+        return {"X-Auth-Token": (await self.sign_in(client)).headers["X-Subject-Token"]}
+
+
+def sign_in_body(name: str, password: str, project: str | None) -> dict[str, object]:
+    user = {"name": name, "password": password, "domain": {"id": "default"}}
+    auth: dict[str, object] = {"identity": {"methods": ["password"], "password": {"user": user}}}
+    if project is not None:
+        auth["scope"] = {"project": {"name": project, "domain": {"id": "default"}}}
+    return {"auth": auth}
+
+
+async def found_cloud(services: Iterable[Service] = IDENTITY_SERVICES) -> Cloud:
+    """Found a cloud of three nodes that share one state in memory."""
+    services = tuple(services)
+    shared = SharedCluster(services)
+    passwords = Argon2Passwords(memory_kib=8, passes=1)
+    founding = Founding(
+        now_ms=1_700_000_000_000,
+        new_uuid=new_uuid,
+        new_hex_id=new_hex_id,
+        admin_project_id=ProjectId(new_hex_id()),
+        admin_password_hash=await passwords.hash(ADMIN_PASSWORD),
+    )
+    commands = [command for service in services if service.founding for command in service.founding(founding)]
+    await shared.cluster().propose(*commands)
+    gateways = {}
+    for node, drivers in shared.drivers.items():
+        book = TokenBook()
+        drivers.add(Passwords, passwords)
+        drivers.add(SignInFailures, FailureCounter())
+        drivers.add(TokenBook, book)
+        drivers.add(Recognizer, TokenRecognizer(book))
+        drivers.add(Catalog, Catalog(services))
+        gateways[node] = Gateway(services, shared.cluster(node), drivers)
+    return Cloud(shared, gateways, founding.admin_project_id)
+
+
+def api_certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server context for 127.0.0.1, and the file of the authority that clients shall trust."""
+    now = datetime.now(UTC)
+    authority: Authority = found_authority("test", now)
+    key = new_private_key()
+    (directory / "api.key").write_bytes(key)
+    (directory / "api.crt").write_bytes(sign_api(authority, public_key_of(key), ["127.0.0.1", "localhost"], now))
+    (directory / "ca.crt").write_bytes(authority.certificate_pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(directory / "api.crt", directory / "api.key")
+    return context, directory / "ca.crt"
+
+
+@asynccontextmanager
+async def serving(cloud: Cloud, context: ssl.SSLContext, node: str = "node1") -> AsyncIterator[str]:
+    """The node's gateway by HTTPS on the loopback; gives its base URL."""
+    async with trio.open_nursery() as nursery:
+        ports = await nursery.start(partial(serve, cloud.gateways[node], context, port=0, host="127.0.0.1"))
+        yield f"https://127.0.0.1:{ports[0]}"
+        nursery.cancel_scope.cancel()
