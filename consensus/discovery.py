@@ -6,7 +6,7 @@ the door or a certificate tells. It does not tell either that a node has died: t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -39,19 +39,6 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The key in three words, for people who compare two screens."""
         return short_words(self.fingerprint)
-
-
-class Discovery(Protocol):
-    """Announces this node and hears of the others."""
-
-    async def announce(self, sighting: Sighting) -> None:
-        """Say what this node is, now and whenever someone asks; a later call replaces it."""
-
-    def sightings(self) -> Mapping[NodeId, Sighting]:
-        """Every other node heard of and not said goodbye, one sighting each."""
-
-    async def changed(self) -> None:
-        """Wait until `sightings()` is not what it was when this was called."""
 
 
 def short_words(fingerprint: str) -> str:

@@ -20,7 +20,7 @@ from consensus.authority import Authority
 from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.door import Seed
-from consensus.host.certificates import api_server
+from consensus.host.certificates import NodeCertificates, api_server
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import enter_cluster
 from consensus.host.files import make_private_directory, write_durably
@@ -31,7 +31,7 @@ from consensus.host.peers import PeerClient, PeerServer
 from consensus.host.raft import RaftNode
 from consensus.machine import Machine
 from consensus.members.commands import FoundCluster
-from consensus.members.links import authority_in
+from consensus.members.links import Certificates, Electorate, Presence, authority_in
 from consensus.members.model import CLUSTER, ClusterFacts, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
@@ -134,7 +134,9 @@ class _Member:
             await nursery.start(raft.run)
             nursery.start_soon(self._follow_sightings, raft)
             await self._know_own_record(cluster)
+            api_tls = self._api_tls(cluster)
             self._add_drivers(drivers, machine)
+            self._add_member_drivers(drivers, raft, api_tls)
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             calls.ready(PeerContext(cluster=cluster, drivers=drivers))
@@ -145,7 +147,7 @@ class _Member:
                 for make in service.reconcilers:
                     nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
             await nursery.start(self._doorkeeper(cluster).run)
-            await nursery.start(partial(serve, gateway, self._api_tls(cluster), port=self.config.https_port))
+            await nursery.start(partial(serve, gateway, api_tls, port=self.config.https_port))
             tell_ready()
             log.info("node ready", cluster=self.membership.cluster_name, url=f"https://{self.entry.addresses[0]}/")
 
@@ -219,8 +221,17 @@ class _Member:
     def _api_tls(self, cluster: LogCluster) -> ssl.SSLContext:
         authority = authority_in(cluster.view())
         assert authority is not None, "the founding entry holds it"
-        hosts = (*self.entry.addresses, self.entry.name, "localhost", "127.0.0.1")
-        return api_server(self.identity, self.config.state, authority, hosts)
+        return api_server(self.identity, self.config.state, authority, self._api_hosts())
+
+    def _api_hosts(self) -> tuple[str, ...]:
+        """The names and addresses that the API's certificate is good for."""
+        return (*self.entry.addresses, self.entry.name, "localhost", "127.0.0.1")
+
+    def _add_member_drivers(self, drivers: Drivers, raft: RaftNode, api_tls: ssl.SSLContext) -> None:
+        drivers.add(Electorate, raft)
+        drivers.add(Presence, self.entry)
+        certificates = NodeCertificates(self.identity, self.config.state, self.membership.tls, api_tls, self._api_hosts)
+        drivers.add(Certificates, certificates)
 
     def _add_drivers(self, drivers: Drivers, machine: Machine) -> None:
         drivers.add(Registry, DaemonRegistry(machine))

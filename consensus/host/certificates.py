@@ -5,9 +5,11 @@ renews itself before it dials. Guests never depend on the age of a certificate.
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import trio
 
 from consensus.authority import Authority, is_due_for_renewal, names_in, sign_api, sign_node
 from consensus.host.files import write_durably
@@ -53,3 +55,33 @@ def keep_api_certificate(identity: NodeIdentity, state_dir: Path, authority: Aut
             return False
     write_durably(path, sign_api(authority, identity.public_key, sorted(wanted), now))
     return True
+
+
+class NodeCertificates:
+    """Implements `consensus.members.links.Certificates` for a running node."""
+
+    def __init__(
+        self,
+        identity: NodeIdentity,
+        state_dir: Path,
+        contexts: TlsContexts,
+        api: ssl.SSLContext,
+        hosts: Callable[[], Iterable[str]],
+    ) -> None:
+        """`api`: what `api_server` made; `hosts`: the addresses and names that the API is reached at now."""
+        self._identity = identity
+        self._state_dir = state_dir
+        self._contexts = contexts
+        self._api = api
+        self._hosts = hosts
+
+    async def keep(self, authority: Authority) -> bool:
+        """Sign anew what is getting old or names other addresses. Whether anything was."""
+        return await trio.to_thread.run_sync(self._keep, authority)
+
+    def _keep(self, authority: Authority) -> bool:
+        node_renewed = keep_node_certificate(self._contexts, self._identity, self._state_dir, authority)
+        api_renewed = keep_api_certificate(self._identity, self._state_dir, authority, self._hosts())
+        if api_renewed:
+            self._api.load_cert_chain(api_certificate_file(self._state_dir), self._identity.key_file)
+        return node_renewed or api_renewed

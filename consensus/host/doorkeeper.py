@@ -24,12 +24,13 @@ from consensus.admission import (
     misfit,
 )
 from consensus.authority import sign_node
-from consensus.discovery import Discovery, NodeState
+from consensus.discovery import NodeState
 from consensus.door import Channel
 from consensus.founding import Stance
 from consensus.host.door import DoorServer
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import Membership
+from consensus.links import Discovery
 from consensus.members.commands import AdmitNode
 from consensus.members.links import authority_in
 from consensus.members.model import Node

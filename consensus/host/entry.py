@@ -25,12 +25,13 @@ from consensus.admission import (
     Standing,
     Turned,
 )
-from consensus.discovery import Discovery, NodeState, Sighting
+from consensus.discovery import NodeState, Sighting
 from consensus.door import Channel, DoorClosed, Seed
 from consensus.founding import Founding, Stance
 from consensus.host.door import DoorServer, DoorSession, knock
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import Membership, found, join, read_membership, read_promise, write_promise
+from consensus.links import Discovery
 from noded.core.ids import NodeId
 
 LOOK_S: Final = 0.25  # how often a node asks another, once their door is open

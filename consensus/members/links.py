@@ -1,4 +1,6 @@
-"""What do other rooms ask of the members' records?"""
+"""What other rooms ask of the members' records, and what the members' reconcilers ask of this node."""
+
+from typing import Protocol
 
 from consensus.authority import Authority
 from consensus.members.model import AUTHORITY, ClusterAuthority, Node
@@ -18,3 +20,44 @@ def addresses_in(view: View, node_id: NodeId) -> tuple[str, ...]:
     """Where a node was last known to be, best first."""
     node = view.get(Node, node_id)
     return node.addresses if node else ()
+
+
+class Electorate(Protocol):
+    """Who votes on the log, and where its nodes are dialed. `consensus.host.raft.RaftNode` is one."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node leads the log."""
+
+    @property
+    def voters(self) -> frozenset[str]:
+        """The voters of the newest configuration that this node knows."""
+
+    @property
+    def learners(self) -> frozenset[str]:
+        """Nodes that follow the log without a vote and have a link to this one."""
+
+    def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        """Where a peer is dialed from now on."""
+
+    async def promote(self, node_id: str) -> None:
+        """Make a learner a voter once it has caught up."""
+
+
+class Presence(Protocol):
+    """What this node is now, as far as its record says so too. `consensus.admission.EntryConfig` is one."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be reached, best first."""
+
+    @property
+    def release(self) -> str:
+        """Which release it runs."""
+
+
+class Certificates(Protocol):
+    """This node's certificates on disk and in the contexts that show them."""
+
+    async def keep(self, authority: Authority) -> bool:
+        """Sign anew what is getting old or names other addresses. Whether anything was."""

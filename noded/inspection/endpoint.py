@@ -1,11 +1,5 @@
-"""Which API carries it: noded's own, below `/noded/v1`."""
+"""Which API carries it: noded's own, which the cluster's members have started."""
 
-from noded.core.service import Endpoint, FaultStyle
+from consensus.endpoint import NODED
 
-INSPECTION = Endpoint(
-    name="noded",
-    types=("noded",),
-    prefix="/noded/v1",
-    fault_style=FaultStyle.NODED,
-    in_catalog=False,
-)
+INSPECTION = NODED

@@ -1,0 +1,209 @@
+"""Members: founded once, admitted by an entry, dialed where they are, and voters as many as make sense."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from consensus.admission import EntryConfig
+from consensus.authority import Authority, found_authority
+from consensus.log import MembershipRefused
+from consensus.members import SERVICE
+from consensus.members.commands import AdmitNode, FoundCluster
+from consensus.members.links import Certificates, Electorate, Presence, addresses_in, authority_in
+from consensus.members.model import CLUSTER, ClusterAuthority, ClusterFacts, Node
+from consensus.members.plan import next_voter, voters_wanted
+from consensus.members.reconcile import CertificatesReconciler, MembersReconciler
+from consensus.members.views import node_view
+from consensus.ports import RAFT_PORT
+from noded.core.errors import Refused
+from noded.core.ids import NodeId
+from tests.twins.cluster import SharedCluster
+
+IDS = [NodeId(f"{number:032x}") for number in range(1, 8)]
+AUTHORITY = found_authority("town", datetime.now(UTC))
+
+
+class PollingStation:
+    """A twin of the log's membership: learners vote when they are promoted."""
+
+    def __init__(self, voters: set[str], *, is_leader: bool = True) -> None:
+        self.is_leader = is_leader
+        self.voters: frozenset[str] = frozenset(voters)
+        self.learners: frozenset[str] = frozenset()
+        self.book: dict[str, tuple[str, int]] = {}
+        self.refusal: Exception | None = None
+
+    def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        self.book[node_id] = address
+
+    async def promote(self, node_id: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.voters |= {node_id}
+        self.learners -= {node_id}
+
+
+class Drawer:
+    """A twin of a node's certificates."""
+
+    def __init__(self) -> None:
+        self.kept: list[Authority] = []
+
+    async def keep(self, authority: Authority) -> bool:
+        self.kept.append(authority)
+        return len(self.kept) == 1
+
+
+def node(number: int, address: str = "") -> Node:
+    fingerprint = (IDS[number] * 2)[:64]
+    return Node(
+        id=IDS[number],
+        name=f"n{number}",
+        addresses=(address or f"10.0.0.{number}",),
+        fingerprint=fingerprint,
+        admitted_at_ms=1000,
+        release="0.1.0",
+    )
+
+
+def founding() -> FoundCluster:
+    return FoundCluster(
+        cluster_id="c1",
+        name="town",
+        authority_certificate_pem=AUTHORITY.certificate_pem.decode(),
+        authority_key_pem=AUTHORITY.key_pem.decode(),
+        founder=node(0),
+        now_ms=1000,
+    )
+
+
+def admission(number: int, **change: object) -> AdmitNode:
+    wanted = node(number)
+    fields: dict[str, object] = {
+        "node_id": wanted.id,
+        "name": wanted.name,
+        "addresses": wanted.addresses,
+        "fingerprint": wanted.fingerprint,
+        "release": wanted.release,
+        "now_ms": 2000,
+    }
+    return AdmitNode(**(fields | change))  # type: ignore[arg-type]
+
+
+async def town(count: int = 3) -> SharedCluster:
+    shared = SharedCluster([SERVICE], IDS[:count])
+    await shared.cluster(IDS[0]).propose(founding())
+    for number in range(1, count):
+        await shared.cluster(IDS[0]).propose(admission(number))
+    return shared
+
+
+def reconciler(shared: SharedCluster, station: PollingStation, number: int = 0) -> MembersReconciler:
+    drivers = shared.drivers[IDS[number]]
+    drivers.add(Electorate, station)
+    own = node(number)
+    drivers.add(Presence, EntryConfig(seed=None, name=own.name, addresses=own.addresses, release=own.release))
+    return MembersReconciler(shared.cluster(IDS[number]), drivers)
+
+
+async def test_a_cluster_is_founded_once() -> None:
+    shared = await town(1)
+    cluster = shared.cluster(IDS[0])
+    with pytest.raises(Refused, match="founded already"):
+        await cluster.propose(founding())
+    assert cluster.view().need(ClusterFacts, CLUSTER).name == "town"
+    assert authority_in(cluster.view()) == AUTHORITY
+
+
+async def test_admitting_a_node_again_keeps_its_place_and_takes_its_new_address() -> None:
+    shared = await town(2)
+    await shared.cluster(IDS[1]).propose(admission(1, addresses=("10.0.0.99",), now_ms=5000))
+    again = shared.cluster(IDS[0]).view().need(Node, IDS[1])
+    assert (again.admitted_at_ms, again.addresses) == (2000, ("10.0.0.99",))
+    assert addresses_in(shared.cluster(IDS[0]).view(), IDS[1]) == ("10.0.0.99",)
+
+
+async def test_two_nodes_of_one_name_and_ids_that_are_not_the_keys_are_refused() -> None:
+    shared = await town(2)
+    with pytest.raises(Refused, match="already called n1"):
+        await shared.cluster(IDS[0]).propose(admission(2, name="n1"))
+    with pytest.raises(Refused, match="another id"):
+        await shared.cluster(IDS[0]).propose(admission(2, fingerprint="f" * 64))
+    assert shared.cluster(IDS[0]).view().count(Node) == 2
+
+
+async def test_every_node_dials_the_others_where_their_records_say() -> None:
+    shared, station = await town(3), PollingStation({IDS[0]}, is_leader=False)
+    members = reconciler(shared, station)
+    await members.reconcile()
+    assert station.book == {IDS[1]: ("10.0.0.1", RAFT_PORT), IDS[2]: ("10.0.0.2", RAFT_PORT)}
+    # An announcement that is newer than the record is not undone by it.
+    station.set_peer(IDS[1], ("10.0.0.50", RAFT_PORT))
+    await members.reconcile()
+    assert station.book[IDS[1]] == ("10.0.0.50", RAFT_PORT)
+
+
+async def test_a_node_whose_address_changed_says_so() -> None:
+    shared, station = await town(2), PollingStation({IDS[0]}, is_leader=False)
+    members = reconciler(shared, station)
+    await shared.cluster(IDS[0]).propose(admission(0, addresses=("10.9.9.9",)))
+    await members.reconcile()
+    assert addresses_in(shared.cluster(IDS[1]).view(), IDS[0]) == ("10.0.0.0",)
+
+
+async def test_the_leader_makes_three_voters_of_three_nodes_once_two_learners_follow() -> None:
+    shared, station = await town(3), PollingStation({IDS[0]})
+    members = reconciler(shared, station)
+    station.learners = frozenset({IDS[1]})
+    await members.reconcile()
+    assert station.voters == {IDS[0]}
+    station.learners = frozenset({IDS[1], IDS[2]})
+    await members.reconcile()
+    await members.reconcile()
+    assert station.voters == set(IDS[:3])
+
+
+async def test_a_follower_and_a_refused_leader_change_nothing() -> None:
+    shared, station = await town(3), PollingStation({IDS[0]}, is_leader=False)
+    station.learners = frozenset({IDS[1], IDS[2]})
+    members = reconciler(shared, station)
+    await members.reconcile()
+    station.is_leader, station.refusal = True, MembershipRefused("another change is under way")
+    await members.reconcile()
+    assert station.voters == {IDS[0]}
+
+
+async def test_certificates_are_kept_with_the_authority_of_the_store() -> None:
+    shared, drawer = await town(1), Drawer()
+    shared.drivers[IDS[0]].add(Certificates, drawer)
+    await CertificatesReconciler(shared.cluster(IDS[0]), shared.drivers[IDS[0]]).reconcile()
+    assert drawer.kept == [AUTHORITY]
+
+
+@pytest.mark.parametrize(("members", "voters"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 5), (100, 5)])
+def test_the_number_of_voters_is_odd(members: int, voters: int) -> None:
+    assert voters_wanted(members) == voters
+
+
+def test_voters_are_added_one_by_one_from_the_lowest_ready_member() -> None:
+    members = IDS[:5]
+    assert next_voter(members, IDS[:1], IDS[1:5]) == IDS[1]
+    assert next_voter(members, IDS[:2], [IDS[4]]) == IDS[4]
+    assert next_voter(members, IDS[:3], [IDS[4]]) is None
+    assert next_voter(members, IDS[:3], IDS[3:5]) == IDS[3]
+    assert next_voter(members, IDS[:5], IDS[5:]) is None
+    # A learner that no record names is no member.
+    assert next_voter(IDS[:1], IDS[:1], IDS[1:3]) is None
+
+
+def test_the_authoritys_key_is_in_no_text() -> None:
+    record = ClusterAuthority(certificate_pem="public", key_pem="very secret")
+    for shown in (repr(record), str(record), repr([record]), repr(founding()), repr(list(record.__rich_repr__()))):
+        assert "secret" not in shown
+        assert "PRIVATE" not in shown
+
+
+def test_a_node_is_shown_with_what_is_seen_of_it() -> None:
+    shown = node_view(node(1), up={IDS[1]}, voters=set(), leader=IDS[0])
+    assert (shown["state"], shown["role"], shown["leader"]) == ("up", "learner", False)
+    assert shown["admitted_at"] == "1970-01-01T00:00:01Z"
