@@ -21,6 +21,7 @@ from consensus.host.tls import (
     node_key_file,
     tls_directory,
 )
+from consensus.host.twin import SimulatedCluster, SimulatedLog
 from consensus.naming import node_id_of
 
 PATIENCE_S = 30.0
@@ -107,43 +108,33 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
             await trio.sleep(0.01)
 
 
-class RaftCluster:
-    """Real nodes in this process, which talk TLS over the loopback."""
+Node = RaftNode | SimulatedLog
 
-    def __init__(self, nursery: trio.Nursery, directory: Path, count: int, **options: int) -> None:
+
+class Logs:
+    """A cluster of logs in this process. Subclasses say what a node is."""
+
+    def __init__(self, nursery: trio.Nursery, ids: list[str]) -> None:
         self._nursery = nursery
-        self._directory = directory
-        self._options = options
-        self._identities = {identity.node_id: identity for identity in make_identities(directory, count)}
         self._scopes: dict[str, trio.CancelScope] = {}
         self._ended: dict[str, trio.Event] = {}
-        self.ids = list(self._identities)
-        self.nodes: dict[str, RaftNode] = {}
+        self.ids = ids
+        self.nodes: dict[str, Node] = {}
         self.machines: dict[str, Ledger] = {}
-        self.applied: dict[str, list[int]] = {node_id: [] for node_id in self.ids}
+        self.applied: dict[str, list[int]] = {node_id: [] for node_id in ids}
 
-    async def start(self, node_id: str, *, found: bool = False) -> RaftNode:
-        """Start a node, or start it again on what it left."""
-        identity = self._identities[node_id]
+    def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
+        """A node on what it left, if it ran before."""
+        raise NotImplementedError
+
+    async def start(self, node_id: str, *, found: bool = False) -> Node:
+        """Start a node with a fresh state machine."""
         machine = self.machines[node_id] = Ledger()
-        node = RaftNode(
-            node_id,
-            self._directory / node_id / "raft",
-            machine,
-            tls=identity.tls,
-            listen=identity.address,
-            found=found,
-            on_applied=self.applied[node_id].append,
-            **self._options,
-        )
-        for other in self._identities.values():
-            if other.node_id != node_id:
-                node.set_peer(other.node_id, other.address)
-        self.nodes[node_id] = node
+        node = self.nodes[node_id] = self.make(node_id, machine, found=found)
         await self._nursery.start(self._run, node_id, node)
         return node
 
-    async def _run(self, node_id: str, node: RaftNode, task_status: trio.TaskStatus[None]) -> None:
+    async def _run(self, node_id: str, node: Node, task_status: trio.TaskStatus[None]) -> None:
         ended = self._ended[node_id] = trio.Event()
         with trio.CancelScope() as scope:
             self._scopes[node_id] = scope
@@ -151,21 +142,22 @@ class RaftCluster:
         ended.set()
 
     async def stop(self, node_id: str) -> None:
-        """Stop a node; its files stay."""
+        """Stop a node at once; what it has on disk stays."""
         self._scopes[node_id].cancel()
         await self._ended[node_id].wait()
         del self.nodes[node_id]
 
-    async def leader(self) -> RaftNode:
+    async def leader(self) -> Node:
         """The node that leads, when one does."""
-        found: list[RaftNode] = []
+        await until(lambda: any(node.is_leader for node in self.nodes.values()))
+        return max((node for node in self.nodes.values() if node.is_leader), key=lambda node: node.term)
 
-        def leads() -> bool:
-            found[:] = [node for node in self.nodes.values() if node.is_leader]
-            return bool(found)
-
-        await until(leads)
-        return max(found, key=lambda node: node.term)
+    async def follower(self) -> Node:
+        """A node that does not lead, and knows who does."""
+        leader = await self.leader()
+        follower = next(node for node in self.nodes.values() if node is not leader)
+        await until(lambda: follower.leader_id == leader.node_id)
+        return follower
 
     async def form(self) -> None:
         """Found the cluster and make every node a voter."""
@@ -174,3 +166,49 @@ class RaftCluster:
         leader = await self.leader()
         for node_id in self.ids[1:]:
             await leader.promote(node_id)
+
+    async def level(self) -> None:
+        """Wait until all running nodes have applied everything, and check that their states are equal."""
+        index = await (await self.leader()).read_barrier(deadline_s=PATIENCE_S)
+        await until(lambda: all(node.applied_index >= index for node in self.nodes.values()))
+        assert len({self.machines[node_id].digest() for node_id in self.nodes}) == 1
+
+
+class SimulatedLogs(Logs):
+    """The twin."""
+
+    def __init__(self, nursery: trio.Nursery, count: int) -> None:
+        super().__init__(nursery, [f"node{number}" for number in range(count)])
+        self.cluster = SimulatedCluster()
+
+    def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
+        return SimulatedLog(node_id, self.cluster, machine, found=found, on_applied=self.applied[node_id].append)
+
+
+class RaftLogs(Logs):
+    """Real nodes, which talk TLS over the loopback and keep their files below `directory`."""
+
+    def __init__(self, nursery: trio.Nursery, directory: Path, count: int, **options: int) -> None:
+        self._directory = directory
+        self._options = options
+        self._identities = {identity.node_id: identity for identity in make_identities(directory, count)}
+        super().__init__(nursery, list(self._identities))
+
+    def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
+        node = RaftNode(
+            node_id,
+            self.directory_of(node_id),
+            machine,
+            tls=self._identities[node_id].tls,
+            listen=self._identities[node_id].address,
+            found=found,
+            on_applied=self.applied[node_id].append,
+            **self._options,
+        )
+        for other in self._identities.values():
+            node.set_peer(other.node_id, other.address)
+        return node
+
+    def directory_of(self, node_id: str) -> Path:
+        """Where a node keeps its log."""
+        return self._directory / node_id / "raft"
