@@ -1,0 +1,56 @@
+"""Many at once get different addresses and never more memory than there is; who does not fit is told why, per host."""
+
+import concurrent.futures
+
+import openstack
+import pytest
+
+from tests.acceptance.clients import Person, Tenant
+
+pytestmark = pytest.mark.root
+
+COUNT = 20
+
+
+def test_twenty_at_once_share_out_addresses_and_memory_and_the_next_is_told_why(
+    tenant: Tenant, admin: Person, image_id: str
+) -> None:
+    operator = admin.connect()
+    hypervisors = list(operator.compute.hypervisors(details=True))
+    room = sum(each.memory_size - each.memory_used for each in hypervisors)
+    # So large that 20 fit and not one more, whatever the hosts have.
+    ram = next(
+        ram
+        for ram in range(room // COUNT, 0, -1)
+        if sum((each.memory_size - each.memory_used) // ram for each in hypervisors) >= COUNT
+    )
+    tight = operator.compute.create_flavor(name="tight", vcpus=1, ram=ram, disk=1)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(COUNT) as pool:
+            made = list(
+                pool.map(
+                    lambda number: tenant.create(f"s{number}", image_id, tight.id, via=number % 3 + 1), range(COUNT)
+                )
+            )
+        servers = list(tenant.cloud.compute.servers(details=True))
+        addresses = {each["addr"] for server in servers for each in server.addresses["net"]}
+        assert len(servers) == len(addresses) == len(made) == COUNT
+        for each in operator.compute.hypervisors(details=True):
+            assert each.memory_used <= each.memory_size
+        fill_up(tenant, image_id, str(tight.id))
+    finally:
+        tenant.clear_servers()
+        operator.compute.delete_flavor(tight)
+
+
+def fill_up(tenant: Tenant, image_id: str, flavor: str) -> None:
+    """Create one by one until one is refused: it must be the first that does not fit, and say why."""
+    for number in range(3):
+        try:
+            tenant.create(f"more{number}", image_id, flavor)
+        except openstack.exceptions.HttpException as refused:
+            for host in tenant.lab.hosts:
+                assert host.name in str(refused), f"{host.name} is not explained: {refused}"
+            assert "MiB" in str(refused)
+            return
+    raise AssertionError("the hosts take more than they have")
