@@ -44,10 +44,12 @@ from noded.core.reconciler import Drivers
 from noded.core.service import Founding, PeerContext
 from noded.dashboard.links import LocalApi
 from noded.gateway.app import Gateway
+from noded.gateway.catalog import Catalog
 from noded.gateway.local import InProcessApi
 from noded.gateway.server import serve
 from noded.host.machine import NoAddress, own_address, tell_ready
 from noded.identity.host.argon2 import Argon2Passwords
+from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import Registry, VitalsReader
 from noded.logs import configure_logs
@@ -235,4 +237,6 @@ class _Member:
 
     def _add_drivers(self, drivers: Drivers, machine: Machine) -> None:
         drivers.add(Registry, DaemonRegistry(machine))
+        drivers.add(Catalog, Catalog(SERVICES))
+        add_identity_drivers(drivers)
         drivers.add(VitalsReader, ProcVitals(self.config.disks))

@@ -10,6 +10,15 @@ import net.networks
 import net.ports
 import net.security_groups
 import noded.dashboard
+import noded.health
+import noded.identity.catalog
+import noded.identity.domains
+import noded.identity.grants
+import noded.identity.projects
+import noded.identity.roles
+import noded.identity.tokens
+import noded.identity.users
+import noded.identity.versions
 import noded.inspection
 from consensus.machine import Machine
 from noded.core.command import Command
@@ -19,6 +28,14 @@ from noded.inspection.model import StoreDigest
 
 SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
+    noded.identity.domains.SERVICE,
+    noded.identity.projects.SERVICE,
+    noded.identity.users.SERVICE,
+    noded.identity.roles.SERVICE,
+    noded.identity.grants.SERVICE,
+    noded.identity.tokens.SERVICE,
+    noded.identity.catalog.SERVICE,
+    noded.identity.versions.SERVICE,
     net.discovery.SERVICE,
     net.networks.SERVICE,
     net.ports.SERVICE,
@@ -27,6 +44,7 @@ SERVICES: tuple[Service, ...] = (
     compute.flavors.SERVICE,
     compute.keypairs.SERVICE,
     compute.placement.SERVICE,
+    noded.health.SERVICE,
     noded.inspection.SERVICE,
     noded.dashboard.SERVICE,
 )

@@ -17,16 +17,12 @@ from noded.core.dice import new_hex_id, new_uuid
 from noded.core.ids import ProjectId
 from noded.core.service import Founding, Service
 from noded.gateway.app import Gateway
-from noded.gateway.authenticate import Recognizer
 from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
 from noded.identity import catalog as identity_catalog
 from noded.identity import domains, grants, projects, roles, tokens, users, versions
-from noded.identity.failures import FailureCounter
 from noded.identity.host.argon2 import Argon2Passwords
-from noded.identity.links import Passwords, SignInFailures
-from noded.identity.tokens.recognize import TokenRecognizer
-from noded.identity.tokens.seal import TokenBook
+from noded.identity.host.drivers import add_identity_drivers
 from tests.twins.cluster import SharedCluster
 
 IDENTITY_SERVICES = tuple(
@@ -88,11 +84,7 @@ async def found_cloud(services: Iterable[Service] = IDENTITY_SERVICES) -> Cloud:
     await shared.cluster().propose(*commands)
     gateways = {}
     for node, drivers in shared.drivers.items():
-        book = TokenBook()
-        drivers.add(Passwords, passwords)
-        drivers.add(SignInFailures, FailureCounter())
-        drivers.add(TokenBook, book)
-        drivers.add(Recognizer, TokenRecognizer(book))
+        add_identity_drivers(drivers, passwords)
         drivers.add(Catalog, Catalog(services))
         gateways[node] = Gateway(services, shared.cluster(node), drivers)
     return Cloud(shared, gateways, founding.admin_project_id)

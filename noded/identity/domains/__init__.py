@@ -8,7 +8,7 @@ from noded.identity.endpoint import IDENTITY
 from noded.identity.model import DEFAULT_DOMAIN, Domain
 
 
-def _found(founding: Founding) -> list[Command]:  # noqa: ARG001  # this domain is the same in every cloud  # this domain is the same in every cloud
+def _found(founding: Founding) -> list[Command]:  # noqa: ARG001  # this domain is the same in every cloud
     return [CreateDomain(domain_id=DEFAULT_DOMAIN, name="Default", description="The default domain")]
 
 
