@@ -1,7 +1,12 @@
 """How the lab runs a program on the machine and says clearly why it failed."""
 
 import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+# In a host, `noded` is a command like any other.
+PATH = f"{Path(sys.prefix) / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class LabError(Exception):
@@ -19,4 +24,5 @@ def call(*command: str, stdin: str | None = None, timeout_s: float = 60) -> str:
 
 def inside(pid: int, command: Sequence[str]) -> list[str]:
     """The command that runs `command` in all namespaces of the host whose pid 1 is `pid` on the machine."""
-    return ["nsenter", "--target", str(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--", *command]
+    namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid")
+    return ["nsenter", "--target", str(pid), *namespaces, "--", "env", f"PATH={PATH}", *command]

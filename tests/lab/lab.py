@@ -227,6 +227,11 @@ class Lab:
             self._end_supervisor()
             self._await_release()
 
+    def wait_end(self) -> None:
+        """Return when the supervisor has ended: someone else took the lab down."""
+        assert self._supervisor is not None, "only who started it can wait for its end"
+        self._supervisor.wait()
+
     def running(self) -> bool:
         """Whether a supervisor holds this lab."""
         return _lock_holder(self.plan.root) is not None

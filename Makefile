@@ -1,0 +1,43 @@
+# Two commands do the main job: `make run` and `make test`. Each target only calls a script; how it works is said there.
+
+HOSTS ?=
+GUEST ?= 1
+PYTHON := .venv/bin/python
+FAST   := tests/house tests/unit tests/scenarios tests/contract
+REAL   := $(wildcard tests/guest tests/lab tests/acceptance tests/api tests/faults tests/browser)
+
+.PHONY: run stop clean venv lint types test test-fast deb
+
+run:        ## a cloud of HOSTS simulated hosts on this machine, until Ctrl-C
+	@packaging/prepare.py run build lab
+	@$(PYTHON) -m tests.lab.run $(if $(HOSTS),--hosts $(HOSTS)) --guest $(GUEST)
+
+stop:       ## end that cloud from another shell; its data stay
+	@! test -x $(PYTHON) || $(PYTHON) -m tests.lab down
+
+clean: stop ## forget its data
+	@rm -rf .lab clouds.yaml build
+
+venv:       ## .venv, as the locks say
+	@packaging/prepare.py run build
+
+lint: venv
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+types: venv
+	@$(PYTHON) -m mypy
+
+test-fast: venv lint types
+	@$(PYTHON) -m pytest $(FAST)
+
+test:       ## everything: lint, types, then all tests, the quick ones first
+	@packaging/prepare.py run build lab test
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest $(FAST) $(REAL)
+
+deb:        ## build/noded_<version>_amd64.deb
+	@packaging/prepare.py --no-venv run build
+	@/usr/bin/python3 packaging/deb.py

@@ -1,0 +1,132 @@
+"""What a new cloud needs before its first guest boots: image, key, network, two rules; made only if missing."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import openstack
+
+from tests.lab.access import CLOUD, Access
+from tests.lab.commands import LabError, call
+
+IMAGE = "guest"
+KEYPAIR = "lab"
+NETWORK = "private"
+SUBNET = "192.168.77.0/24"
+FLAVOR = "m1.nano"
+SERVER = "first"
+BOOT_SECONDS_MAX = 180
+READY = "=== guest: ready"
+
+Say = Callable[[str], None]
+
+
+class Meter:
+    """A file that tells how far it has been read."""
+
+    def __init__(self, file: IO[bytes], size_bytes: int, say: Say) -> None:
+        self._file = file
+        self._size = size_bytes
+        self._say = say
+        self._told = -1
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        quarter = 4 * self._file.tell() // self._size
+        if quarter > self._told:
+            self._told = quarter
+            self._say(f"uploading the guest image: {25 * quarter} %")
+        return chunk
+
+
+class FirstGuest:
+    """The steps, in the order in which they must be taken."""
+
+    def __init__(self, access: Access, keys: Path, say: Say) -> None:
+        self._cloud = openstack.connection.Connection(
+            config=openstack.config.OpenStackConfig(config_files=[str(access.clouds_file)]).get_one(CLOUD)
+        )
+        self._key_file = keys / "id_ed25519"
+        self._say = say
+
+    def import_image(self, qcow2: Path) -> None:
+        """A public image of this name, unless there is one that can be used."""
+        image: Any = self._cloud.image.find_image(IMAGE)
+        if image is not None and image.status == "active":
+            return
+        if image is None:
+            image = self._cloud.image.create_image(
+                name=IMAGE, disk_format="qcow2", container_format="bare", visibility="public", min_disk=1
+            )
+        with qcow2.open("rb") as file:
+            image.data = Meter(file, qcow2.stat().st_size, self._say)
+            image.upload(self._cloud.image)
+
+    def prepare(self) -> None:
+        """Keypair, network, subnet, and rules that let ssh and ping in."""
+        if not self._key_file.exists():
+            call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "noded-lab", "-f", str(self._key_file))
+        if self._cloud.compute.find_keypair(KEYPAIR) is None:
+            public_key = self._key_file.with_suffix(".pub").read_text().strip()
+            self._cloud.compute.create_keypair(name=KEYPAIR, public_key=public_key)
+        network: Any = self._cloud.network.find_network(NETWORK)
+        if network is None:
+            network = self._cloud.network.create_network(name=NETWORK)
+        if not list(self._cloud.network.subnets(network_id=network.id)):
+            self._cloud.network.create_subnet(network_id=network.id, name=NETWORK, ip_version=4, cidr=SUBNET)
+        self._allow("tcp", port_range_min=22, port_range_max=22)
+        self._allow("icmp")
+
+    def boot(self) -> str:
+        """Boot the server unless it is there, wait until the guest says that it is ready; its address."""
+        server: Any = self._cloud.compute.find_server(SERVER)
+        if server is None:
+            self._say(f"creating server {SERVER}")
+            server = self._cloud.compute.create_server(
+                name=SERVER,
+                image_id=self._need(self._cloud.image.find_image(IMAGE), IMAGE).id,
+                flavor_id=self._need(self._cloud.compute.find_flavor(FLAVOR), FLAVOR).id,
+                networks=[{"uuid": self._need(self._cloud.network.find_network(NETWORK), NETWORK).id}],
+                key_name=KEYPAIR,
+            )
+        deadline = time.monotonic() + BOOT_SECONDS_MAX
+        told = ""
+        while told != "guest is ready":
+            server = self._cloud.compute.get_server(server.id)
+            stage = self._stage(server)
+            if stage != told:
+                self._say(f"server {SERVER}: {stage}")
+                told = stage
+            if server.status == "ERROR" or time.monotonic() > deadline:
+                raise LabError(f"server {SERVER} is {server.status}: {server.fault or 'it took too long to boot'}")
+            time.sleep(0.3)
+        address: str = next(iter(server.addresses.values()))[0]["addr"]
+        return address
+
+    def _stage(self, server: Any) -> str:
+        """How far it has come, from nothing to a guest that can be logged in to."""
+        if server.status != "ACTIVE":
+            return f"{server.status}, {server.task_state or 'no task'}"
+        output: Any = self._cloud.compute.get_server_console_output(server.id)
+        lines = [line for line in (output.get("output") or "").splitlines() if "=== guest:" in line]
+        if any(READY in line for line in lines):
+            return "guest is ready"
+        return lines[-1].split("===")[-1].strip() if lines else "ACTIVE, the guest's kernel boots"
+
+    def _allow(self, protocol: str, **ports: int) -> None:
+        group = self._need(self._cloud.network.find_security_group("default"), "default")
+        for rule in group.security_group_rules:
+            if (rule["direction"], rule["protocol"]) == ("ingress", protocol):
+                return
+        self._cloud.network.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", ether_type="IPv4", protocol=protocol, **ports
+        )
+
+    def _need(self, found: Any, name: str) -> Any:
+        if found is None:
+            raise LabError(f"the cloud has no {name}, though it should have had one by now")
+        return found

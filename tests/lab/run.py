@@ -1,0 +1,88 @@
+"""`make run`: from nothing to a cloud with a first guest, in the foreground, told step by step."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from tests.guest.build import guest_image
+from tests.lab.access import ADMIN, Access, open_access
+from tests.lab.commands import LabError
+from tests.lab.first_guest import NETWORK, SERVER, FirstGuest
+from tests.lab.lab import Lab
+from tests.lab.plan import PROJECT, Plan, load
+
+ROOT = PROJECT / ".lab"
+CLOUDS_FILE = PROJECT / "clouds.yaml"
+
+
+class Narrator:
+    """Tells each step with the seconds since the start, so that a slow one shows itself."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        click.echo(f"[{time.monotonic() - self._start:5.1f} s] {line}")
+
+
+@click.command()
+@click.option("--hosts", type=int, help="how many; 3 for a new cloud, else as many as it has")
+@click.option("--guest", type=bool, default=True, show_default=True, help="whether to boot a first guest")
+def run(hosts: int | None, guest: bool) -> None:
+    """Run a cloud of simulated hosts until Ctrl-C or `make stop`."""
+    say = Narrator()
+    earlier = load(ROOT)
+    lab = Lab(Plan(root=ROOT, hosts_count=hosts or (earlier.hosts_count if earlier else 3)))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        lab.hold()
+        try:
+            serve(lab, guest, say)
+        finally:
+            say("switching all hosts off")
+            lab.down()
+    except KeyboardInterrupt:
+        say("ended; its data stay in .lab")
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def serve(lab: Lab, guest: bool, say: Narrator) -> None:
+    """Bring the cloud up, tell how to use it, and wait until someone ends it."""
+    image = guest_image(say=say)
+    lab.boot(say)
+    lab.wait_ready(say=say)
+    access = open_access(lab, CLOUDS_FILE)
+    first = FirstGuest(access, ROOT, say)
+    first.import_image(image.qcow2)
+    first.prepare()
+    address = first.boot() if guest else None
+    tell(lab, access, address)
+    lab.wait_end()
+
+
+def tell(lab: Lab, access: Access, address: str | None) -> None:
+    """How to use it; the last line is the one that scripts wait for."""
+    click.echo(f"\nuser      {ADMIN}, domain Default, project {ADMIN}")
+    click.echo(f"password  in {_short(access.password_file)}")
+    click.echo(f"clients   openstack --os-cloud noded server list     ({_short(access.clouds_file)})")
+    if address is not None:
+        click.echo(f"guest     openstack --os-cloud noded console log show {SERVER}")
+        click.echo(f"          python -m tests.lab ssh {address}     (network {NETWORK}, user guest)")
+    click.echo("end       Ctrl-C here, or: make stop")
+    click.echo(f"noded ready: {lab.host(1).url}/")
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(PROJECT)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    run()
