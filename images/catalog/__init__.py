@@ -1,7 +1,15 @@
 """The image catalogue (Glance, images v2): what images there are, what is written on them, who may see them."""
 
 from images.catalog.api import ROUTES
-from images.catalog.commands import ChangeImage, CreateImage, DeactivateImage, DeleteImage
+from images.catalog.commands import (
+    AddMember,
+    AnswerShare,
+    ChangeImage,
+    CreateImage,
+    DeactivateImage,
+    DeleteImage,
+    RemoveMember,
+)
 from images.catalog.model import Image, Membership
 from images.endpoint import IMAGE
 from noded.core.service import Service
@@ -10,6 +18,6 @@ SERVICE = Service(
     name="images.catalog",
     endpoint=IMAGE,
     records=(Image, Membership),
-    commands=(ChangeImage, CreateImage, DeactivateImage, DeleteImage),
+    commands=(AddMember, AnswerShare, ChangeImage, CreateImage, DeactivateImage, DeleteImage, RemoveMember),
     routes=ROUTES,
 )

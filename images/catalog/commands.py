@@ -15,6 +15,9 @@ from storage.volumes.commands import delete_volume
 from storage.volumes.model import Layout, Volume
 
 IMAGES_OF_A_PROJECT_MAX = 10_000
+MEMBERS_MAX = 128
+MEMBER_CHARS_MAX = 255
+MEMBER_STATES = ("pending", "accepted", "rejected")
 
 
 class ImageForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +106,61 @@ class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
         for member in tx.find(Membership, "image_id", image.id):
             tx.delete(Membership, member.id)
         tx.delete(Image, image.id)
+
+
+class AddMember(Command, frozen=True, kw_only=True, tag="image.member.add.1"):
+    """Offer a shared image to a project."""
+
+    image_id: ImageId
+    project_id: ProjectId
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        image = tx.need(Image, self.image_id)
+        id = membership_id(self.image_id, self.project_id)
+        if image.visibility is not Visibility.SHARED:
+            raise Forbidden("Only shared images have members.")
+        if not 0 < len(self.project_id) <= MEMBER_CHARS_MAX:
+            raise Invalid("A member is the id of a project.")
+        if tx.get(Membership, id) is not None:
+            raise Conflict(f"Image {self.image_id} was offered to project {self.project_id} already.")
+        if len(tx.find(Membership, "image_id", self.image_id)) >= MEMBERS_MAX:
+            raise Forbidden(f"An image has at most {MEMBERS_MAX} members.")
+        tx.put(
+            Membership(
+                id=id,
+                image_id=self.image_id,
+                project_id=self.project_id,
+                created_at_ms=self.now_ms,
+                updated_at_ms=self.now_ms,
+            )
+        )
+
+
+class AnswerShare(Command, frozen=True, kw_only=True, tag="image.member.answer.1"):
+    """A project says whether it wants to see an image that was offered to it."""
+
+    image_id: ImageId
+    project_id: ProjectId
+    state: str
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        member = tx.need(Membership, membership_id(self.image_id, self.project_id))
+        if self.state not in MEMBER_STATES:
+            raise Invalid(f"status is one of {', '.join(MEMBER_STATES)}, not {self.state[:64]}.")
+        tx.put(replace(member, state=self.state, updated_at_ms=self.now_ms))
+
+
+class RemoveMember(Command, frozen=True, kw_only=True, tag="image.member.remove.1"):
+    """The project sees the image no longer."""
+
+    image_id: ImageId
+    project_id: ProjectId
+
+    def apply(self, tx: Transaction) -> None:
+        tx.need(Membership, membership_id(self.image_id, self.project_id))
+        tx.delete(Membership, membership_id(self.image_id, self.project_id))
 
 
 def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str) -> Image:

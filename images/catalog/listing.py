@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from images.catalog.commands import MEMBER_STATES
 from images.catalog.model import Image, Membership, Visibility, membership_id
 from images.catalog.views import image_view
 from noded.core.errors import Invalid
@@ -15,7 +16,7 @@ from noded.core.store import View
 
 LIMIT_DEFAULT: Final = 25
 LIMIT_MAX: Final = 1000
-MEMBER_STATES: Final = ("pending", "accepted", "rejected", "all")
+WANTED_STATES: Final = (*MEMBER_STATES, "all")
 SORT_KEYS: Final = (
     "name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at", "min_disk",
     "min_ram", "owner", "visibility", "protected", "virtual_size", "checksum", "os_hash_value", "os_hidden",
@@ -70,8 +71,8 @@ def _seen(view: View, caller: Caller, query: Query) -> Iterable[Image]:
     if wanted is not None and wanted not in (*Visibility, "all"):
         raise Invalid(f"Invalid visibility value: {wanted[:64]}.")
     member_state = query.get("member_status", "accepted")
-    if member_state not in MEMBER_STATES:
-        raise Invalid(f"Invalid status: {member_state[:64]}; it is one of {', '.join(MEMBER_STATES)}.")
+    if member_state not in WANTED_STATES:
+        raise Invalid(f"Invalid status: {member_state[:64]}; it is one of {', '.join(WANTED_STATES)}.")
     hidden = _word(query.get("os_hidden", "false"), "os_hidden")
     for image in view.all(Image):
         if image.hidden != hidden or (wanted not in (None, "all") and image.visibility != wanted):

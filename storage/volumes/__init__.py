@@ -1,6 +1,8 @@
 """Volumes (Cinder, block storage v3): replicated extents with one writer, cloned and deleted."""
 
 from noded.core.service import Service
+from storage.endpoint import BLOCK_STORAGE
+from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
@@ -9,8 +11,10 @@ from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, Vol
 
 SERVICE = Service(
     name="storage.volumes",
+    endpoint=BLOCK_STORAGE,
     records=(Volume,),
     commands=(ChangeVolume, ClaimVolume, ConfirmRemoval, CreateVolume, DeleteVolume, GrowInSync, ShrinkInSync),
+    routes=ROUTES,
     reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),
     peer_calls=CALLS,
 )

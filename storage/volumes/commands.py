@@ -70,6 +70,7 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
 
     volume_id: VolumeId
     project_id: ProjectId
+    user_id: str = ""
     name: str
     description: str = ""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
@@ -83,6 +84,7 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
             tx,
             volume_id=self.volume_id,
             project_id=self.project_id,
+            user_id=self.user_id,
             name=self.name,
             description=self.description,
             metadata=self.metadata,
@@ -158,6 +160,7 @@ def create_volume(
     layout: Layout,
     purpose: Purpose,
     now_ms: int,
+    user_id: str = "",
     description: str = "",
     metadata: dict[str, str] | None = None,
     node_id: NodeId | None = None,
@@ -175,6 +178,7 @@ def create_volume(
     volume = Volume(
         id=volume_id,
         project_id=project_id,
+        user_id=user_id,
         name=name,
         description=description,
         metadata=metadata or {},

@@ -47,6 +47,7 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     purpose: Purpose
     created_at_ms: int
     updated_at_ms: int
+    user_id: str = ""  # who made it
     description: str = ""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     parent_id: VolumeId | None = None  # a clone shows the parent's blocks where it has none of its own

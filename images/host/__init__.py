@@ -1,0 +1,1 @@
+"""Where image bytes touch the machine: files, hashes, and qemu-img."""
