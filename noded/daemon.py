@@ -137,8 +137,7 @@ class _Member:
             nursery.start_soon(self._follow_sightings, raft)
             await self._know_own_record(cluster)
             api_tls = self._api_tls(cluster)
-            self._add_drivers(drivers, machine)
-            self._add_member_drivers(drivers, raft, api_tls)
+            self._add_drivers(drivers, machine, raft, api_tls)
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             calls.ready(PeerContext(cluster=cluster, drivers=drivers))
@@ -220,23 +219,21 @@ class _Member:
     def _doorkeeper(self, cluster: LogCluster) -> Doorkeeper:
         return Doorkeeper(self.entry, self.membership, self.identity, self.config.state, self.discovery, cluster)
 
+    def _api_hosts(self) -> tuple[str, ...]:
+        """The addresses and names under which clients reach this node."""
+        return (*self.entry.addresses, self.entry.name, "localhost", "127.0.0.1")
+
     def _api_tls(self, cluster: LogCluster) -> ssl.SSLContext:
         authority = authority_in(cluster.view())
         assert authority is not None, "the founding entry holds it"
         return api_server(self.identity, self.config.state, authority, self._api_hosts())
 
-    def _api_hosts(self) -> tuple[str, ...]:
-        """The names and addresses that the API's certificate is good for."""
-        return (*self.entry.addresses, self.entry.name, "localhost", "127.0.0.1")
-
-    def _add_member_drivers(self, drivers: Drivers, raft: RaftNode, api_tls: ssl.SSLContext) -> None:
+    def _add_drivers(self, drivers: Drivers, machine: Machine, raft: RaftNode, api_tls: ssl.SSLContext) -> None:
+        config, tls = self.config, self.membership.tls
         drivers.add(Electorate, raft)
         drivers.add(Presence, self.entry)
-        certificates = NodeCertificates(self.identity, self.config.state, self.membership.tls, api_tls, self._api_hosts)
-        drivers.add(Certificates, certificates)
-
-    def _add_drivers(self, drivers: Drivers, machine: Machine) -> None:
+        drivers.add(Certificates, NodeCertificates(self.identity, config.state, tls, api_tls, self._api_hosts))
+        add_identity_drivers(drivers)
         drivers.add(Registry, DaemonRegistry(machine))
         drivers.add(Catalog, Catalog(SERVICES))
-        add_identity_drivers(drivers)
-        drivers.add(VitalsReader, ProcVitals(self.config.disks))
+        drivers.add(VitalsReader, ProcVitals(config.disks))

@@ -5,7 +5,12 @@ import compute.flavors
 import compute.keypairs
 import compute.placement
 import consensus.members
+import images.catalog
+import images.contents
+import images.discovery
+import images.members
 import net.discovery
+import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
@@ -20,33 +25,45 @@ import noded.identity.tokens
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
+import storage.discovery
+import storage.pools
+import storage.volumes
 from consensus.machine import Machine
 from noded.core.command import Command
 from noded.core.record import Record
 from noded.core.service import Service
 from noded.inspection.model import StoreDigest
 
+# In founding, later lines may build on earlier ones: roles and projects before users, all three before grants.
 SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
+    noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,
-    noded.identity.users.SERVICE,
     noded.identity.roles.SERVICE,
+    noded.identity.users.SERVICE,
     noded.identity.grants.SERVICE,
     noded.identity.tokens.SERVICE,
     noded.identity.catalog.SERVICE,
-    noded.identity.versions.SERVICE,
     net.discovery.SERVICE,
+    net.extensions.SERVICE,
     net.networks.SERVICE,
     net.ports.SERVICE,
     net.security_groups.SERVICE,
+    storage.discovery.SERVICE,
+    storage.pools.SERVICE,
+    storage.volumes.SERVICE,
+    images.discovery.SERVICE,
+    images.catalog.SERVICE,
+    images.contents.SERVICE,
+    images.members.SERVICE,
     compute.discovery.SERVICE,
     compute.flavors.SERVICE,
     compute.keypairs.SERVICE,
     compute.placement.SERVICE,
-    noded.health.SERVICE,
     noded.inspection.SERVICE,
     noded.dashboard.SERVICE,
+    noded.health.SERVICE,
 )
 
 

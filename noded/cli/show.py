@@ -17,7 +17,7 @@ def status(found: ClusterStatus) -> RenderableType:
     head = Text(f"cluster {found.cluster}: {up} of {len(found.nodes)} nodes up")
     if found.leader is None:
         head.append("  no leader: changes wait for a majority of the nodes", style="bold red")
-    counts = ", ".join(f"{count} {noun}s" for noun, count in sorted(found.counts.items()) if count)
+    counts = " · ".join(f"{noun} {count}" for noun, count in sorted(found.counts.items()) if count)
     return Group(head, nodes(found.nodes), Text(counts, style="dim"))
 
 

@@ -13,6 +13,8 @@ from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.root
 
+COLLECTIONS = ["/compute/v2.1/servers", "/network/v2.0/networks", "/image/v2/images"]
+
 
 class Wire:
     """Plain HTTP, for requests that no client library would send."""

@@ -45,9 +45,13 @@ def test_twenty_at_once_share_out_addresses_and_memory_and_the_next_is_told_why(
 
 def fill_up(tenant: Tenant, image_id: str, flavor: str) -> None:
     """Create one by one until one is refused: it must be the first that does not fit, and say why."""
-    with pytest.raises(openstack.exceptions.HttpException) as refused:
+
+    def create_some() -> None:
         for number in range(3):
             tenant.create(f"more{number}", image_id, flavor)
+
+    with pytest.raises(openstack.exceptions.HttpException) as refused:
+        create_some()
     said = str(refused.value)
     print(said)
     assert "MiB" in said
