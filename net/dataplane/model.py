@@ -2,14 +2,15 @@
 
 Every name on the machine follows from the record, so that a restarted daemon finds again what it made:
 
-    ndb00012c   the bridge of the network with VNI 0x12c        ndtfa163e5a09b   the tap of a port: its id's first digits
-    ndv00012c   its tunnel (VXLAN) to the other nodes           ndm00012c        the cable to its DHCP and metadata
+    ndb00012c       the bridge of the network with VNI 0x12c
+    ndv00012c       its tunnel (VXLAN) to the other nodes
+    ndm00012c       the cable to its DHCP and metadata services
+    ndt4f1c2d3e5a0  the tap of a port: the first digits of its id
 """
 
 from dataclasses import dataclass, field
 
-from net.networks.model import FixedIp
-from noded.core.ids import NetworkId, PortId
+from noded.core.ids import PortId
 
 VXLAN_PORT = 4789
 METADATA_ADDRESS = "169.254.169.254"
@@ -127,17 +128,6 @@ class Lease:
     mtu: int
     nameservers: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()  # destination, next hop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A card of a guest, as the metadata service describes it."""
-
-    port_id: PortId
-    network_id: NetworkId
-    mac: str
-    mtu: int
-    fixed_ips: tuple[FixedIp, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
