@@ -10,7 +10,7 @@ import xxhash
 
 from consensus.codec import Codec
 from consensus.store import Picture
-from noded.core.errors import Kind, Refused
+from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ class Declined:
 
     def refusal(self) -> Refused:
         """The refusal as its proposer raises it."""
-        return Refused(self.message, kind=self.kind, code=self.code)
+        return refusal(self.kind, self.message, self.code)
 
 
 Outcome = Applied | Declined

@@ -99,3 +99,16 @@ class Unavailable(Refused):
 
 class OutcomeUnknown(Unavailable):
     """A change was proposed and its outcome is not known: it may or may not have been applied."""
+
+
+_CLASSES: dict[Kind, type[Refused]] = {
+    each.kind: each
+    for each in (
+        Invalid, Unauthenticated, Forbidden, NotFound, Conflict, OverQuota, NoRoom, TooLarge, Unavailable,
+    )
+}  # fmt: skip
+
+
+def refusal(kind: Kind, message: str, code: str = "") -> Refused:
+    """A refusal that came through the log or from another node, as the class that was raised there."""
+    return _CLASSES.get(kind, Refused)(message, code=code, kind=kind)

@@ -9,7 +9,6 @@ from noded.core.command import Command
 from noded.core.errors import Refused
 from noded.core.ids import DiskId
 from noded.core.reconciler import Drivers
-from noded.core.store import View
 from storage.pools.links import DiskServers, FoundDisk
 from storage.pools.model import Disk
 from storage.pools.plan import fault_report, served_report
@@ -36,12 +35,13 @@ class DisksReconciler:
             command = await self._observe(disk)
             if command is not None:
                 await self._cluster.propose(command)
-        await self._report_missing({disk.disk_id for disk in found} - {None})
+        await self._report_missing({disk.name for disk in found})
 
     async def _observe(self, found: FoundDisk) -> Command | None:
         view, node_id = self._cluster.view(), self._cluster.node_id
-        known = view.get(Disk, found.disk_id) if found.disk_id else None
-        fault = found.fault or self._contradiction(view, found)
+        twin = next((disk for disk in view.find(Disk, "node_id", node_id) if disk.name == found.name), None)
+        known = view.get(Disk, found.disk_id) if found.disk_id else twin
+        fault = found.fault or _contradiction(found, twin)
         if not fault:
             disk_id = found.disk_id or DiskId(dice.new_hex_id())
             try:
@@ -54,24 +54,12 @@ class DisksReconciler:
         self._warn(found.name, fault)
         return fault_report(known, fault) if known is not None and known.node_id == node_id else None
 
-    def _contradiction(self, view: View, found: FoundDisk) -> str:
-        """Why an empty directory must not become a new disk: most likely the old one is just not mounted."""
-        twin = next(
-            (disk for disk in view.find(Disk, "node_id", self._cluster.node_id) if disk.name == found.name), None
-        )
-        if twin is None or twin.id == found.disk_id:
-            return ""
-        return (
-            f"{found.name} was disk {twin.id} before and is {found.disk_id or 'empty'} now. Mount the disk that was"
-            " there, or give the new one another name in the node's configuration."
-        )
-
-    async def _report_missing(self, present: set[DiskId | None]) -> None:
+    async def _report_missing(self, present: set[str]) -> None:
         for disk in self._cluster.view().find(Disk, "node_id", self._cluster.node_id):
-            if disk.disk_id in present:
+            if disk.name in present:
                 continue
-            fault = "It is not at its place any more: not mounted, or taken out of the node's configuration."
-            command = fault_report(disk, disk.fault or fault)
+            fault = "It was taken out of the node's configuration."
+            command = fault_report(disk, fault)
             if command is not None:
                 self._warn(disk.name, fault)
                 await self._cluster.propose(command)
@@ -80,3 +68,13 @@ class DisksReconciler:
         if self._warned.get(name) != fault:
             log.warning("disk can't be used", disk=name, fault=fault)
             self._warned[name] = fault
+
+
+def _contradiction(found: FoundDisk, twin: Disk | None) -> str:
+    """Why a directory must not become a new disk: most likely the one that it was is just not mounted."""
+    if twin is None or twin.id == found.disk_id:
+        return ""
+    return (
+        f"{found.name} was disk {twin.id} before and is {found.disk_id or 'empty'} now. Mount the disk that was"
+        " there, or give the new one another name in the node's configuration."
+    )

@@ -1,0 +1,121 @@
+"""A machine's disks and volume servers in memory and in plain files: what the services see of the block engine."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from noded.core.cluster import Cluster
+from noded.core.errors import Unavailable
+from noded.core.ids import DiskId, VolumeId
+from noded.core.reconciler import Drivers
+from noded.core.units import GIB
+from storage.pools.links import DiskServers, FoundDisk, ServedDisk
+from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
+from storage.volumes.links import OpenVolume, VolumeAttachments, VolumeFiles, VolumeServers
+from storage.volumes.model import Volume
+
+
+class SimulatedDisks:
+    """Implements `DiskServers`. `disks` is what the configuration names; `held` what the disks hold."""
+
+    def __init__(self, number: int, names: Collection[str] = ("one",)) -> None:
+        self.number = number
+        self.disks: dict[str, FoundDisk] = {name: FoundDisk(name=name) for name in names}
+        self.held: dict[DiskId, set[VolumeId]] = {}
+        self.used_bytes = 0
+        self.size_bytes = 100 * GIB
+        self.broken: set[str] = set()
+
+    async def find(self) -> tuple[FoundDisk, ...]:
+        return tuple(self.disks.values())
+
+    async def serve(self, name: str, disk_id: DiskId) -> ServedDisk:
+        if name in self.broken:
+            raise Unavailable("its extent server does not start")
+        self.disks[name] = FoundDisk(name=name, disk_id=disk_id)
+        self.held.setdefault(disk_id, set())
+        return ServedDisk(
+            host=f"10.77.0.{self.number}",
+            port=7410 + list(self.disks).index(name),
+            size_bytes=self.size_bytes,
+            used_bytes=self.used_bytes,
+        )
+
+    async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
+        return self.held[disk_id]
+
+    async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
+        if disk_id not in self.held:
+            raise Unavailable("the disk does not answer")
+        self.held[disk_id].discard(volume_id)
+
+
+class SimulatedVolumes:
+    """Implements what volumes ask of one machine. A volume's bytes are a plain sparse file that all nodes share."""
+
+    def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self.served: set[VolumeId] = set()
+        self.opened: list[VolumeId] = []
+        self.repaired: list[VolumeId] = []
+
+    async def attach(self, volume_id: VolumeId) -> str:
+        await self.ensure(volume_id)
+        return f"/run/{volume_id}.sock"
+
+    async def detach(self, volume_id: VolumeId) -> None:
+        self.served.discard(volume_id)
+
+    @asynccontextmanager
+    async def open(self, volume_id: VolumeId, *, writable: bool) -> AsyncIterator[OpenVolume]:
+        found = volume_map(self._cluster.view(), volume_id)
+        assert found.writable or not writable
+        path = self._directory / volume_id
+        if writable:
+            await self._claim(volume_id)
+            with path.open("ab") as file:
+                file.truncate(found.size_bytes)
+        self.opened.append(volume_id)
+        try:
+            yield OpenVolume(path=path, socket=path)
+        finally:
+            self.opened.remove(volume_id)
+
+    async def running(self) -> Collection[VolumeId]:
+        return self.served | set(self.opened)
+
+    def held(self) -> Collection[VolumeId]:
+        return set(self.opened)
+
+    async def ensure(self, volume_id: VolumeId) -> None:
+        if volume_id not in self.served:
+            await self._claim(volume_id)
+            self.served.add(volume_id)
+
+    async def end(self, volume_id: VolumeId) -> None:
+        self.served.discard(volume_id)
+
+    async def repair(self, volume_id: VolumeId) -> None:
+        await self._claim(volume_id)
+        volume = self._cluster.view().need(Volume, volume_id)
+        self.repaired.append(volume_id)
+        for offset, disk_id in enumerate(volume.out_of_sync):
+            order = GrowInSync(
+                volume_id=volume_id, epoch=volume.epoch, changes=volume.changes + offset, disk_id=disk_id
+            )
+            await self._cluster.propose(order)
+
+    async def _claim(self, volume_id: VolumeId) -> None:
+        number = self._cluster.view().revision
+        order = ClaimVolume(volume_id=volume_id, node_id=self._cluster.node_id, claim_id=f"claim at {number}")
+        await self._cluster.propose(order)
+
+
+def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Path) -> SimulatedVolumes:
+    """Register a machine's simulated disks and volumes."""
+    volumes = SimulatedVolumes(cluster, directory)
+    drivers.add(DiskServers, SimulatedDisks(number))
+    for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
+        drivers.add(protocol, volumes)
+    return volumes
