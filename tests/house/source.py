@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,7 @@ class Module:
                     yield Import(f"{node.module}.{alias.name}", node.lineno)
 
 
+@cache
 def modules() -> list[Module]:
     """Every Python file of the product, tests excluded."""
     found = []
