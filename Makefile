@@ -4,7 +4,7 @@ HOSTS ?=
 GUEST ?= 1
 PYTHON := .venv/bin/python
 FAST   := tests/house tests/unit tests/scenarios tests/contract
-REAL   := $(wildcard tests/guest tests/lab tests/acceptance tests/api tests/faults tests/browser)
+REAL   := $(wildcard tests/guest tests/lab tests/packaging tests/acceptance tests/api tests/faults tests/browser)
 
 .PHONY: run stop clean venv lint types test test-fast deb
 

@@ -1,0 +1,1 @@
+"""Does the Debian package install, and is what it brings right?"""
