@@ -209,6 +209,10 @@ class RaftLogs(Logs):
             node.set_peer(other.node_id, other.address)
         return node
 
+    def address_of(self, node_id: str) -> tuple[str, int]:
+        """Where a node listens."""
+        return self._identities[node_id].address
+
     def directory_of(self, node_id: str) -> Path:
         """Where a node keeps its log."""
         return self._directory / node_id / "raft"

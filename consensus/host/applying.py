@@ -33,8 +33,8 @@ class Waiter:
         self._progress.set()
 
     def lose(self) -> None:
-        """Its result can't be learned any more."""
-        self.is_lost = True
+        """Its result can't be learned any more, unless it is known already."""
+        self.is_lost = not self.is_applied
         self._progress.set()
 
     def attempt_done(self, _result: object, failure: int) -> None:

@@ -292,7 +292,8 @@ class Core(Replication):
             self._checkpoint_not_before = clock() + CHECKPOINT_RETRY_S
         else:
             self._checkpoint_index = max(self._checkpoint_index, header.index)
-            self.journal.trim(header.index - 1)
+            # A follower that lags by no more than the trail is served from the log, and not by a checkpoint.
+            self.journal.trim(header.index - 1, self._checkpoint_entries * 2 // 5)
 
     def checkpoint_received(self, leader: Node) -> None:
         self.installs.append(leader)

@@ -29,9 +29,7 @@ _HEAD: Final = struct.Struct("<4sIIQ")
 _RECORD: Final = struct.Struct("<BI")
 _PLACE: Final = struct.Struct("<QQ")
 
-# A follower that lags by no more than this is served from the log; one that lags further gets a checkpoint.
-TRAILING_ENTRIES: Final = 2000
-TRAILING_BYTES: Final = 8 * 1024 * 1024
+TRAIL_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class JournalDamaged(Exception):  # noqa: N818
@@ -146,11 +144,11 @@ class Journal:
         self._bytes = 0
         self._record(_Kind.CLEAR, b"")
 
-    def trim(self, index: int) -> None:
+    def trim(self, index: int, trail_entries: int) -> None:
         """Forget what stands before `index`, except a trail for followers that lag a little. The file is rewritten."""
-        keep_from = max(0, index - self._entries[0][1] - TRAILING_ENTRIES)
+        keep_from = max(0, index - self._entries[0][1] - trail_entries)
         trail = sum(len(command) for command, at, _ in self._entries[keep_from:] if at < index)
-        while trail > TRAILING_BYTES:
+        while trail > TRAIL_BYTES_MAX:
             trail -= len(self._entries[keep_from][0])
             keep_from += 1
         if keep_from > 0:

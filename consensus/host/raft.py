@@ -72,7 +72,7 @@ class RaftNode:
         self._deferred: deque[Callable[[], None]] = deque()
         self._inbox_put, self._inbox = trio.open_memory_channel[tuple[str, Message]](INBOX_MESSAGES_MAX)
         self._wake = trio.Event()
-        self._told_applied = 0
+        self._told_applied = 1  # the first entry of every log, which says nothing
         self._linked_for: object = None
         self._failure: StorageFailed | None = None
         self._is_stopped = False
