@@ -8,6 +8,7 @@ from noded.core.ids import NodeId
 from noded.core.record import Record
 from noded.core.store import View
 
+ZONE = "nova"  # the one availability zone there is
 CPU_RATIO = 16  # virtual CPUs a real one may carry; memory is never given twice
 
 

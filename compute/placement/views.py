@@ -2,10 +2,9 @@
 
 import zlib
 
-from compute.placement.model import ComputeNode, Use
+from compute.placement.model import ZONE, ComputeNode, Use
 from noded.core.times import naive_micro
 
-ZONE = "nova"  # the one availability zone there is
 UUIDS_SINCE = (2, 53)
 BRIEF_SINCE = (2, 88)  # from here on the figures are asked of placement, not of the hypervisors
 

@@ -1,1 +1,42 @@
-"""Servers."""
+"""Servers: guests with their disks and ports (Nova API reference, "Servers", "Servers - run an action")."""
+
+from compute.endpoint import COMPUTE
+from compute.servers.api import ROUTES
+from compute.servers.commands import (
+    ChangeServer,
+    CreateServers,
+    DeleteServer,
+    FinishServerDeletions,
+    LockServer,
+    RebootServer,
+    ReportGuests,
+    SetServerMetadata,
+    StartServer,
+    StopServer,
+)
+from compute.servers.console import CONSOLE_CALL
+from compute.servers.links import tell_console
+from compute.servers.model import Server
+from compute.servers.reconcile import ServersReconciler
+from noded.core.service import Service
+
+SERVICE = Service(
+    name="compute.servers",
+    endpoint=COMPUTE,
+    records=(Server,),
+    commands=(
+        CreateServers,
+        StartServer,
+        StopServer,
+        RebootServer,
+        LockServer,
+        ChangeServer,
+        SetServerMetadata,
+        DeleteServer,
+        ReportGuests,
+        FinishServerDeletions,
+    ),
+    routes=ROUTES,
+    reconcilers=(ServersReconciler,),
+    peer_calls={CONSOLE_CALL: tell_console},
+)

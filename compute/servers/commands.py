@@ -72,6 +72,7 @@ class ServerForm(msgspec.Struct, frozen=True, kw_only=True):
     image_id: ImageId | None
     source_id: VolumeId  # the volume that root disks are cloned from
     root_bytes: int
+    root_purpose: Purpose = Purpose.ROOT  # DATA: the root disk is a volume of its own, which clients see
     delete_root: bool = True
     key_name: str | None = None
     public_key: str | None = None
@@ -111,7 +112,7 @@ class CreateServers(Command, frozen=True, kw_only=True, tag="server.create.1"):
             name=f"{new.name} root",
             size_bytes=self.form.root_bytes,
             tail=new.tail,
-            purpose=Purpose.ROOT if self.form.delete_root else Purpose.DATA,
+            purpose=self.form.root_purpose,
             now_ms=self.event.at_ms,
             server_id=new.server_id,
             node_id=new.node_id,

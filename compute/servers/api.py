@@ -1,0 +1,253 @@
+"""What the server routes do: create, list, show, change, delete, and act on."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from msgspec import UNSET
+
+from compute import inputs
+from compute.pages import page
+from compute.placement.commands import NODE_FULL
+from compute.servers import versions
+from compute.servers.bodies import ActionBody, CreateBody, UpdateBody
+from compute.servers.commands import (
+    ChangeServer,
+    DeleteServer,
+    LockServer,
+    RebootServer,
+    ServerChange,
+    StartServer,
+    StopServer,
+    need_server,
+)
+from compute.servers.console import CONSOLE_CALL, LINES_BYTES_MAX, ConsoleQuestion, last_lines
+from compute.servers.creation import address, compose, hostname, manual_disk, read_wish
+from compute.servers.listing import listed
+from compute.servers.model import Event, Restart, Server
+from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
+from noded.core import dice
+from noded.core.clock import now_ms
+from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.route import Allow, Done, Request, Response, Route
+
+CHOICES_MAX = 12  # how often nodes are chosen again when those chosen have filled up meanwhile
+
+
+def reader_of(request: Request) -> Reader:
+    """For whom the answer is made, from the newest picture."""
+    return Reader(
+        view=request.cluster.view(),
+        base_url=request.base_url,
+        version=request.microversion,
+        is_admin=request.caller.is_admin,
+        reachable=request.cluster.reachable(),
+    )
+
+
+def named(request: Request) -> Server:
+    """The server that the path names, if the caller may see it; the same `NotFound` as for nothing otherwise."""
+    server_id = request.params["server_id"]
+    server = need_server(request.cluster.view(), server_id)
+    if server.project_id != request.caller.project_id and not request.caller.is_admin:
+        raise NotFound(f"Instance {server_id[:255]} could not be found.")
+    return server
+
+
+def event(request: Request, action: str) -> Event:
+    """What is asked of a server now, for its history."""
+    return Event(
+        action=action,
+        request_id=request.request_id,
+        user_id=request.caller.user_id,
+        project_id=request.caller.project_id,
+        at_ms=now_ms(),
+    )
+
+
+async def list_servers(request: Request) -> Response:
+    """The short list."""
+    reader = reader_of(request)
+    servers, links = page(request, listed(request, reader), lambda server: server.id)
+    body: dict[str, object] = {"servers": [server_brief(server, reader) for server in servers]}
+    return Response(body=body | ({"servers_links": links} if links else {}))
+
+
+async def list_servers_detail(request: Request) -> Response:
+    """The full list."""
+    reader = reader_of(request)
+    servers, links = page(request, listed(request, reader), lambda server: server.id)
+    body: dict[str, object] = {"servers": [server_detail(server, reader, listed=True) for server in servers]}
+    return Response(body=body | ({"servers_links": links} if links else {}))
+
+
+async def show_server(request: Request) -> Response:
+    """One server."""
+    return Response(body={"server": server_detail(named(request), reader_of(request))})
+
+
+async def create_servers(request: Request) -> Response:
+    """One or many servers with their ports and disks: one log entry, all or none."""
+    body = await request.json(CreateBody)
+    cluster = request.cluster
+    wish = read_wish(cluster.view(), request.caller, body, request.microversion)
+    made = event(request, "create")
+    view = cluster.view()
+    for _ in range(CHOICES_MAX):
+        command = compose(view, wish, cluster.reachable(), made)
+        try:
+            await cluster.propose(command)
+        except Conflict as conflict:
+            if conflict.code != NODE_FULL:
+                raise
+            view = await cluster.fresh_view()  # somebody else's servers came first: choose again, seeing them
+        else:
+            break
+    else:
+        raise Conflict(f"The nodes filled up {CHOICES_MAX} times while nodes were chosen. Try again.")
+    if inputs.flag(body.server.return_reservation_id, "return_reservation_id"):
+        return Response(body={"reservation_id": wish.form.reservation_id})
+    reader = reader_of(request)
+    server = reader.view.need(Server, command.servers[0].server_id)
+    password = body.server.adminPass or dice.new_password()[:12]
+    location = f"{request.base_url}/compute/v2.1/servers/{server.id}"
+    return Response(body={"server": server_created(server, reader, password)}, headers={"location": location})
+
+
+async def update_server(request: Request) -> Response:
+    """New words on a server."""
+    new = (await request.json(UpdateBody)).server
+    inputs.allowed_since(new, versions.UPDATE_FIELDS, request.microversion)
+    server = named(request)
+    change = ServerChange(
+        name=UNSET if new.name is UNSET else inputs.name(new.name),
+        hostname=UNSET if new.hostname is UNSET else hostname(new.hostname, request.microversion),
+        description=UNSET if new.description is UNSET else inputs.description(new.description),
+        access_ipv4=UNSET if new.accessIPv4 is UNSET else address(new.accessIPv4, 4),
+        access_ipv6=UNSET if new.accessIPv6 is UNSET else address(new.accessIPv6, 6),
+        manual_disk=UNSET if new.disk_config is UNSET else manual_disk(new.disk_config),
+    )
+    if all(value is UNSET for value in msgspec.structs.astuple(new)):
+        raise Invalid("Invalid input for field/attribute server. It names nothing to change.")
+    await request.cluster.propose(ChangeServer(server_id=server.id, change=change, now_ms=now_ms()))
+    return Response(body={"server": server_updated(named(request), reader_of(request))})
+
+
+async def delete_server(request: Request) -> Response:
+    """From now on nobody sees the server; its node removes what is left of it, also if it must return first."""
+    await _delete(request, named(request))
+    return Response()
+
+
+async def act_on_server(request: Request) -> Response:
+    """One of the actions; the body says which."""
+    body = await request.json(ActionBody)
+    given = [
+        (field.name, value)
+        for field in msgspec.structs.fields(body)
+        if (value := getattr(body, field.name)) is not UNSET
+    ]
+    if len(given) != 1:
+        raise Invalid("Name exactly one action.")
+    return await _ACTIONS[given[0][0]](request, named(request), body)
+
+
+Act = Callable[[Request, Server, ActionBody], Awaitable[Response]]
+
+
+async def _start(request: Request, server: Server, _: ActionBody) -> Response:
+    await request.cluster.propose(
+        StartServer(server_id=server.id, event=event(request, "start"), overrides_lock=request.caller.is_admin)
+    )
+    return Response()
+
+
+async def _stop(request: Request, server: Server, _: ActionBody) -> Response:
+    await request.cluster.propose(
+        StopServer(server_id=server.id, event=event(request, "stop"), overrides_lock=request.caller.is_admin)
+    )
+    return Response()
+
+
+async def _reboot(request: Request, server: Server, body: ActionBody) -> Response:
+    assert body.reboot is not UNSET, "the table says so"
+    kinds = {"SOFT": Restart.SOFT, "HARD": Restart.HARD}
+    restart = kinds.get(body.reboot.type.upper())
+    if restart is None:
+        raise Invalid(f"Invalid input for field/attribute type. Value: {body.reboot.type[:64]}. It is SOFT or HARD.")
+    await request.cluster.propose(
+        RebootServer(
+            server_id=server.id,
+            event=event(request, "reboot"),
+            overrides_lock=request.caller.is_admin,
+            restart=restart,
+        )
+    )
+    return Response()
+
+
+async def _lock(request: Request, server: Server, body: ActionBody) -> Response:
+    reason = body.lock.locked_reason if body.lock is not UNSET and body.lock is not None else None
+    if reason is not None and request.microversion < versions.LOCKED_REASON:
+        raise Invalid("Additional properties are not allowed ('locked_reason' was unexpected)")
+    if reason is not None and not 1 <= len(reason) <= inputs.NAME_LENGTH_MAX:
+        raise Invalid("Invalid input for field/attribute locked_reason. It has 1 to 255 characters.")
+    owner = "owner" if server.project_id == request.caller.project_id else "admin"
+    await request.cluster.propose(
+        LockServer(server_id=server.id, event=event(request, "lock"), locked_by=owner, reason=reason)
+    )
+    return Response()
+
+
+async def _unlock(request: Request, server: Server, _: ActionBody) -> Response:
+    await request.cluster.propose(
+        LockServer(
+            server_id=server.id,
+            event=event(request, "unlock"),
+            overrides_lock=request.caller.is_admin,
+            locked_by=None,
+        )
+    )
+    return Response()
+
+
+async def _force_delete(request: Request, server: Server, _: ActionBody) -> Response:
+    await _delete(request, server)
+    return Response()
+
+
+async def _delete(request: Request, server: Server) -> None:
+    await request.cluster.propose(
+        DeleteServer(server_id=server.id, event=event(request, "delete"), overrides_lock=request.caller.is_admin)
+    )
+
+
+async def _console(request: Request, server: Server, body: ActionBody) -> Response:
+    assert body.console is not UNSET, "the table says so"
+    given = body.console.length
+    lines = None if given is None else inputs.number(given, "length", lowest=-1)
+    question = ConsoleQuestion(server_id=server.id, bytes_max=LINES_BYTES_MAX)
+    written = await request.cluster.call(server.node_id, CONSOLE_CALL, msgspec.msgpack.encode(question))
+    return Response(body={"output": last_lines(written, None if lines == -1 else lines)}, done=Done.OK)
+
+
+_ACTIONS: dict[str, Act] = {
+    "start": _start,
+    "stop": _stop,
+    "reboot": _reboot,
+    "lock": _lock,
+    "unlock": _unlock,
+    "force_delete": _force_delete,
+    "console": _console,
+}
+
+ROUTES = (
+    Route(verb="GET", path="/servers", handler=list_servers, allow=Allow.READER),
+    Route(verb="POST", path="/servers", handler=create_servers, allow=Allow.MEMBER, done=Done.ACCEPTED),
+    Route(verb="GET", path="/servers/detail", handler=list_servers_detail, allow=Allow.READER),
+    Route(verb="GET", path="/servers/{server_id}", handler=show_server, allow=Allow.READER),
+    Route(verb="PUT", path="/servers/{server_id}", handler=update_server, allow=Allow.MEMBER),
+    Route(verb="DELETE", path="/servers/{server_id}", handler=delete_server, allow=Allow.MEMBER, done=Done.EMPTY),
+    Route(
+        verb="POST", path="/servers/{server_id}/action", handler=act_on_server, allow=Allow.MEMBER, done=Done.ACCEPTED
+    ),
+)

@@ -1,0 +1,124 @@
+"""Which steps take this node's guests from observed to desired, and what of them is news. Decides; touches nothing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from compute.hypervisor import Guest, GuestState
+from compute.servers.commands import GuestReport
+from compute.servers.model import Power, Restart, Server
+from noded.core.ids import ServerId
+
+BUTTON_S = 60.0  # how long a guest may take to obey its power button before its power is taken
+
+_ALIVE = (GuestState.RUNNING, GuestState.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Attach its volumes, plug its ports, run it."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class PressButton:
+    """Ask the guest to end this run."""
+
+    server: Server
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakePower:
+    """End it."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Its disk failed: see that it is served, and let the guest try again."""
+
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Leave nothing of it on this node."""
+
+    server: Server
+
+
+Step = Start | PressButton | TakePower | Resume | Remove
+
+
+def plan(
+    servers: Iterable[Server], guests: Mapping[ServerId, Guest], pressed_s: Mapping[ServerId, float]
+) -> list[Step]:
+    """The steps for the servers of this node. Guests that no server names are left alone.
+
+    `pressed_s`: for how many seconds a guest's power button has been pressed.
+    """
+    steps = [step_for(server, guests.get(server.id), pressed_s.get(server.id)) for server in servers]
+    return [step for step in steps if step is not None]
+
+
+def step_for(server: Server, guest: Guest | None, pressed_s: float | None) -> Step | None:
+    """The next step for one server; None if there is nothing to do."""
+    if server.deleting:
+        return Remove(server)
+    alive = guest is not None and guest.state in _ALIVE
+    if server.power is Power.OFF:
+        return _end(server, guest, pressed_s) if guest is not None and alive else None
+    if guest is None or not alive:
+        return None if ended_itself(server, guest) else Start(server)
+    if guest.run == server.run:
+        return Resume(server) if guest.state is GuestState.PAUSED else None
+    if server.restart is Restart.SOFT:
+        return _end(server, guest, pressed_s)
+    return TakePower(server)
+
+
+def _end(server: Server, guest: Guest, pressed_s: float | None) -> Step | None:
+    # A guest that waits for its disk can't obey.
+    if guest.state is GuestState.PAUSED or (pressed_s is not None and pressed_s >= BUTTON_S):
+        return TakePower(server)
+    return PressButton(server, guest.run) if pressed_s is None else None
+
+
+def ended_itself(server: Server, guest: Guest | None) -> bool:
+    """Whether the guest powered itself off in the run that its owner wants: then it stays off.
+
+    A guest that was not seen running in that run did not end in it, whatever libvirt remembers of an earlier one.
+    """
+    return (
+        guest is not None
+        and guest.state is GuestState.ENDED_ITSELF
+        and guest.run == server.run == server.observed.run
+        and server.observed.power is Power.ON
+    )
+
+
+def news(server: Server, guest: Guest | None) -> GuestReport | None:
+    """What the log does not know yet of a server's guest; None if it knows all.
+
+    A guest that is off but shall run is no news: it is started, and that is.
+    """
+    if server.deleting:
+        return None
+    if guest is not None and guest.state in _ALIVE:
+        report = GuestReport(server_id=server.id, power=Power.ON, run=guest.run)
+    elif ended_itself(server, guest):
+        report = GuestReport(server_id=server.id, power=Power.OFF, run=server.run, ended_itself=True)
+    elif server.power is Power.OFF:
+        report = GuestReport(server_id=server.id, power=Power.OFF, run=server.observed.run)
+    else:
+        return None
+    return report if is_news(server, report) else None
+
+
+def is_news(server: Server, report: GuestReport) -> bool:
+    """Whether the report says anything that the log doesn't."""
+    observed = server.observed
+    fault = None if observed.fault is None else observed.fault.message
+    return (report.power, report.run, report.fault) != (observed.power, observed.run, fault)
