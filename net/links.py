@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from net.dataplane.model import Answers, Flow, Observed, Step
+from net.dataplane.model import Answers, Flow, Observed, Segment, Step
 from noded.core.ids import PortId, ProjectId
 
 
@@ -69,7 +69,7 @@ class Dataplane(Protocol):
     async def flows(self, zone: int) -> list[Flow]:
         """The connections that the machine tracks in a conntrack zone."""
 
-    async def answer(self, answers: Mapping[int, Answers]) -> None:
+    async def answer(self, answers: Mapping[int, Answers], segments: Mapping[int, Segment]) -> None:
         """Serve DHCP and metadata on exactly these networks (by VNI), to exactly these guests, from now on."""
 
     def lacks(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from noded.core.store import View
 class Desired:
     """Everything of one machine."""
 
+    address: str  # of this node, by which the others send to it; empty while nobody knows one
     segments: dict[int, Segment] = field(default_factory=dict)
     taps: dict[str, TapLink] = field(default_factory=dict)
     filter: Filter
@@ -50,6 +51,7 @@ def desired(view: View, node_id: NodeId, plugged: Collection[PortId] = ()) -> De
     filter_ = build_filter(view, here.values(), {text for texts in addresses.values() for text in texts})
     own = addresses.get(node_id, ("",))[0]
     return Desired(
+        address=own,
         segments={network.vni: _segment(view, network, node_id, own, addresses) for network in present.values()},
         taps={
             tap_name(port.id): _tap(view, port, present[port.network_id])

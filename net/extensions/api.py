@@ -26,7 +26,7 @@ async def show_extension(request: Request) -> Response:
 
 
 ROUTES = (
-    Route(verb="GET", path="/", handler=list_resources, allow=Allow.ANYONE),
+    Route(verb="GET", path="/", handler=list_resources, allow=Allow.ANY_TOKEN),
     Route(verb="GET", path="/extensions", handler=list_extensions, allow=Allow.ANY_TOKEN),
     Route(verb="GET", path="/extensions/{alias}", handler=show_extension, allow=Allow.ANY_TOKEN),
 )

@@ -1,0 +1,1 @@
+"""Everything of this package that touches the machine: netlink, nftables, conntrack, sockets; and its twin."""

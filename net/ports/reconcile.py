@@ -1,0 +1,116 @@
+"""Makes this machine carry the ports bound to its node: observe, plan, act, answer guests, report. Also on demand.
+
+`Wiring` is what compute calls before it starts a guest; the reconciler runs the very same pass when records change.
+"""
+
+from collections.abc import Collection
+
+import structlog
+import trio
+
+from consensus.members.model import Node
+from net.dataplane.desired import Desired, desired
+from net.dataplane.filters import forbidden
+from net.dataplane.model import EndFlows, RemoveTap, tap_name
+from net.dataplane.plan import plan, plugged_ports
+from net.links import Dataplane, DataplaneFault, PortWiring, Tap
+from net.networks.commands import need_network
+from net.networks.model import Network, Subnet
+from net.ports.commands import ReportPorts, need_port
+from net.ports.model import Port
+from net.security_groups.model import SecurityGroupRule, SecurityGroupUse
+from noded.core.cluster import Cluster
+from noded.core.errors import Unavailable
+from noded.core.ids import PortId
+from noded.core.reconciler import Drivers
+from noded.core.record import Record
+from noded.core.store import View
+
+log = structlog.get_logger(__name__)
+
+PERIOD_S = 30.0
+
+
+class Wiring:
+    """Implements `PortWiring`. One pass at a time, whoever asks for it."""
+
+    def __init__(self, cluster: Cluster, dataplane: Dataplane) -> None:
+        self._cluster = cluster
+        self._dataplane = dataplane
+        self._lock = trio.Lock()
+        self._judged = ""  # the rules by which running connections were judged last
+
+    async def plug(self, port_id: PortId) -> Tap:
+        """Make sure that the port's tap, network and rules are here."""
+        view = self._cluster.view()
+        network = need_network(view, need_port(view, port_id).network_id)
+        try:
+            await self.make_so(also=(port_id,))
+        except DataplaneFault as fault:
+            raise Unavailable(f"Port {port_id} can't be carried by this node: {fault}") from fault
+        return Tap(name=tap_name(port_id), mtu=network.mtu)
+
+    async def unplug(self, port_id: PortId) -> None:
+        """Take the port's tap away."""
+        async with self._lock:
+            await self._dataplane.act([RemoveTap(tap_name(port_id))])
+
+    async def make_so(self, also: Collection[PortId] = ()) -> None:
+        """One pass. `also`: ports that get a tap here although they are not bound here, or not yet."""
+        async with self._lock:
+            self._check_machine()
+            observed = await self._dataplane.observe()
+            view = self._cluster.view()
+            wanted = desired(view, self._cluster.node_id, {*plugged_ports(observed), *also})
+            if wanted.segments and not wanted.address:
+                raise Unavailable("This node has no IPv4 address that other nodes know: it can't carry networks.")
+            steps = plan(view, wanted, observed)
+            if steps:
+                log.info("network changes", steps=[type(step).__name__ for step in steps])
+                await self._dataplane.act(steps)
+            await self._judge_connections(wanted)
+            await self._dataplane.answer(wanted.answers, wanted.segments)
+        await self._report(view, wanted)
+
+    def _check_machine(self) -> None:
+        lacks = self._dataplane.lacks()
+        if lacks:
+            raise Unavailable(f"This node can't carry networks. It lacks {'; '.join(lacks)}.")
+
+    async def _judge_connections(self, wanted: Desired) -> None:
+        """End what is running and no longer allowed: rules alone would let established connections go on."""
+        if self._judged == wanted.rules.digest:
+            return
+        for zone in sorted(wanted.filter.zones.values()):
+            ended = forbidden(wanted.filter, await self._dataplane.flows(zone))
+            if ended:
+                log.info("connections no longer allowed", zone=zone, count=len(ended))
+                await self._dataplane.act([EndFlows(ended)])
+        self._judged = wanted.rules.digest
+
+    async def _report(self, view: View, wanted: Desired) -> None:
+        news = tuple(port_id for port_id in wanted.ports if not view.need(Port, port_id).up)
+        if news:
+            await self._cluster.propose(ReportPorts(node_id=self._cluster.node_id, up=news))
+
+
+class PortsReconciler:
+    """Runs the pass when a record that it reads has changed."""
+
+    name = "ports"
+    watches: tuple[type[Record], ...] = (Port, Network, Subnet, SecurityGroupRule, SecurityGroupUse, Node)
+    period_s = PERIOD_S
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    async def reconcile(self) -> None:
+        """One pass."""
+        await self._wiring.make_so()
+
+
+def ports_reconciler(cluster: Cluster, drivers: Drivers) -> PortsReconciler:  # noqa: ARG001  # a factory's arguments
+    """The reconciler of this node."""
+    wiring = drivers.get(PortWiring)
+    assert isinstance(wiring, Wiring), "the daemon registers it"
+    return PortsReconciler(wiring)
