@@ -35,6 +35,7 @@ from consensus.members.links import Certificates, Electorate, Presence, authorit
 from consensus.members.model import CLUSTER, ClusterFacts, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
+from net.host.drivers import add_net_drivers
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id, new_password, new_uuid
@@ -138,6 +139,7 @@ class _Member:
             await self._know_own_record(cluster)
             api_tls = self._api_tls(cluster)
             self._add_drivers(drivers, machine, raft, api_tls)
+            nursery.start_soon(add_net_drivers(drivers, cluster).run)
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             calls.ready(PeerContext(cluster=cluster, drivers=drivers))
