@@ -1,6 +1,6 @@
 """What this package asks of the machine and of its neighbours, and what it offers to them: driver protocols.
 
-compute ──plug──► PortWiring          (ports/reconcile.py)  a guest's tap, with its network and its rules in force
+compute ──plug──► PortWiring          (wiring/reconcile.py)  a guest's tap, with its network and its rules in force
 ports ──observe, act──► Dataplane     (host/machine.py, simulated twin: host/simulated.py)
 metadata ──facts──► ServerFacts       (compute)  what the metadata service may tell the guest behind a port
 """

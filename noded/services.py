@@ -14,6 +14,7 @@ import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
+import net.wiring
 import noded.dashboard
 import noded.health
 import noded.identity.catalog
@@ -50,6 +51,7 @@ SERVICES: tuple[Service, ...] = (
     net.networks.SERVICE,
     net.ports.SERVICE,
     net.security_groups.SERVICE,
+    net.wiring.SERVICE,
     storage.discovery.SERVICE,
     storage.pools.SERVICE,
     storage.volumes.SERVICE,

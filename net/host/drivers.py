@@ -2,7 +2,7 @@
 
 from net.host.machine import MachineDataplane
 from net.links import Dataplane, PortWiring
-from net.ports.reconcile import Wiring
+from net.wiring.reconcile import Wiring
 from noded.core.cluster import Cluster
 from noded.core.reconciler import Drivers
 

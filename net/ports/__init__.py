@@ -3,7 +3,6 @@
 from net.endpoint import NETWORK
 from net.ports import commands, model
 from net.ports.api import ROUTES
-from net.ports.reconcile import ports_reconciler
 from noded.core.service import Service
 
 SERVICE = Service(
@@ -12,5 +11,4 @@ SERVICE = Service(
     records=(model.Port,),
     commands=(commands.CreatePort, commands.UpdatePort, commands.DeletePort, commands.ReportPorts),
     routes=ROUTES,
-    reconcilers=(ports_reconciler,),
 )
