@@ -21,7 +21,7 @@ from noded.core.errors import Kind, Refused
 from noded.core.route import Done
 from noded.core.service import Endpoint, FaultStyle
 
-SIGN_IN_PATH: Final = "/login"
+SIGN_IN_PATH: Final = "/sign-in"
 RETRY_AFTER_S: Final = 2
 
 _DONE: Final[dict[Done, int]] = {

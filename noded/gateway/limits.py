@@ -1,18 +1,26 @@
 """How much may one client ask of the front door? Every limit has its name here and nowhere else."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from noded.core.units import KIB, MIB
 
-# Connections. One costs about 100 KiB with its TLS state, so these bound what strangers can make the node hold.
-CONNECTIONS_MAX: Final = 512
-CONNECTIONS_PER_ADDRESS_MAX: Final = 256
-BACKLOG: Final = 256
-HANDSHAKE_S: Final = 10.0  # a TLS handshake that takes longer is dropped
-IDLE_S: Final = 30.0  # no complete request head for so long: closed. Slow heads (Slowloris) end here too
-HEAD_BYTES_MAX: Final = 64 * KIB  # request line and headers together
-UNSENT_S: Final = 60.0  # a client that takes nothing of its answer for so long is dropped
-ACCEPT_PAUSE_S: Final = 0.1  # after the kernel refused a new connection, such as for want of file descriptors
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """What strangers can make the node hold: a connection costs about 100 KiB with its TLS state."""
+
+    connections_max: int = 512
+    per_address_max: int = 256
+    backlog: int = 256
+    handshake_s: float = 10.0  # a TLS handshake that takes longer is dropped
+    idle_s: float = 30.0  # no complete request head for so long: closed. Slow heads (Slowloris) end here too
+    head_bytes_max: int = 64 * KIB  # request line and headers together
+    unsent_s: float = 60.0  # a client that takes nothing of its answer for so long is dropped
+    accept_pause_s: float = 0.1  # after the kernel refused a connection, such as for want of file descriptors
+    body_queue_max: int = 4  # pieces (64 KiB) of a body that wait for a handler slower than the network
+    grace_s: float = 2.0  # how long answers under way may take when the daemon stops
+
 
 # Requests.
 PATH_SEGMENTS_MAX: Final = 64
@@ -25,6 +33,3 @@ HOST_CHARS_MAX: Final = 255
 # A refused body is read and thrown away up to here, because closing on a client that is still sending loses the answer.
 DRAIN_BYTES_MAX: Final = 32 * MIB
 DRAIN_S: Final = 10.0
-
-BODY_QUEUE_MAX: Final = 4  # pieces (64 KiB) of a body that wait for a handler which is slower than the network
-GRACE_S: Final = 2.0  # how long answers under way may take when the daemon stops

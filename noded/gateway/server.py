@@ -8,10 +8,8 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_USER_TIMEOUT
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import structlog
@@ -25,23 +23,14 @@ from anyio import TypedAttributeProvider
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.tls import TLSStream
 
-from noded.gateway.limits import (
-    ACCEPT_PAUSE_S,
-    BACKLOG,
-    BODY_QUEUE_MAX,
-    CONNECTIONS_MAX,
-    CONNECTIONS_PER_ADDRESS_MAX,
-    GRACE_S,
-    HANDSHAKE_S,
-    HEAD_BYTES_MAX,
-    IDLE_S,
-    UNSENT_S,
-)
+from noded.gateway.limits import ConnectionLimits
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # How a connection may end on its own, whatever the other side does: nothing to report.
 _ENDED = (OSError, ssl.SSLError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+_LIMITS: Final = ConnectionLimits()
 
 log = structlog.get_logger(__name__)
 
@@ -52,16 +41,17 @@ async def serve(
     *,
     port: int,
     host: str | None = None,
+    limits: ConnectionLimits = _LIMITS,
     task_status: trio.TaskStatus[Sequence[int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` by HTTPS until cancelled; answers under way then get `GRACE_S`. Started with the bound ports.
+    """Serve `app` by HTTPS until cancelled; answers under way then get a short grace. Started with the bound ports.
 
     `host` None is every address, IPv4 and IPv6. A certificate that is loaded into `tls` later is shown from the next
     handshake on. Raises OSError when the port can't be bound.
     """
-    listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=BACKLOG)).listeners
+    listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=limits.backlog)).listeners
     tls.set_alpn_protocols(["http/1.1"])
-    door = _Door(wrap_app(app, 0, "asgi"), tls)
+    door = _Door(wrap_app(app, 0, "asgi"), tls, limits)
     async with trio.open_nursery() as nursery:
         connections = await nursery.start(door.hold_connections)
         try:
@@ -74,28 +64,29 @@ async def serve(
             await door.close(connections.cancel_scope)
 
 
-def _http_config() -> Config:
+def _http_config(limits: ConnectionLimits) -> Config:
     config = Config()
     config.accesslog = config.errorlog = None  # the application logs, in the house's form
     config.include_server_header = False
-    config.keep_alive_timeout = IDLE_S
+    config.keep_alive_timeout = limits.idle_s
     config.keep_alive_max_requests = 1_000_000
-    config.h11_max_incomplete_size = HEAD_BYTES_MAX
-    config.max_app_queue_size = BODY_QUEUE_MAX
+    config.h11_max_incomplete_size = limits.head_bytes_max
+    config.max_app_queue_size = limits.body_queue_max
     return config
 
 
-@dataclass(slots=True)
 class _Door:
     """One server's connections."""
 
-    app: Any
-    tls: ssl.SSLContext
-    context: WorkerContext = field(default_factory=partial(WorkerContext, None))
-    places: trio.Semaphore = field(default_factory=partial(trio.Semaphore, CONNECTIONS_MAX))
-    by_address: Counter[str] = field(default_factory=Counter)
-    closing: trio.Event = field(default_factory=trio.Event)
-    config: Config = field(default_factory=_http_config)
+    def __init__(self, app: Any, tls: ssl.SSLContext, limits: ConnectionLimits) -> None:
+        self.app = app
+        self.tls = tls
+        self.limits = limits
+        self.config = _http_config(limits)
+        self.context = WorkerContext(None)
+        self.places = trio.Semaphore(limits.connections_max)
+        self.by_address: Counter[str] = Counter()
+        self.closing = trio.Event()
 
     async def hold_connections(self, task_status: trio.TaskStatus[trio.Nursery] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep connections alive past the cancellation of the server, until `close` lets them go."""
@@ -107,7 +98,7 @@ class _Door:
     async def close(self, scope: trio.CancelScope) -> None:
         """No more requests; answers under way may finish within the grace. Does not block."""
         await self.context.terminated.set()
-        scope.deadline = trio.current_time() + GRACE_S
+        scope.deadline = trio.current_time() + self.limits.grace_s
         self.closing.set()
 
     async def accept_from(self, listener: SocketListener, connections: trio.Nursery) -> None:
@@ -120,7 +111,7 @@ class _Door:
                 except (OSError, anyio.BrokenResourceError) as fault:
                     self.places.release()
                     log.warning("connection not accepted", reason=repr(fault.__cause__ or fault))
-                    await trio.sleep(ACCEPT_PAUSE_S)
+                    await trio.sleep(self.limits.accept_pause_s)
                     continue
                 except BaseException:
                     self.places.release()
@@ -132,7 +123,7 @@ class _Door:
         try:
             address = str(_attribute(stream, SocketAttribute.remote_address)[0])
             self.by_address[address] += 1
-            if self.by_address[address] > CONNECTIONS_PER_ADDRESS_MAX:
+            if self.by_address[address] > self.limits.per_address_max:
                 log.warning("too many connections from one address", client=address)
                 return
             await self._speak(stream)
@@ -153,8 +144,8 @@ class _Door:
     async def _speak(self, stream: SocketStream) -> None:
         raw = _attribute(stream, SocketAttribute.raw_socket)
         raw.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-        raw.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(UNSENT_S * 1000))
-        with trio.fail_after(HANDSHAKE_S):
+        raw.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(self.limits.unsent_s * 1000))
+        with trio.fail_after(self.limits.handshake_s):
             secure = await TLSStream.wrap(stream, server_side=True, ssl_context=self.tls, standard_compatible=False)
         await TCPServer(self.app, self.config, self.context, ConnectionState({}), secure).run()
 

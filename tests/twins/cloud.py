@@ -59,6 +59,21 @@ class Cloud:
         """The headers of the administrator's requests."""
         return {"X-Auth-Token": (await self.sign_in(client)).headers["X-Subject-Token"]}
 
+    async def token_with(self, client: httpx.AsyncClient, role: str) -> dict[str, str]:
+        """The headers of a new user who holds one role on a project of their own."""
+        admin = await self.admin(client)
+        name = f"only-{role}"
+        user = {"user": {"name": name, "password": name}}
+        user_id = (await client.post("/identity/v3/users", json=user, headers=admin)).json()["user"]["id"]
+        project = {"project": {"name": name}}
+        project_id = (await client.post("/identity/v3/projects", json=project, headers=admin)).json()["project"]["id"]
+        roles = (await client.get("/identity/v3/roles", params={"name": role}, headers=admin)).json()["roles"]
+        place = f"/identity/v3/projects/{project_id}/users/{user_id}/roles/{roles[0]['id']}"
+        granted = await client.put(place, headers=admin)
+        assert granted.status_code == 204, granted.text
+        signed_in = await self.sign_in(client, name, name, name)
+        return {"X-Auth-Token": signed_in.headers["X-Subject-Token"]}
+
 
 def sign_in_body(name: str, password: str, project: str | None) -> dict[str, object]:
     user = {"name": name, "password": password, "domain": {"id": "default"}}
