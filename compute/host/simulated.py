@@ -100,6 +100,11 @@ class SimulatedHypervisor:
         await self._happened.wait()
         self._happened = trio.Event()
 
+    @property
+    def held(self) -> dict[ServerId, Guest]:
+        """Every guest, whether or not the hypervisor answers."""
+        return self._machine.guests
+
     # --- what can happen to a machine ---------------------------------------------------------------------------------
 
     def lose_power(self) -> None:

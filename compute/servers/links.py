@@ -46,5 +46,6 @@ def _facts(server: Server) -> Facts:
 async def tell_console(context: PeerContext, payload: bytes) -> bytes:
     """Answer the peer call `server.console` from this node's console logs."""
     question = msgspec.msgpack.decode(payload, type=ConsoleQuestion)
+    context.cluster.view().need(Server, question.server_id)
     bytes_max = min(question.bytes_max, LINES_BYTES_MAX)
     return await context.drivers.get(Hypervisor).console(question.server_id, bytes_max)
