@@ -24,7 +24,7 @@ def status(found: ClusterStatus) -> RenderableType:
 def nodes(found: Iterable[NodeStatus]) -> RenderableType:
     """A line a node."""
     table = Table(box=None, pad_edge=False)
-    for column in ("node", "id", "address", "state", "cpu", "memory", "disks", "release"):
+    for column in ("node", "id", "address", "state", "cpu", "memory", "disks", "replicas", "release"):
         table.add_column(column, overflow="fold")
     for node in found:
         state = Text("up" if node.up else "down", style="green" if node.up else "bold red")
@@ -39,6 +39,7 @@ def nodes(found: Iterable[NodeStatus]) -> RenderableType:
             f"{vitals.cpu_percent:.0f} % of {vitals.cpus}" if vitals else "-",
             _space(vitals.memory) if vitals else "-",
             ", ".join(_space(disk) for disk in vitals.disks.values()) if vitals else "-",
+            f"{node.replicas}" + (f", {node.replicas_behind} behind" if node.replicas_behind else ""),
             node.release,
         )
     return table

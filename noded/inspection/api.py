@@ -12,7 +12,7 @@ from noded.core.route import Allow, Request, Response, Route
 from noded.core.service import PeerContext, PeerHandler
 from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import ClusterStatus, ExplainCall, NodeStatus, Vitals
-from noded.inspection.views import route_lines
+from noded.inspection.views import replicas_by_node, route_lines
 
 VITALS_S_MAX = 2.0  # a node that has not answered by then is shown without figures
 
@@ -54,6 +54,7 @@ async def cluster_status(cluster: Cluster, registry: Registry) -> ClusterStatus:
         for node in nodes:
             if node.id in up:
                 nursery.start_soon(ask, NodeId(node.id))
+    replicas, behind = replicas_by_node(view)
     return ClusterStatus(
         cluster=next((record.name for record in view.all(ClusterFacts)), ""),
         answered_by=cluster.node_id,
@@ -66,9 +67,11 @@ async def cluster_status(cluster: Cluster, registry: Registry) -> ClusterStatus:
                 up=node.id in up,
                 leader=node.id == cluster.leader_id,
                 release=node.release,
+                replicas=replicas[NodeId(node.id)],
+                replicas_behind=behind[NodeId(node.id)],
                 vitals=vitals.get(node.id),
             )
-            for node in nodes
+            for node in sorted(nodes, key=lambda node: node.name)
         ),
         counts={kind.NOUN: view.count(kind) for kind in _counted(registry)},
     )

@@ -33,6 +33,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
     leader: bool
     release: str
+    replicas: int  # of volumes and images, on its disks
+    replicas_behind: int  # of these, how many miss something written since
     vitals: Vitals | None  # None: it did not answer
 
 
