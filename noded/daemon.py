@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 import trio
 
+from compute.host.drivers import add_compute_drivers
 from consensus.admission import EntryConfig
 from consensus.authority import Authority
 from consensus.codec import Codec
@@ -140,6 +141,7 @@ class _Member:
             api_tls = self._api_tls(cluster)
             self._add_drivers(drivers, machine, raft, api_tls)
             nursery.start_soon(add_net_drivers(drivers, cluster).run)
+            self._add_compute_drivers(drivers, cluster)
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             calls.ready(PeerContext(cluster=cluster, drivers=drivers))
@@ -239,3 +241,15 @@ class _Member:
         drivers.add(Registry, DaemonRegistry(machine))
         drivers.add(Catalog, Catalog(SERVICES))
         drivers.add(VitalsReader, ProcVitals(config.disks))
+
+    def _add_compute_drivers(self, drivers: Drivers, cluster: LogCluster) -> None:
+        add_compute_drivers(
+            drivers,
+            cluster,
+            name=self.entry.name,
+            address=self.entry.addresses[0],
+            libvirt_uri=self.config.libvirt_uri,
+            state_dir=self.config.state,
+            run_dir=self.config.run,
+            guest_memory_mib=self.config.guest_memory_mib,
+        )

@@ -4,6 +4,7 @@ import compute.discovery
 import compute.flavors
 import compute.keypairs
 import compute.placement
+import compute.servers
 import consensus.members
 import images.catalog
 import images.contents
@@ -63,6 +64,7 @@ SERVICES: tuple[Service, ...] = (
     compute.flavors.SERVICE,
     compute.keypairs.SERVICE,
     compute.placement.SERVICE,
+    compute.servers.SERVICE,
     noded.inspection.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,

@@ -17,7 +17,7 @@ import trio
 from compute.host.consoles import Consoles
 from compute.host.domain import MARK, definition, run_of
 from compute.host.kvm import guest_runs
-from compute.host.machine import cpu_count, cpu_model, memory_mib
+from compute.host.machine import cpu_count, cpu_model, memory_for_guests_mib
 from compute.hypervisor import Capacity, Guest, GuestFault, GuestSpec, GuestState, HypervisorDown
 from noded.core.ids import ServerId
 
@@ -45,13 +45,13 @@ class LibvirtHypervisor:
         address: str,
         console_dir: Path,
         socket_dir: Path,
-        memory_reserve_mib: int,
+        guest_memory_mib: int = 0,  # 0: all but a reserve
         kvm: bool | None = None,  # None: find out
     ) -> None:
         self._uri = uri
         self._name = name
         self._address = address
-        self._memory_reserve_mib = memory_reserve_mib
+        self._guest_memory_mib = guest_memory_mib or memory_for_guests_mib()
         self._kvm = kvm
         self._consoles = Consoles(console_dir)
         self._socket_dir = socket_dir
@@ -73,7 +73,7 @@ class LibvirtHypervisor:
                     name=self._name,
                     address=self._address,
                     cpus=cpu_count(),
-                    memory_mib=max(0, memory_mib() - self._memory_reserve_mib),
+                    memory_mib=self._guest_memory_mib,
                     kvm=kvm,
                     hypervisor="QEMU",
                     version=version,

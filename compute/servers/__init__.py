@@ -2,6 +2,7 @@
 
 from compute.endpoint import COMPUTE
 from compute.servers.api import ROUTES
+from compute.servers.authority import tell_console
 from compute.servers.commands import (
     ChangeServer,
     CreateServers,
@@ -15,7 +16,6 @@ from compute.servers.commands import (
     StopServer,
 )
 from compute.servers.console import CONSOLE_CALL
-from compute.servers.links import tell_console
 from compute.servers.model import Server
 from compute.servers.reconcile import ServersReconciler
 from noded.core.service import Service

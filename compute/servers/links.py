@@ -1,17 +1,12 @@
-"""What servers offer to others: to networks who stands behind a port, to other nodes what a guest wrote."""
+"""What servers offer to the floors below: who stands behind a port, as the metadata service may tell it."""
 
 import base64
 
-import msgspec
-
-from compute.hypervisor import Hypervisor
 from compute.placement.model import ZONE
-from compute.servers.console import LINES_BYTES_MAX, ConsoleQuestion
 from compute.servers.model import Server
 from net.links import Facts
 from noded.core.cluster import Cluster
 from noded.core.ids import PortId
-from noded.core.service import PeerContext
 
 
 class StoreServerFacts:
@@ -41,11 +36,3 @@ def _facts(server: Server) -> Facts:
         availability_zone=ZONE,
         flavor_name=server.flavor.name,
     )
-
-
-async def tell_console(context: PeerContext, payload: bytes) -> bytes:
-    """Answer the peer call `server.console` from this node's console logs."""
-    question = msgspec.msgpack.decode(payload, type=ConsoleQuestion)
-    context.cluster.view().need(Server, question.server_id)
-    bytes_max = min(question.bytes_max, LINES_BYTES_MAX)
-    return await context.drivers.get(Hypervisor).console(question.server_id, bytes_max)

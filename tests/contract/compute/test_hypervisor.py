@@ -80,7 +80,6 @@ class LibvirtWorld:
             address="10.0.0.1",
             console_dir=self.consoles,
             socket_dir=host.directory / "s",
-            memory_reserve_mib=512,
             kvm=False,
         )
 
