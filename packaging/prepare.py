@@ -70,12 +70,13 @@ def install_packages(sections: list[str]) -> None:
     if os.geteuid():
         raise CannotPrepareError(f"these packages are missing and only root can install them: {' '.join(missing)}")
     say(f"installing Debian packages: {' '.join(missing)}")
-    run_apt("reading Debian's package lists", ["update"])
-    run_apt("installing Debian packages", ["install", "--yes", "--no-install-recommends", *missing])
+    run_apt("reading Debian's package lists", ["update"], stages=("dl",))
+    install = ["install", "--yes", "--no-install-recommends", *missing]
+    run_apt("installing Debian packages", install, stages=("dl", "pm"))
 
 
-def run_apt(label: str, arguments: list[str]) -> None:
-    """Run apt-get, with its own account of how far it is (APT::Status-Fd) as progress."""
+def run_apt(label: str, arguments: list[str], stages: tuple[str, ...]) -> None:
+    """Run apt-get, with its own account of how far it is (APT::Status-Fd) as progress: 0 to 100 in each stage."""
     reading, writing = os.pipe()
     command = ["apt-get", "-qq", "-o", f"APT::Status-Fd={writing}", "-o", "Dpkg::Use-Pty=0", *arguments]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -88,9 +89,9 @@ def run_apt(label: str, arguments: list[str]) -> None:
     os.close(writing)
     with os.fdopen(reading) as status:
         for line in status:
-            # dlstatus and pmstatus each count from 0 to 100: downloading is the first half, installing the second.
-            if match := re.match(r"(dl|pm)status:[^:]*:([0-9.]+):", line):
-                progress(label, float(match[2]) / 2 + (50 if match[1] == "pm" else 0))
+            match = re.match(r"(dl|pm)status:[^:]*:([0-9.]+):", line)
+            if match and match[1] in stages:
+                progress(label, (100 * stages.index(match[1]) + float(match[2])) / len(stages))
     if process.wait():
         raise CannotPrepareError(f"{label} failed; apt's last words, from {log}:\n{tail(log)}")
     progress(label, 100)

@@ -41,6 +41,8 @@ class Machine:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def wait(self) -> None:
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n"
 
@@ -62,6 +64,7 @@ def package() -> Path:
 def machine(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = Machine(tmp_path_factory.mktemp("machine"), package)
     try:
+        machine.wait()
         machine.run("dpkg", "--install", f"/mnt/{package.name}")
         yield machine
     finally:
