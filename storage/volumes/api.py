@@ -1,6 +1,6 @@
 """What the volume routes do: create, list, show, describe and delete volumes (Cinder v3, "Volumes", "Volume types")."""
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from noded.core import dice
 from noded.core.clock import now_ms
@@ -34,7 +34,7 @@ class NewVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: int | str | None = None
     name: str | None = None
     description: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] | None = None
     volume_type: str | None = None
     availability_zone: str | None = None
     imageRef: str | None = None  # noqa: N815  # the API's word
@@ -42,7 +42,7 @@ class NewVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source_volid: str | None = None
     backup_id: str | None = None
     consistencygroup_id: str | None = None
-    multiattach: bool = False
+    multiattach: bool | None = None
 
 
 class NewVolumeBody(Struct, frozen=True):
@@ -99,7 +99,7 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
         user_id=request.caller.user_id,
         name=_text(new.name, "name"),
         description=_text(new.description, "description"),
-        metadata=_metadata(new.metadata),
+        metadata=_metadata(new.metadata or {}),
         size_bytes=size_bytes,
         extent_bytes=extent_bytes,
         layout=choose_layout(request.cluster.view(), request.cluster.reachable(), volume_id, extents),

@@ -1,0 +1,55 @@
+"""A cloud with storage and images, whose disks are simulated: what the API tests of both ask."""
+
+import sys
+from pathlib import Path
+
+import trio
+
+from images import catalog, contents, discovery, members
+from images.contents.links import ImageBytes
+from images.contents.live import LiveUploads
+from noded.core.reconciler import Reconciler
+from storage import discovery as storage_discovery
+from storage import pools, volumes
+from tests.scenarios.images.stage import SimulatedBytes
+from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
+from tests.twins.storage import give_storage
+
+STORES = tuple(module.SERVICE for module in (storage_discovery, pools, volumes, discovery, catalog, contents, members))
+
+
+async def found_stores(directory: Path) -> tuple[Cloud, list[Reconciler]]:
+    """The cloud, and the reconcilers of all its nodes, which have run until nothing changed."""
+    cloud = await found_cloud((*IDENTITY_SERVICES, *STORES))
+    reconcilers: list[Reconciler] = []
+    for number, (node, drivers) in enumerate(sorted(cloud.shared.drivers.items()), 1):
+        cluster = cloud.shared.cluster(node)
+        give_storage(drivers, cluster, number, directory)
+        drivers.add(ImageBytes, SimulatedBytes())
+        drivers.add(LiveUploads, LiveUploads())
+        reconcilers += [make(cluster, drivers) for service in STORES for make in service.reconcilers]
+    await cloud.shared.settle(*reconcilers)
+    return cloud, reconcilers
+
+
+async def openstack(base: str, ca: Path, *words: str, ok: bool = True) -> str:
+    """What the unmodified `openstack` client prints; asserts that it ended well (or, `ok` false, badly)."""
+    done = await trio.run_process(
+        [
+            str(Path(sys.executable).with_name("openstack")),
+            f"--os-auth-url={base}/identity/v3",
+            "--os-username=admin",
+            f"--os-password={ADMIN_PASSWORD}",
+            "--os-project-name=admin",
+            "--os-user-domain-id=default",
+            "--os-project-domain-id=default",
+            "--os-identity-api-version=3",
+            f"--os-cacert={ca}",
+            *words,
+        ],
+        check=False,
+        capture_stdout=True,
+        capture_stderr=True,
+    )
+    assert (done.returncode == 0) is ok, done.stderr.decode()
+    return (done.stdout if ok else done.stderr).decode()

@@ -1,0 +1,236 @@
+"""Images as their clients see them: Glance's words, numbers and headers."""
+
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from noded.core.reconciler import Reconciler
+from storage.volumes.model import Volume
+from tests.api.stores import found_stores, openstack
+from tests.twins.cloud import Cloud, api_certificate, serving
+from tests.unit.images.builders import qcow2
+
+IMAGES = "/image/v2/images"
+PATCH = {"content-type": "application/openstack-images-v2.1-json-patch"}
+OCTETS = {"content-type": "application/octet-stream"}
+Stores = tuple[Cloud, list[Reconciler]]
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> Stores:
+    return await found_stores(tmp_path)
+
+
+@pytest.fixture
+async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
+    async with stores[0].client() as client:
+        client.headers.update(await stores[0].admin(client))
+        yield client
+
+
+async def make(client: httpx.AsyncClient, **keys: Any) -> dict[str, Any]:
+    answer = await client.post(IMAGES, json={"disk_format": "raw", "container_format": "bare", **keys})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def upload(client: httpx.AsyncClient, image: dict[str, Any], content: bytes) -> httpx.Response:
+    return await client.put(f"{IMAGES}/{image['id']}/file", content=content, headers=OCTETS)
+
+
+async def test_versions_are_told_to_anyone(stores: Stores) -> None:
+    async with stores[0].client() as stranger:
+        for path, status in (("/image/", 300), ("/image", 300), ("/image/versions", 200)):
+            answer = await stranger.get(path)
+            assert answer.status_code == status
+            first = answer.json()["versions"][0]
+            assert (first["status"], first["links"][0]["href"]) == ("CURRENT", "https://cloud.test/image/v2/")
+        assert (await stranger.get(IMAGES)).status_code == 401
+
+
+async def test_an_images_life(client: httpx.AsyncClient) -> None:
+    content = os.urandom(200_000)
+    image = await make(client, name="disk", visibility="private", hw_disk_bus="virtio", tags=["a"], min_disk=1)
+    assert (image["status"], image["size"], image["hw_disk_bus"]) == ("queued", None, "virtio")
+    assert (image["self"], image["file"]) == (f"/v2/images/{image['id']}", f"/v2/images/{image['id']}/file")
+    assert (await client.get(f"{IMAGES}/{image['id']}/file")).status_code == 204
+    answer = await upload(client, image, content)
+    assert (answer.status_code, answer.content) == (204, b"")
+    active = (await client.get(f"{IMAGES}/{image['id']}")).json()
+    assert (active["status"], active["size"], active["virtual_size"]) == ("active", 200_000, 200_000)
+    assert active["checksum"] == hashlib.md5(content).hexdigest()
+    assert (active["os_hash_algo"], active["os_hash_value"]) == ("sha512", hashlib.sha512(content).hexdigest())
+    whole = await client.get(f"{IMAGES}/{image['id']}/file")
+    assert (whole.content, whole.headers["content-length"]) == (content, "200000")
+    part = await client.get(f"{IMAGES}/{image['id']}/file", headers={"range": "bytes=5-9"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, content[5:10], "bytes 5-9/200000")
+    outside = await client.get(f"{IMAGES}/{image['id']}/file", headers={"range": "bytes=200000-"})
+    assert outside.status_code == 416
+    assert (await upload(client, image, b"again")).status_code == 409
+    assert (await client.delete(f"{IMAGES}/{image['id']}")).status_code == 204
+    assert (await client.delete(f"{IMAGES}/{image['id']}")).status_code == 404
+
+
+async def test_what_is_written_on_an_image_is_patched(client: httpx.AsyncClient) -> None:
+    image = await make(client, name="old", colour="red")
+    changes = [
+        {"op": "replace", "path": "/name", "value": "new"},
+        {"op": "remove", "path": "/colour"},
+        {"op": "add", "path": "/shape", "value": "round"},
+    ]
+    answer = await client.patch(f"{IMAGES}/{image['id']}", content=json.dumps(changes), headers=PATCH)
+    assert answer.status_code == 200
+    assert (answer.json()["name"], answer.json()["shape"], "colour" in answer.json()) == ("new", "round", False)
+    plain = await client.patch(f"{IMAGES}/{image['id']}", json=changes)
+    assert plain.status_code == 415
+    read_only = [{"op": "replace", "path": "/status", "value": "active"}]
+    answer = await client.patch(f"{IMAGES}/{image['id']}", content=json.dumps(read_only), headers=PATCH)
+    assert (answer.status_code, set(answer.json())) == (403, {"message", "code", "title"})
+
+
+async def test_tags_come_and_go(client: httpx.AsyncClient) -> None:
+    image = await make(client)
+    place = f"{IMAGES}/{image['id']}/tags"
+    assert (await client.put(f"{place}/blue")).status_code == 204
+    assert (await client.put(f"{place}/blue")).status_code == 204
+    assert (await client.get(f"{IMAGES}/{image['id']}")).json()["tags"] == ["blue"]
+    assert (await client.delete(f"{place}/blue")).status_code == 204
+    assert (await client.delete(f"{place}/blue")).status_code == 404
+    assert (await client.put(f"{place}/{'t' * 256}")).status_code == 400
+
+
+async def test_a_deactivated_image_is_kept_back_from_users(stores: Stores, client: httpx.AsyncClient) -> None:
+    image = await make(client, visibility="public")
+    actions = f"{IMAGES}/{image['id']}/actions"
+    assert (await client.post(f"{actions}/deactivate")).status_code == 403
+    await upload(client, image, b"data")
+    user = await stores[0].token_with(client, "reader")
+    assert (await client.get(f"{IMAGES}/{image['id']}/file", headers=user)).content == b"data"
+    assert (await client.post(f"{actions}/deactivate")).status_code == 204
+    assert (await client.get(f"{IMAGES}/{image['id']}")).json()["status"] == "deactivated"
+    assert (await client.get(f"{IMAGES}/{image['id']}/file", headers=user)).status_code == 403
+    assert (await client.post(f"{actions}/reactivate")).status_code == 204
+    assert (await client.get(f"{IMAGES}/{image['id']}/file", headers=user)).status_code == 200
+
+
+async def test_other_projects_see_only_what_they_may(stores: Stores, client: httpx.AsyncClient) -> None:
+    private, public = await make(client, visibility="private"), await make(client, visibility="public")
+    user = await stores[0].token_with(client, "member")
+    listed = (await client.get(IMAGES, headers=user)).json()["images"]
+    assert [image["id"] for image in listed] == [public["id"]]
+    assert (await client.get(f"{IMAGES}/{private['id']}", headers=user)).status_code == 404
+    assert (await client.delete(f"{IMAGES}/{private['id']}", headers=user)).status_code == 404
+    assert (await client.delete(f"{IMAGES}/{public['id']}", headers=user)).status_code == 403
+    assert (await client.post(IMAGES, json={"visibility": "public"}, headers=user)).status_code == 403
+    assert (await client.post(IMAGES, json={}, headers=user)).status_code == 201
+
+
+async def test_a_shared_image_is_offered_and_accepted(stores: Stores, client: httpx.AsyncClient) -> None:
+    image = await make(client, visibility="shared")
+    user = await stores[0].token_with(client, "member")
+    looked_up = await client.get("/identity/v3/auth/tokens", headers={"x-subject-token": user["X-Auth-Token"]})
+    project = looked_up.json()["token"]["project"]["id"]
+    members = f"{IMAGES}/{image['id']}/members"
+    offered = await client.post(members, json={"member": project})
+    assert (offered.status_code, offered.json()["status"]) == (200, "pending")
+    assert (await client.post(members, json={"member": project})).status_code == 409
+    assert (await client.get(f"{IMAGES}/{image['id']}", headers=user)).status_code == 200
+    assert (await client.get(IMAGES, headers=user)).json()["images"] == []
+    accepted = await client.put(f"{members}/{project}", json={"status": "accepted"}, headers=user)
+    assert (accepted.status_code, accepted.json()["status"]) == (200, "accepted")
+    assert len((await client.get(IMAGES, headers=user)).json()["images"]) == 1
+    assert (await client.get(members, headers=user)).json()["members"][0]["member_id"] == project
+    assert (await client.delete(f"{members}/{project}")).status_code == 204
+    assert (await client.get(f"{IMAGES}/{image['id']}", headers=user)).status_code == 404
+
+
+async def test_lists_are_paged_with_links(client: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await make(client, name=f"image {number}")
+    path, names = f"{IMAGES}?limit=2&sort=name:asc", list[str]()
+    while path:
+        page = (await client.get(path)).json()
+        names += [image["name"] for image in page["images"]]
+        path = f"/image{page['next']}" if "next" in page else ""
+    assert names == [f"image {number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"disk_format": "floppy"}, 400),
+        ({"name": "n" * 256}, 400),
+        ({"id": "not-a-uuid"}, 400),
+        ({"protected": "maybe"}, 400),
+        ({"min_disk": -1}, 400),
+        ({"made_up": 5}, 400),
+        ({"os_glance_x": "y"}, 403),
+        ({"status": "active"}, 403),
+        ({"tags": ["t" * 256]}, 400),
+        ([], 400),
+    ],
+)
+async def test_a_wrong_creation_is_refused(client: httpx.AsyncClient, body: object, status: int) -> None:
+    assert (await client.post(IMAGES, json=body)).status_code == status
+    assert (await client.get(IMAGES)).json()["images"] == []
+
+
+async def test_an_id_is_taken_once(client: httpx.AsyncClient) -> None:
+    id = "12345678-1234-1234-1234-123456789abc"
+    assert (await make(client, id=id))["id"] == id
+    assert (await client.post(IMAGES, json={"id": id})).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("disk_format", "content"),
+    [("qcow2", b"garbage" * 1000), ("raw", qcow2()), ("qcow2", qcow2(backing_offset=512)), (None, b"x")],
+)
+async def test_a_bad_file_is_refused_and_nothing_stays(
+    stores: Stores, client: httpx.AsyncClient, disk_format: str | None, content: bytes
+) -> None:
+    image = await make(client, disk_format=disk_format)
+    answer = await upload(client, image, content)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+    await stores[0].shared.settle(*stores[1])
+    assert (await client.get(f"{IMAGES}/{image['id']}")).json()["status"] == "queued"
+    assert stores[0].shared.machine.picture.count(Volume) == 0
+
+
+async def test_data_of_another_type_is_refused(client: httpx.AsyncClient) -> None:
+    image = await make(client)
+    answer = await client.put(f"{IMAGES}/{image['id']}/file", content=b"x", headers={"content-type": "text/plain"})
+    assert answer.status_code == 415
+
+
+async def test_schemas_and_import_methods_can_be_read(client: httpx.AsyncClient) -> None:
+    for name in ("image", "images", "member", "members"):
+        assert (await client.get(f"/image/v2/schemas/{name}")).json()["name"] == name
+    assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == []
+
+
+async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Path) -> None:
+    context, ca = api_certificate(tmp_path)
+    source, target = tmp_path / "source.img", tmp_path / "target.img"
+    source.write_bytes(os.urandom(300_000))
+    async with serving(stores[0], context) as base:
+        created = await openstack(
+            base, ca, "image", "create", "--file", str(source), "--property", "colour=red", "disk", "-f", "json"
+        )
+        assert json.loads(created)["status"] == "active"
+        listed = json.loads(await openstack(base, ca, "image", "list", "-f", "json"))
+        assert [(image["Name"], image["Status"]) for image in listed] == [("disk", "active")]
+        await openstack(base, ca, "image", "set", "--name", "renamed", "--tag", "blue", "disk")
+        shown = json.loads(await openstack(base, ca, "image", "show", "renamed", "-f", "json"))
+        assert (shown["tags"], shown["properties"]["colour"]) == (["blue"], "red")
+        await openstack(base, ca, "image", "save", "--file", str(target), "renamed")
+        assert target.read_bytes() == source.read_bytes()
+        await openstack(base, ca, "image", "delete", "renamed")
+        assert json.loads(await openstack(base, ca, "image", "list", "-f", "json")) == []
