@@ -9,9 +9,8 @@ import click
 
 from tests.lab.commands import LabError
 from tests.lab.lab import Lab
-from tests.lab.plan import PROJECT, Plan, load
-
-ROOT = PROJECT / ".lab"
+from tests.lab.plan import CLOUDS_FILE, KEY_FILE, ROOT, Plan, load
+from tests.lab.reach import ssh_command
 
 
 class Verbs(click.Group):
@@ -88,6 +87,16 @@ def status(root: Path) -> None:
 def exec(root: Path, number: int, command: tuple[str, ...]) -> None:
     """Run a COMMAND in host NUMBER: exec 1 -- virsh list"""
     argv = _existing(root).host(number).command(*command)
+    os.execvp(argv[0], argv)
+
+
+@verbs.command(context_settings={"ignore_unknown_options": True})
+@click.argument("server")
+@click.argument("command", nargs=-1)
+@click.pass_obj
+def ssh(root: Path, server: str, command: tuple[str, ...]) -> None:
+    """Log in to the guest of a SERVER that `make run` created, as user guest."""
+    argv = ssh_command(_existing(root), CLOUDS_FILE, root / KEY_FILE, server, command)
     os.execvp(argv[0], argv)
 
 

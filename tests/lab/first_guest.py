@@ -46,11 +46,11 @@ class Meter:
 class FirstGuest:
     """The steps, in the order in which they must be taken."""
 
-    def __init__(self, access: Access, keys: Path, say: Say) -> None:
+    def __init__(self, access: Access, key_file: Path, say: Say) -> None:
         self._cloud = openstack.connection.Connection(
             config=openstack.config.OpenStackConfig(config_files=[str(access.clouds_file)]).get_one(CLOUD)
         )
-        self._key_file = keys / "id_ed25519"
+        self._key_file = key_file
         self._say = say
 
     def import_image(self, qcow2: Path) -> None:
@@ -81,8 +81,8 @@ class FirstGuest:
         self._allow("tcp", port_range_min=22, port_range_max=22)
         self._allow("icmp")
 
-    def boot(self) -> str:
-        """Boot the server unless it is there, wait until the guest says that it is ready; its address."""
+    def boot(self) -> None:
+        """Boot the server unless it is there, and wait until the guest says that it is ready."""
         server: Any = self._cloud.compute.find_server(SERVER)
         if server is None:
             self._say(f"creating server {SERVER}")
@@ -104,8 +104,6 @@ class FirstGuest:
             if server.status == "ERROR" or time.monotonic() > deadline:
                 raise LabError(f"server {SERVER} is {server.status}: {server.fault or 'it took too long to boot'}")
             time.sleep(0.3)
-        address: str = next(iter(server.addresses.values()))[0]["addr"]
-        return address
 
     def _stage(self, server: Any) -> str:
         """How far it has come, from nothing to a guest that can be logged in to."""

@@ -7,6 +7,10 @@ import uuid
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+# Where `make run` and the commands keep their lab, and what they write for clients.
+ROOT = PROJECT / ".lab"
+CLOUDS_FILE = PROJECT / "clouds.yaml"
+KEY_FILE = "id_ed25519"  # below a lab's root: opens its guests
 HOSTS_MAX = 9
 SYSTEM_BYTES = 2 << 30
 DISK_BYTES = 4 << 30

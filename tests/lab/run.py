@@ -10,12 +10,9 @@ import click
 from tests.guest.build import guest_image
 from tests.lab.access import ADMIN, Access, open_access
 from tests.lab.commands import LabError
-from tests.lab.first_guest import NETWORK, SERVER, FirstGuest
+from tests.lab.first_guest import SERVER, FirstGuest
 from tests.lab.lab import Lab
-from tests.lab.plan import PROJECT, Plan, load
-
-ROOT = PROJECT / ".lab"
-CLOUDS_FILE = PROJECT / "clouds.yaml"
+from tests.lab.plan import CLOUDS_FILE, KEY_FILE, PROJECT, ROOT, Plan, load
 
 
 class Narrator:
@@ -56,22 +53,23 @@ def serve(lab: Lab, guest: bool, say: Narrator) -> None:
     lab.boot(say)
     lab.wait_ready(say=say)
     access = open_access(lab, CLOUDS_FILE)
-    first = FirstGuest(access, ROOT, say)
+    first = FirstGuest(access, ROOT / KEY_FILE, say)
     first.import_image(image.qcow2)
     first.prepare()
-    address = first.boot() if guest else None
-    tell(lab, access, address)
+    if guest:
+        first.boot()
+    tell(lab, access, guest)
     lab.wait_end()
 
 
-def tell(lab: Lab, access: Access, address: str | None) -> None:
+def tell(lab: Lab, access: Access, guest: bool) -> None:
     """How to use it; the last line is the one that scripts wait for."""
     click.echo(f"\nuser      {ADMIN}, domain Default, project {ADMIN}")
     click.echo(f"password  in {_short(access.password_file)}")
-    click.echo(f"clients   openstack --os-cloud noded server list     ({_short(access.clouds_file)})")
-    if address is not None:
-        click.echo(f"guest     openstack --os-cloud noded console log show {SERVER}")
-        click.echo(f"          python -m tests.lab ssh {address}     (network {NETWORK}, user guest)")
+    click.echo(f"clients   openstack --os-cloud noded server list   ({_short(access.clouds_file)})")
+    if guest:
+        click.echo(f"guest     .venv/bin/python -m tests.lab ssh {SERVER}")
+        click.echo(f"          openstack --os-cloud noded console log show {SERVER}")
     click.echo("end       Ctrl-C here, or: make stop")
     click.echo(f"noded ready: {lab.host(1).url}/")
 
