@@ -1,6 +1,7 @@
 """What the routes of an image's data do: receive a file, hand it out (Glance v2, "Image data")."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import structlog
 import trio
@@ -148,8 +149,11 @@ async def download_file(request: Request) -> Response:
 
 
 async def _pieces(request: Request, contents: Contents, start: int, end: int) -> AsyncIterator[bytes]:
-    async with request.driver(VolumeFiles).open(contents.file_id, writable=False) as file:
-        async for piece in request.driver(ImageBytes).send(file.path, start, end):
+    async with (
+        request.driver(VolumeFiles).open(contents.file_id, writable=False) as file,
+        aclosing(request.driver(ImageBytes).send(file.path, start, end)) as pieces,
+    ):
+        async for piece in pieces:
             yield piece
 
 

@@ -1,6 +1,6 @@
 """What the image service asks of this machine: bytes into a file and out of it, and one format made into another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ class ImageBytes(Protocol):
         Raises `Invalid` as soon as the inspection does, and `TooLarge` when the file's end is reached before theirs.
         """
 
-    def send(self, path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` to before `end`, in pieces."""
 
     async def convert(self, path: Path, disk_format: str, socket: Path) -> None:

@@ -8,7 +8,8 @@ The loop only gathers; hashing, writing and reading release the interpreter and 
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +44,8 @@ class ImageTransfer:
             async with trio.open_nursery() as nursery:
                 to_digest = self._worker(nursery, digest.take)
                 to_disk = self._worker(nursery, target.take)
-                async with to_digest, to_disk:
-                    async for piece in _gathered(pieces):
+                async with to_digest, to_disk, aclosing(_gathered(pieces)) as gathered:
+                    async for piece in gathered:
                         await to_digest.send(piece)
                         await to_disk.send(piece)
         except BaseExceptionGroup as group:
@@ -55,7 +56,7 @@ class ImageTransfer:
             target.close()
         return digest.received()
 
-    async def send(self, path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    async def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `ImageBytes.send`."""
         fd = await trio.to_thread.run_sync(os.open, path, os.O_RDONLY, limiter=self._threads)
         try:
@@ -88,16 +89,20 @@ class ImageTransfer:
         return sender
 
 
-async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The same bytes in pieces of `PIECE_BYTES`, the last one perhaps smaller."""
     gathered = bytearray()
-    async for piece in pieces:
-        gathered += piece
-        while len(gathered) >= PIECE_BYTES:
-            yield bytes(memoryview(gathered)[:PIECE_BYTES])
-            del gathered[:PIECE_BYTES]
-    if gathered:
-        yield bytes(gathered)
+    try:
+        async for piece in pieces:
+            gathered += piece
+            while len(gathered) >= PIECE_BYTES:
+                yield bytes(memoryview(gathered)[:PIECE_BYTES])
+                del gathered[:PIECE_BYTES]
+        if gathered:
+            yield bytes(gathered)
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

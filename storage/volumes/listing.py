@@ -9,7 +9,7 @@ from noded.core.errors import Invalid, NotFound
 from noded.core.route import Caller
 from noded.core.store import View
 from storage.volumes.model import Purpose, Volume
-from storage.volumes.views import ZONE, status
+from storage.volumes.views import ZONE, bootable, status
 
 LIMIT_MAX: Final = 1000
 SORT_KEYS: Final = ("created_at", "id", "name", "size", "status", "updated_at")
@@ -55,7 +55,7 @@ def _matches(volume: Volume, query: Query) -> bool:
         "name": volume.name,
         "status": status(volume),
         "availability_zone": ZONE,
-        "bootable": "false",
+        "bootable": bootable(volume),
         "id": volume.id,
         "project_id": volume.project_id,
     }

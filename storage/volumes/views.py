@@ -19,6 +19,11 @@ def status(volume: Volume) -> str:
     return "in-use" if volume.server_id is not None else "available"
 
 
+def bootable(volume: Volume) -> str:
+    """Whether a server can boot from it, as Cinder writes it: what was cloned from an image has a system on it."""
+    return "false" if volume.parent_id is None else "true"
+
+
 def volume_links(volume: Volume, base_url: str) -> list[dict[str, str]]:
     """Where the volume is found."""
     return [
@@ -42,12 +47,12 @@ def volume_created(volume: Volume, base_url: str) -> dict[str, object]:
         "size": gib_ceil(volume.size_bytes),
         "volume_type": TYPE_NAME,
         "availability_zone": ZONE,
-        "bootable": "false",
+        "bootable": bootable(volume),
         "encrypted": False,
         "multiattach": False,
         "replication_status": None,
         "snapshot_id": None,
-        "source_volid": volume.parent_id,
+        "source_volid": None,
         "consistencygroup_id": None,
         "user_id": volume.user_id,
         "metadata": dict(volume.metadata),
