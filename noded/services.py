@@ -3,7 +3,10 @@
 import compute.discovery
 import compute.flavors
 import compute.keypairs
+import compute.limits
 import compute.placement
+import compute.server_metadata
+import compute.server_parts
 import compute.servers
 import consensus.members
 import images.catalog
@@ -65,6 +68,9 @@ SERVICES: tuple[Service, ...] = (
     compute.keypairs.SERVICE,
     compute.placement.SERVICE,
     compute.servers.SERVICE,
+    compute.server_metadata.SERVICE,
+    compute.server_parts.SERVICE,
+    compute.limits.SERVICE,
     noded.inspection.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,

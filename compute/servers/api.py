@@ -18,7 +18,7 @@ from compute.servers.commands import (
     ServerChange,
     StartServer,
     StopServer,
-    need_server,
+    visible,
 )
 from compute.servers.console import CONSOLE_CALL, LINES_BYTES_MAX, ConsoleQuestion, last_lines
 from compute.servers.creation import address, compose, hostname, manual_disk, read_wish
@@ -27,7 +27,7 @@ from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.errors import Conflict, Invalid
 from noded.core.route import Allow, Done, Request, Response, Route
 
 CHOICES_MAX = 12  # how often nodes are chosen again when those chosen have filled up meanwhile
@@ -45,12 +45,8 @@ def reader_of(request: Request) -> Reader:
 
 
 def named(request: Request) -> Server:
-    """The server that the path names, if the caller may see it; the same `NotFound` as for nothing otherwise."""
-    server_id = request.params["server_id"]
-    server = need_server(request.cluster.view(), server_id)
-    if server.project_id != request.caller.project_id and not request.caller.is_admin:
-        raise NotFound(f"Instance {server_id[:255]} could not be found.")
-    return server
+    """The server that the path names, if the caller may see it."""
+    return visible(request.cluster.view(), request.caller, request.params["server_id"])
 
 
 def event(request: Request, action: str) -> Event:

@@ -1,14 +1,19 @@
 """How servers come, change and go. One request is one entry: a server, its ports and its disk appear together."""
 
+import re
+from collections.abc import Collection, Mapping
+
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from compute.inputs import NAME_LENGTH_MAX
 from compute.placement.commands import claim, free
 from compute.placement.model import Demand
 from compute.servers.model import (
     EVENTS_MAX,
     METADATA_MAX,
+    TAGS_MAX,
     Attachment,
     Event,
     Fault,
@@ -25,8 +30,9 @@ from net.ports.commands import bind_port, create_port, delete_port, unbind_port
 from net.ports.model import NewPort, Port
 from net.security_groups.model import DefaultGroupIds
 from noded.core.command import Command
-from noded.core.errors import Conflict, Forbidden, NotFound
+from noded.core.errors import Conflict, Forbidden, Invalid, NotFound
 from noded.core.ids import ImageId, NodeId, PortId, ProjectId, ServerId, UserId, VolumeId
+from noded.core.route import Caller
 from noded.core.store import Transaction, View
 from storage.volumes.commands import clone_volume, delete_volume, detach_volume
 from storage.volumes.model import Layout, Purpose, Volume
@@ -40,6 +46,36 @@ def need_server(view: View, server_id: str) -> Server:
     if server is None:
         raise NotFound(f"Instance {server_id[:255]} could not be found.")
     return server
+
+
+def visible(view: View, caller: Caller, server_id: str) -> Server:
+    """The server of that id if the caller may see it; the same `NotFound` as for nothing otherwise."""
+    server = need_server(view, server_id)
+    if server.project_id != caller.project_id and not caller.is_admin:
+        raise NotFound(f"Instance {server_id[:255]} could not be found.")
+    return server
+
+
+def checked_metadata(entries: Mapping[str, str]) -> dict[str, str]:
+    """Metadata if its keys and values have bearable lengths."""
+    for key, value in entries.items():
+        if not 1 <= len(key) <= NAME_LENGTH_MAX or len(value) > NAME_LENGTH_MAX:
+            raise Invalid(
+                "Invalid input for field/attribute metadata. A key has 1 to 255 characters, a value up to 255."
+            )
+    if len(entries) > METADATA_MAX:
+        raise Forbidden(f"Maximum number of metadata items exceeds {METADATA_MAX}")
+    return dict(sorted(entries.items()))
+
+
+def checked_tags(given: Collection[str]) -> tuple[str, ...]:
+    """Tags, each once, in order."""
+    for tag in given:
+        if not re.fullmatch(r"[^,/]{1,60}", tag):
+            raise Invalid("Invalid input for field/attribute tags. A tag has 1 to 60 characters and no comma or slash.")
+    if len(set(given)) > TAGS_MAX:
+        raise Invalid(f"The number of tags exceeded the per-server limit {TAGS_MAX}")
+    return tuple(sorted(set(given)))
 
 
 class NewCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,8 +20,8 @@ from compute.placement.model import ZONE, ComputeNode, Demand
 from compute.servers import versions
 from compute.servers.bodies import CreateBody, NewServerBody
 from compute.servers.cards import Card, cards_of, new_cards
-from compute.servers.commands import CreateServers, NewServer, ServerForm
-from compute.servers.model import METADATA_MAX, TAGS_MAX, USER_DATA_MAX, Event, FlavorCopy
+from compute.servers.commands import CreateServers, NewServer, ServerForm, checked_metadata, checked_tags
+from compute.servers.model import USER_DATA_MAX, Event, FlavorCopy
 from images.catalog.commands import BootSource, boot_source
 from net.security_groups.model import DefaultGroupIds
 from noded.core import dice
@@ -79,8 +79,8 @@ def read_wish(view: View, caller: Caller, body: CreateBody, version: tuple[int, 
         key_name=new.key_name,
         public_key=_public_key(view, caller, new.key_name),
         user_data=user_data(new.user_data),
-        metadata=metadata(new.metadata),
-        tags=tags(() if new.tags is UNSET else new.tags),
+        metadata=checked_metadata(new.metadata),
+        tags=checked_tags(() if new.tags is UNSET else new.tags),
         zone=new.availability_zone,
         access_ipv4=address(new.accessIPv4, 4),
         access_ipv6=address(new.accessIPv6, 6),
@@ -255,28 +255,6 @@ def user_data(text: str | None) -> str | None:
     except (binascii.Error, ValueError):
         raise Invalid("Userdata content needs to be base64 encoded.") from None
     return text
-
-
-def metadata(entries: Mapping[str, str]) -> dict[str, str]:
-    """Metadata if its keys and values have bearable lengths."""
-    for key, value in entries.items():
-        if not 1 <= len(key) <= inputs.NAME_LENGTH_MAX or len(value) > inputs.NAME_LENGTH_MAX:
-            raise Invalid(
-                "Invalid input for field/attribute metadata. Keys have 1 to 255 characters, values up to 255."
-            )
-    if len(entries) > METADATA_MAX:
-        raise Forbidden(f"Maximum number of metadata items exceeds {METADATA_MAX}")
-    return dict(sorted(entries.items()))
-
-
-def tags(given: Collection[str]) -> tuple[str, ...]:
-    """Tags, each once, in order."""
-    for tag in given:
-        if not re.fullmatch(r"[^,/]{1,60}", tag):
-            raise Invalid("Invalid input for field/attribute tags. A tag has 1 to 60 characters and no comma or slash.")
-    if len(set(given)) > TAGS_MAX:
-        raise Invalid(f"The number of tags exceeded the per-server limit {TAGS_MAX}")
-    return tuple(sorted(set(given)))
 
 
 def address(text: str, family: int) -> str:

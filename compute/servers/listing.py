@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from compute import inputs
 from compute.placement.model import ComputeNode
 from compute.servers import versions
-from compute.servers.model import Server
-from compute.servers.views import KNOWN_STATUSES, Reader, addresses, words
+from compute.servers.model import Server, addresses
+from compute.servers.views import KNOWN_STATUSES, Reader, words
 from noded.core.errors import Invalid
 from noded.core.ids import ProjectId
 from noded.core.route import Request
@@ -109,7 +109,7 @@ def _status(values: list[str], reader: Reader) -> Keep:
 def _address(values: list[str], reader: Reader) -> Keep:
     pattern = bounded_pattern(values[-1])
     return lambda server: any(
-        pattern.search(str(entry["addr"])) for entries in addresses(server, reader.view).values() for entry in entries
+        pattern.search(each.ip_address) for entries in addresses(server, reader.view).values() for each in entries
     )
 
 

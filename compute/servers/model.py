@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import msgspec
 
+from net.networks.model import Network
+from net.ports.model import Port
 from noded.core.ids import FlavorId, ImageId, NodeId, PortId, ProjectId, RequestId, ServerId, UserId, VolumeId
 from noded.core.record import Record
 from noded.core.store import View
@@ -161,3 +163,36 @@ def living(view: View, server_id: str) -> Server | None:
     """The server of that id, unless it is being deleted: from then on nobody but its node sees it."""
     server = view.get(Server, server_id)
     return None if server is None or server.deleting else server
+
+
+class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """One address of a server."""
+
+    ip_address: str
+    mac: str
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.ip_address else 4
+
+
+def ports_of(server: Server, view: View) -> list[Port]:
+    """The server's ports in the order of its cards; those that their user deleted are left out."""
+    found = (view.get(Port, port_id) for port_id in server.ports)
+    return [port for port in found if port is not None]
+
+
+def addresses(server: Server, view: View) -> dict[str, list[ServerAddress]]:
+    """The server's addresses by the name of their network."""
+    found: dict[str, list[ServerAddress]] = {}
+    for port in ports_of(server, view):
+        network = view.get(Network, port.network_id)
+        entries = found.setdefault(port.network_id if network is None else network.name, [])
+        entries += [ServerAddress(ip_address=fixed.ip_address, mac=port.mac) for fixed in port.fixed_ips]
+    return found
+
+
+def volumes_of(server: Server) -> tuple[Attachment, ...]:
+    """The volumes that clients know of: a root disk made for a server from its image is none to them."""
+    return server.attachments if server.image_id is None else server.attachments[1:]

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from compute.placement.model import ZONE, ComputeNode
 from compute.servers import versions
-from compute.servers.model import Attachment, Phase, Power, Server, phase_of
-from net.networks.model import Network
-from net.ports.model import Port
+from compute.servers.model import Phase, Power, Server, addresses, phase_of, ports_of, volumes_of
 from net.security_groups.model import SecurityGroup
 from noded.core.ids import NodeId
 from noded.core.store import View
@@ -87,7 +85,7 @@ def server_created(server: Server, reader: Reader, password: str) -> dict[str, o
 def server_detail(server: Server, reader: Reader, *, listed: bool = False) -> dict[str, object]:
     """The whole server; lists leave out what would cost Nova more to find."""
     body = _common(server, reader) | {
-        "addresses": addresses(server, reader.view),
+        "addresses": _addresses(server, reader.view),
         "OS-EXT-AZ:availability_zone": ZONE,
         "config_drive": "",
         "key_name": server.key_name,
@@ -107,7 +105,7 @@ def server_updated(server: Server, reader: Reader) -> dict[str, object]:
         return server_detail(server, reader)
     body = _common(server, reader)
     body["addresses"] = {
-        network: [{"addr": each["addr"], "version": each["version"]} for each in entries]
+        network: [{"addr": each.ip_address, "version": each.version} for each in entries]
         for network, entries in addresses(server, reader.view).items()
     }
     body |= {key: value for key, value in _since(server, reader, listed=False).items() if key != "host_status"}
@@ -196,11 +194,6 @@ def _volumes(server: Server, version: tuple[int, int]) -> list[dict[str, object]
     ]
 
 
-def volumes_of(server: Server) -> tuple[Attachment, ...]:
-    """The volumes that clients know of: a root disk made for a server from its image is none to them."""
-    return server.attachments if server.image_id is None else server.attachments[1:]
-
-
 def _extended(server: Server, reader: Reader) -> dict[str, object]:
     body: dict[str, object] = {}
     if reader.is_admin:
@@ -247,28 +240,19 @@ def _since(server: Server, reader: Reader, *, listed: bool) -> dict[str, object]
     return body
 
 
-def ports_of(server: Server, view: View) -> list[Port]:
-    """The server's ports in the order of its cards; those that their user deleted are left out."""
-    found = (view.get(Port, port_id) for port_id in server.ports)
-    return [port for port in found if port is not None]
-
-
-def addresses(server: Server, view: View) -> dict[str, list[dict[str, object]]]:
-    """The server's addresses by network name."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for port in ports_of(server, view):
-        network = view.get(Network, port.network_id)
-        entries = found.setdefault(port.network_id if network is None else network.name, [])
-        entries += [
+def _addresses(server: Server, view: View) -> dict[str, list[dict[str, object]]]:
+    return {
+        network: [
             {
-                "addr": address.ip_address,
-                "version": 6 if ":" in address.ip_address else 4,
+                "addr": each.ip_address,
+                "version": each.version,
                 "OS-EXT-IPS:type": "fixed",
-                "OS-EXT-IPS-MAC:mac_addr": port.mac,
+                "OS-EXT-IPS-MAC:mac_addr": each.mac,
             }
-            for address in port.fixed_ips
+            for each in entries
         ]
-    return found
+        for network, entries in addresses(server, view).items()
+    }
 
 
 def security_group_names(server: Server, view: View) -> list[dict[str, str]]:

@@ -12,7 +12,10 @@ import httpx
 import compute.discovery
 import compute.flavors
 import compute.keypairs
+import compute.limits
 import compute.placement
+import compute.server_metadata
+import compute.server_parts
 import compute.servers
 import images.catalog
 import net.networks
@@ -42,7 +45,7 @@ SERVICES = (
     *(module.SERVICE for module in (net.networks, net.ports, net.security_groups)),
     *(module.SERVICE for module in (storage.pools, storage.volumes, images.catalog)),
     *(module.SERVICE for module in (compute.discovery, compute.flavors, compute.keypairs, compute.placement)),
-    compute.servers.SERVICE,
+    *(module.SERVICE for module in (compute.servers, compute.server_metadata, compute.server_parts, compute.limits)),
 )
 IMAGE_ID = "11111111-2222-4333-8444-555555555555"
 IMAGE_VOLUME = VolumeId("11111111-2222-4333-8444-666666666666")
