@@ -36,8 +36,16 @@ OVERRIDDEN: Final = (
     "__onBecomeLeader",
 )
 
-clock: Callable[[], float] = syncobj.monotonicTime
-"""The only clock that may be compared with the deadlines inside (CLOCK_MONOTONIC_RAW, seconds)."""
+def clock() -> float:
+    """The only clock that may be compared with the deadlines inside (CLOCK_MONOTONIC_RAW, seconds)."""
+    return float(syncobj.monotonicTime())
+
+
+def set_clock(now: Callable[[], float]) -> Callable[[], float]:
+    """Let every core in this process live by another clock, as simulations do. Returns the one before."""
+    before: Callable[[], float] = syncobj.monotonicTime
+    syncobj.monotonicTime = now
+    return before
 
 
 class SeamsMoved(Exception):  # noqa: N818
