@@ -296,7 +296,7 @@ def set_up_inside(name: str, addresses: Iterable[str]) -> None:
         netlink.link("set", index=index, state="up")
         for address in addresses:
             netlink.addr("add", index=index, address=address, prefixlen=32)
-        netlink.route("add", dst="default", oif=index, scope="link")
+        netlink.route("add", family=socket.AF_INET, dst="0.0.0.0/0", oif=index, scope="link")
 
 
 def masters(names: Iterable[str]) -> Mapping[str, bool]:
