@@ -17,6 +17,7 @@ from typing import IO, Any
 from tests.lab import disks, hypervisor, switch
 from tests.lab.commands import LabError, inside
 from tests.lab.plan import DISK_BYTES, SYSTEM_BYTES, HostPlan, Plan
+from tests.lab.unit import confined
 
 BOOT_SCRIPT = Path(__file__).with_name("boot.sh")
 # --kill-child makes pid 1 die with unshare, setpriv makes unshare die with the supervisor.
@@ -96,7 +97,7 @@ class Host:
         if self.daemon_state() == "running":
             raise LabError(f"the daemon of {self.plan.name} runs already")
         self._await_libvirtd()
-        self._daemon = self._spawn("noded", self._lab.daemon)
+        self._daemon = self._spawn("noded", [*confined(), *self._lab.daemon])
 
     def stop_daemon(self, *, kill: bool = False) -> None:
         """Stop the daemon alone. What it started detached (extent and volume servers, guests) lives on."""

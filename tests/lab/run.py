@@ -28,32 +28,37 @@ class Narrator:
 @click.command()
 @click.option("--hosts", type=int, help="how many; 3 for a new cloud, else as many as it has")
 @click.option("--guest", type=bool, default=True, show_default=True, help="whether to boot a first guest")
-def run(hosts: int | None, guest: bool) -> None:
+@click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=True, help="where its state lives")
+@click.option("--clouds", type=click.Path(path_type=Path), default=CLOUDS_FILE, show_default=True, help="file to write")
+@click.option("--subnet", default=Plan.subnet, show_default=True, help="the first three numbers of its addresses")
+@click.option("--link", default=Plan.link, show_default=True, help="the machine's interface to it")
+def run(hosts: int | None, guest: bool, root: Path, clouds: Path, subnet: str, link: str) -> None:
     """Run a cloud of simulated hosts until Ctrl-C or `make stop`."""
     say = Narrator()
-    earlier = load(ROOT)
-    lab = Lab(Plan(root=ROOT, hosts_count=hosts or (earlier.hosts_count if earlier else 3)))
+    earlier = load(root)
+    count = hosts or (earlier.hosts_count if earlier else Plan.hosts_count)
+    lab = Lab(Plan(root=root, hosts_count=count, subnet=subnet, link=link))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         lab.hold()
         try:
-            serve(lab, guest, say)
+            serve(lab, clouds, guest, say)
         finally:
             say("switching all hosts off")
             lab.down()
     except KeyboardInterrupt:
-        say("ended; its data stay in .lab")
+        say(f"ended; its data stay in {root.name}")
     except LabError as error:
         raise click.ClickException(str(error)) from None
 
 
-def serve(lab: Lab, guest: bool, say: Narrator) -> None:
+def serve(lab: Lab, clouds: Path, guest: bool, say: Narrator) -> None:
     """Bring the cloud up, tell how to use it, and wait until someone ends it."""
     image = guest_image(say=say)
     lab.boot(say)
     lab.wait_ready(say=say)
-    access = open_access(lab, CLOUDS_FILE)
-    first = FirstGuest(access, ROOT / KEY_FILE, say)
+    access = open_access(lab, clouds)
+    first = FirstGuest(access, lab.plan.root / KEY_FILE, say)
     first.import_image(image.qcow2)
     first.prepare()
     if guest:
@@ -75,7 +80,7 @@ def tell(lab: Lab, access: Access, guest: bool) -> None:
 
 
 def _short(path: Path) -> Path:
-    return path.relative_to(PROJECT)
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -97,6 +97,16 @@ def test_each_host_runs_its_own_libvirtd(lab: Lab) -> None:
     assert ids == {str(host.plan.uuid) for host in lab.hosts}
 
 
+def test_the_daemon_may_do_what_its_unit_grants_and_no_more(lab: Lab) -> None:
+    daemon = lab.host(1).run("pgrep", "-f", "stand_in.py").split()[0]
+    status = lab.host(1).run("cat", f"/proc/{daemon}/status")
+    assert "NoNewPrivs:\t1" in status
+    capabilities = int(status.split("CapEff:\t")[1].split()[0], 16)
+    sys_admin, sys_boot = 1 << 21, 1 << 22
+    assert capabilities & sys_admin
+    assert not capabilities & sys_boot
+
+
 def test_a_cut_parts_two_hosts_only_and_heals(lab: Lab) -> None:
     lab.cut(1, 2)
     assert not reaches(lab, 1, 2)
