@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from images.catalog import forms
-from images.catalog.commands import ChangeImage, CreateImage, DeactivateImage, DeleteImage, ImageForm, visible
+from images.catalog.commands import CHANGED, ChangeImage, CreateImage, DeactivateImage, DeleteImage, ImageForm, visible
 from images.catalog.listing import listed, page_links
 from images.catalog.model import Image
 from images.catalog.patch import MEDIA_TYPES, patched
@@ -13,11 +13,10 @@ from images.catalog.schemas import SCHEMAS
 from images.catalog.views import image_view
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Conflict, Forbidden, Kind, NotFound, Refused
+from noded.core.errors import Forbidden, Kind, NotFound, Refused
 from noded.core.ids import ImageId
+from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route
-
-TRIES_MAX = 5  # how often a change is made again when somebody else changed the same image in between
 
 
 async def create_image(request: Request) -> Response:
@@ -133,20 +132,12 @@ def _own(request: Request) -> Image:
 
 
 async def _change(request: Request, change: Callable[[ImageForm], ImageForm]) -> None:
-    for tries_left in reversed(range(TRIES_MAX)):
+    def choose() -> ChangeImage:
         image = _own(request)
-        before = ImageForm.of(image)
-        after = change(before)
-        if after == before:
-            return
-        order = ChangeImage(image_id=image.image_id, generation=image.generation, form=after, now_ms=now_ms())
-        try:
-            await request.cluster.propose(order)
-        except Conflict:
-            if not tries_left:
-                raise
-        else:
-            return
+        form = change(ImageForm.of(image))
+        return ChangeImage(image_id=image.image_id, generation=image.generation, form=form, now_ms=now_ms())
+
+    await propose_chosen(request.cluster, choose, CHANGED)
 
 
 ROUTES = (

@@ -1,6 +1,7 @@
 """How images come, change and go, who may see them, and what a server may be made from."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from noded.core.store import Transaction, View
 from storage.volumes.commands import delete_volume
 from storage.volumes.model import Layout, Volume
 
+CHANGED: Final = "ImageChanged"  # the code of the refusal: look at the image again, and propose again
 IMAGES_OF_A_PROJECT_MAX = 10_000
 MEMBERS_MAX = 128
 MEMBER_CHARS_MAX = 255
@@ -68,7 +70,7 @@ class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
     def apply(self, tx: Transaction) -> None:
         image = tx.need(Image, self.image_id)
         if image.generation != self.generation:
-            raise Conflict(f"Image {image.id} was changed by somebody else at the same time. Try again.")
+            raise Conflict(f"Image {image.id} was changed by somebody else at the same time. Try again.", code=CHANGED)
         formats = (image.disk_format, image.container_format)
         settled = image.contents is not None or image.upload_id is not None
         if settled and (self.form.disk_format, self.form.container_format) != formats:

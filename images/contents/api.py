@@ -18,9 +18,10 @@ from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.errors import Conflict, Forbidden, Invalid, Kind, Refused, TooLarge
 from noded.core.ids import VolumeId
+from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route
 from storage.extents.layout import extent_count
-from storage.volumes.commands import choose_layout
+from storage.volumes.commands import PLACES_CHANGED, choose_layout
 from storage.volumes.links import VolumeFiles
 from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, whole_blocks
 
@@ -40,8 +41,9 @@ async def upload_file(request: Request) -> Response:
     upload_id = dice.new_uuid()
     with request.driver(LiveUploads).receiving(upload_id):
         file_id = VolumeId(dice.new_uuid())
-        await request.cluster.propose(
-            BeginUpload(
+        await propose_chosen(
+            request.cluster,
+            lambda: BeginUpload(
                 upload_id=upload_id,
                 image_id=image.image_id,
                 node_id=request.cluster.node_id,
@@ -49,7 +51,8 @@ async def upload_file(request: Request) -> Response:
                 size_bytes=whole_blocks(size_bytes),
                 layout=_layout(request.cluster, file_id, size_bytes),
                 now_ms=now_ms(),
-            )
+            ),
+            PLACES_CHANGED,
         )
         try:
             await _fill(request, upload_id, file_id, Inspection(image.disk_format or ""))
@@ -74,14 +77,16 @@ async def _fill(request: Request, upload_id: str, file_id: VolumeId, inspection:
 async def _add_disk(cluster: Cluster, upload_id: str, verdict: Verdict) -> VolumeId:
     disk_id = VolumeId(dice.new_uuid())
     size_bytes = whole_blocks(verdict.virtual_bytes)
-    await cluster.propose(
-        AddDisk(
+    await propose_chosen(
+        cluster,
+        lambda: AddDisk(
             upload_id=upload_id,
             disk_id=disk_id,
             size_bytes=size_bytes,
             layout=_layout(cluster, disk_id, size_bytes),
             now_ms=now_ms(),
-        )
+        ),
+        PLACES_CHANGED,
     )
     return disk_id
 

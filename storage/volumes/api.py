@@ -4,12 +4,13 @@ from msgspec import Struct
 
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.errors import Invalid, NotFound
 from noded.core.ids import VolumeId
+from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route, owned
 from noded.core.units import GIB, gib_ceil
 from storage.extents.layout import extent_count
-from storage.volumes.commands import ChangeVolume, CreateVolume, DeleteVolume, choose_layout
+from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, DeleteVolume, choose_layout
 from storage.volumes.listing import listed, of_project, page_links
 from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
 from storage.volumes.views import (
@@ -25,7 +26,6 @@ from storage.volumes.views import (
 
 TEXT_CHARS_MAX = 255
 METADATA_MAX = 128
-TRIES_MAX = 5  # how often places are chosen again when the pool changed in between
 
 
 class NewVolume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,13 +79,7 @@ async def create_volume(request: Request) -> Response:
     _check_source(new)
     size_bytes = _size(new.size)
     volume_id = VolumeId(dice.new_uuid())
-    for tries_left in reversed(range(TRIES_MAX)):
-        try:
-            await request.cluster.propose(_creation(request, new, volume_id, size_bytes))
-            break
-        except Conflict:
-            if not tries_left:
-                raise
+    await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
     volume = request.cluster.view().need(Volume, volume_id)
     return Response(body={"volume": volume_created(volume, request.base_url)})
 

@@ -1,6 +1,7 @@
 """How volumes come, change and go, and what other services may do to them inside their own changes."""
 
 from collections.abc import Collection
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ from storage.volumes.model import (
     disks_of,
     whole_blocks,
 )
+
+PLACES_CHANGED: Final = "PlacesChanged"  # the code of the refusal: choose a layout again, and propose again
 
 
 def choose_layout(
@@ -299,6 +302,12 @@ def _check_places(tx: Transaction, layout: Layout) -> None:
     for extent, disk_ids in enumerate(layout):
         disks = [disk for disk_id in disk_ids if (disk := tx.get(Disk, disk_id)) is not None]
         if len(disks) != len(disk_ids) or len({disk.node_id for disk in disks}) != len(disk_ids):
-            raise Conflict(f"Extent {extent} is not on distinct nodes' disks: the pool changed. Try again.")
+            raise Conflict(
+                f"Extent {extent} is not on distinct nodes' disks: the pool changed. Try again.",
+                code=PLACES_CHANGED,
+            )
         if len(disks) < wanted:
-            raise Conflict(f"Extent {extent} has {len(disks)} replicas where {wanted} are possible. Try again.")
+            raise Conflict(
+                f"Extent {extent} has {len(disks)} replicas where {wanted} are possible. Try again.",
+                code=PLACES_CHANGED,
+            )
