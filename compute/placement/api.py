@@ -91,11 +91,17 @@ async def list_zones_detail(request: Request) -> Response:
     return Response(body={"availabilityZoneInfo": [zone_detail(_nodes(request))]})
 
 
+async def list_aggregates(request: Request) -> Response:  # noqa: ARG001  # a handler's argument
+    """Aggregates group nodes by hand; this cloud has none, and clients that describe a node ask for them."""
+    return Response(body={"aggregates": []})
+
+
 ROUTES = (
     Route(verb="GET", path="/os-hypervisors", handler=list_hypervisors, allow=Allow.ADMIN),
     Route(verb="GET", path="/os-hypervisors/detail", handler=list_hypervisors_detail, allow=Allow.ADMIN),
     Route(verb="GET", path="/os-hypervisors/statistics", handler=show_statistics, allow=Allow.ADMIN),
     Route(verb="GET", path="/os-hypervisors/{hypervisor_id}", handler=show_hypervisor, allow=Allow.ADMIN),
+    Route(verb="GET", path="/os-aggregates", handler=list_aggregates, allow=Allow.ADMIN),
     Route(verb="GET", path="/os-services", handler=list_services, allow=Allow.ADMIN),
     Route(verb="GET", path="/os-availability-zone", handler=list_zones, allow=Allow.READER),
     Route(verb="GET", path="/os-availability-zone/detail", handler=list_zones_detail, allow=Allow.ADMIN),

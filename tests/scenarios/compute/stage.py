@@ -18,9 +18,15 @@ import compute.server_metadata
 import compute.server_parts
 import compute.servers
 import images.catalog
+import images.contents
+import images.discovery
+import images.members
+import net.discovery
+import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
+import storage.discovery
 import storage.pools
 import storage.volumes
 from compute.host.simulated import SimulatedHypervisor
@@ -42,8 +48,9 @@ from tests.twins.storage import SimulatedVolumes, give_storage
 
 SERVICES = (
     *IDENTITY_SERVICES,
-    *(module.SERVICE for module in (net.networks, net.ports, net.security_groups)),
-    *(module.SERVICE for module in (storage.pools, storage.volumes, images.catalog)),
+    *(module.SERVICE for module in (net.discovery, net.extensions, net.networks, net.ports, net.security_groups)),
+    *(module.SERVICE for module in (storage.discovery, storage.pools, storage.volumes)),
+    *(module.SERVICE for module in (images.discovery, images.catalog, images.contents, images.members)),
     *(module.SERVICE for module in (compute.discovery, compute.flavors, compute.keypairs, compute.placement)),
     *(module.SERVICE for module in (compute.servers, compute.server_metadata, compute.server_parts, compute.limits)),
 )
