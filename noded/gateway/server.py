@@ -15,6 +15,7 @@ import anyio
 import structlog
 import trio
 from anycorn.config import Config
+from anycorn.events import Event, Updated
 from anycorn.tcp_server import TCPServer
 from anycorn.typing import ConnectionState
 from anycorn.utils import wrap_app
@@ -147,7 +148,23 @@ class _Door:
         raw.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(self.limits.unsent_s * 1000))
         with trio.fail_after(self.limits.handshake_s):
             secure = await TLSStream.wrap(stream, server_side=True, ssl_context=self.tls, standard_compatible=False)
-        await TCPServer(self.app, self.config, self.context, ConnectionState({}), secure).run()
+        await _Connection(self.app, self.config, self.context, ConnectionState({}), secure).run()
+
+
+class _Connection(TCPServer):  # type: ignore[misc]  # anycorn ships no types that mypy may follow
+    """anycorn's connection; without this it stays for the whole idle time after its client has gone."""
+
+    gone = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self.gone = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol gives, but wait no more for requests of a client that has gone."""
+        if not (self.gone and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 def _attribute(source: TypedAttributeProvider, attribute: Any) -> Any:
