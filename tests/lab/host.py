@@ -37,6 +37,7 @@ expect = {expect}
 address = "{address}"
 interface = "eth0"
 disks = ["/var/lib/noded/disks/d1"]
+guest_memory_mib = {guest_memory_mib}
 """
 
 
@@ -137,6 +138,7 @@ class Host:
                 secret=self._secret,
                 expect=self._lab.hosts_count,
                 address=self.plan.address,
+                guest_memory_mib=_machine_memory_mib() // 2 // self._lab.hosts_count,
             )
         )
         names = [f"{host.address} {host.name}" for host in self._lab.hosts]
@@ -170,3 +172,8 @@ class Host:
             if time.monotonic() > deadline:
                 raise LabError(f"{self.plan.name} is off, but the kernel still holds {json.dumps(busy)}")
             time.sleep(0.01)
+
+
+def _machine_memory_mib() -> int:
+    """The hosts share one machine, though each sees all of it: half of it is for their guests."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
