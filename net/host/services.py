@@ -48,6 +48,7 @@ class NetworkServices:
 
     def __init__(self, vni: int, sockets: ServiceSockets, facts: GuestFacts) -> None:
         self.answers = Answers()  # replaced whole when the store changes
+        self.ended = False
         self._vni = vni
         self._sockets = sockets
         self._facts = facts
@@ -55,13 +56,16 @@ class NetworkServices:
         self._connections: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`. A fault ends this network's services alone, and the next pass starts them anew."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._serve_dhcp)
                     await self._serve_http(nursery)
+        except Exception:
+            log.exception("network services failed", vni=self._vni)
         finally:
+            self.ended = True
             self._sockets.close()
 
     def stop(self) -> None:
@@ -73,12 +77,14 @@ class NetworkServices:
         frames = trio.socket.from_stdlib_socket(self._sockets.frames)
         while True:
             payload, _ = await requests.recvfrom(_DATAGRAM_BYTES_MAX)
-            frame = self._dhcp_answer(payload)
-            if frame is not None:
-                try:
+            try:
+                frame = self._dhcp_answer(payload)
+                if frame is not None:
                     await frames.send(frame)
-                except OSError as fault:  # the cable is being taken away; the guest asks again
-                    log.warning("DHCP answer not sent", vni=self._vni, why=str(fault))
+            except OSError as fault:  # the cable is being taken away; the guest asks again
+                log.warning("DHCP answer not sent", vni=self._vni, why=str(fault))
+            except Exception:  # a bug in one answer must not end the service of all
+                log.exception("DHCP request failed", vni=self._vni)
 
     def _dhcp_answer(self, payload: bytes) -> bytes | None:
         request = parse_request(payload)
@@ -134,7 +140,7 @@ class Services:
         assert self._nursery is not None, "it was set before the event"
         for vni in sorted(self._running.keys() - answers.keys()):
             self._running.pop(vni).stop()
-        for vni in await self._unplugged():
+        for vni in await self._broken():
             self._running.pop(vni).stop()
         for vni in sorted(answers):
             services = self._running.get(vni)
@@ -144,10 +150,10 @@ class Services:
                 self._nursery.start_soon(services.run)
             services.answers = answers[vni]
 
-    async def _unplugged(self) -> list[int]:
-        """Networks whose cable someone cut, or whose bridge was made anew."""
+    async def _broken(self) -> list[int]:
+        """Networks whose services failed, whose cable someone cut, or whose bridge was made anew."""
         names = {cable_name(vni): vni for vni in self._running}
         if not names:
             return []
         plugged = await trio.to_thread.run_sync(masters, list(names))
-        return [vni for name, vni in names.items() if not plugged[name]]
+        return [vni for name, vni in names.items() if self._running[vni].ended or not plugged[name]]

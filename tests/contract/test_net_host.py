@@ -10,6 +10,7 @@ import pytest
 from consensus.codec import Codec
 from consensus.members.commands import AdmitNode, FoundCluster
 from consensus.members.model import Node
+from net.dataplane.model import bridge_mac, bridge_name
 from net.host.simulated import SimulatedDataplane
 from net.networks.model import HostRoute, Network
 from net.ports.commands import DeletePort, PortChange, UpdatePort
@@ -317,10 +318,14 @@ def test_an_allowed_address_pair_may_be_used(cloud: Cloud, red_1: Guest, red_2: 
 
 @pytest.mark.root
 def test_a_guest_cannot_talk_to_the_machine_that_carries_it(cloud: Cloud, red_1: Guest) -> None:
-    red_1.place.run("ip", "neigh", "replace", "10.99.0.1", "lladdr", "02:6e:62:00:00:64", "dev", "eth0")
-    red_1.place.run("ip", "route", "replace", "10.99.0.1/32", "dev", "eth0")
-    assert not red_1.reaches("10.99.0.1", tries=1)
-    assert cloud.arena.hosts[TWO].place.run("ping", "-c1", "-W2", "10.99.0.1"), "other nodes can"
+    host = cloud.arena.hosts[ONE]
+    bridge = bridge_name(cloud.vni("red"))
+    red_1.place.run("ip", "neigh", "replace", host.address, "lladdr", bridge_mac(cloud.vni("red")), "dev", "eth0")
+    red_1.place.run("ip", "route", "replace", f"{host.address}/32", "dev", "eth0")
+    # Even where the machine itself would know the way back.
+    host.place.run("ip", "route", "replace", "10.1.0.2/32", "dev", bridge)
+    assert not red_1.reaches(host.address, tries=1)
+    assert cloud.arena.hosts[TWO].place.run("ping", "-c1", "-W2", host.address), "other nodes can"
 
 
 @pytest.mark.root
