@@ -6,6 +6,7 @@ the door or a certificate tells. It does not tell either that a node has died: t
 
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from noded.core.ids import NodeId
 
 SIGHTINGS_MAX: Final = 1000
+ANNOUNCED_ADDRESSES_MAX: Final = 4  # a TXT string has at most 255 bytes
 _CONSONANTS: Final = "bdfghjklmnprstvz"
 _VOWELS: Final = "aiou"
 
@@ -52,8 +54,13 @@ def _proquint(bits: int) -> str:
 
 
 def sighting_to_text(sighting: Sighting) -> dict[str, str]:
-    """The TXT record of an announcement."""
+    """The TXT record of an announcement.
+
+    The addresses are in it too, though mDNS has records for them: those change one by one and old ones linger for a
+    while, whereas a TXT record is replaced whole.
+    """
     return {
+        "at": ",".join(sighting.addresses[:ANNOUNCED_ADDRESSES_MAX]),
         "id": sighting.node_id,
         "fp": sighting.fingerprint,
         "release": sighting.release,
@@ -62,10 +69,11 @@ def sighting_to_text(sighting: Sighting) -> dict[str, str]:
     }
 
 
-def sighting_from_text(text: Mapping[str, str], addresses: tuple[str, ...], port: int) -> Sighting | None:
+def sighting_from_text(text: Mapping[str, str], port: int) -> Sighting | None:
     """The sighting that an announcement makes, or None if it is not one of a node (or lies about its own id)."""
     node_id, fingerprint = text.get("id", ""), text.get("fp", "")
     well_formed = len(fingerprint) == 64 and set(fingerprint) <= set("0123456789abcdef")
+    addresses = _addresses(text.get("at", ""))
     if not well_formed or node_id != fingerprint[:32] or not addresses:
         return None
     try:
@@ -81,3 +89,10 @@ def sighting_from_text(text: Mapping[str, str], addresses: tuple[str, ...], port
         port=port,
         release=text.get("release", "")[:32],
     )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_address(part)) for part in text.split(",")[:ANNOUNCED_ADDRESSES_MAX] if part)
+    except ValueError:
+        return ()

@@ -125,7 +125,7 @@ class _Ear(ServiceListener):
 
 def _sighting(info: ServiceInfo) -> Sighting | None:
     text = {key: value or "" for key, value in info.decoded_properties.items()}
-    return sighting_from_text(text, tuple(info.parsed_addresses()), info.port or 0)
+    return sighting_from_text(text, info.port or 0)
 
 
 def _service_info(sighting: Sighting) -> ServiceInfo:

@@ -1,0 +1,106 @@
+"""What every discovery does, the real one (multicast on the loopback) and its twin alike."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
+
+import pytest
+import trio
+
+from consensus.discovery import NodeState, Sighting
+from consensus.host.mdns import MdnsDiscovery
+from consensus.links import Discovery
+from consensus.naming import fingerprint
+from noded.core.ids import NodeId
+from tests.twins.segment import Segment
+
+Network = Callable[[], AbstractAsyncContextManager[tuple[Discovery, Discovery]]]
+
+
+@asynccontextmanager
+async def loopback() -> AsyncIterator[tuple[Discovery, Discovery]]:
+    near, far = MdnsDiscovery(["127.0.0.1"]), MdnsDiscovery(["127.0.0.2"])
+    far_life = trio.CancelScope()
+
+    async def live(*, task_status: trio.TaskStatus[None]) -> None:
+        with far_life:
+            await far.run(task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(near.run)
+        await nursery.start(live)
+        LIVES[id(far)] = far_life.cancel
+        yield near, far
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def segment() -> AsyncIterator[tuple[Discovery, Discovery]]:
+    whole = Segment()
+    near, far = whole.discovery(), whole.discovery()
+    LIVES[id(far)] = far.goodbye
+    yield near, far
+
+
+LIVES: dict[int, Callable[[], None]] = {}
+
+
+@pytest.fixture(params=[segment, loopback])
+def network(request: pytest.FixtureRequest) -> Network:
+    made: Network = request.param
+    return made
+
+
+def sighting(address: str = "127.0.0.1") -> Sighting:
+    mark = fingerprint(uuid4().bytes)
+    return Sighting(
+        node_id=NodeId(mark[:32]),
+        fingerprint=mark,
+        state=NodeState.UNCLAIMED,
+        cluster="a town with ümlauts",
+        addresses=(address,),
+        port=7402,
+        release="0.1.0",
+    )
+
+
+async def heard(listener: Discovery, wanted: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not wanted():
+            await listener.changed()
+
+
+async def test_nodes_hear_of_one_another_of_changes_and_of_goodbyes(network: Network) -> None:
+    one, other = sighting("127.0.0.1"), sighting("127.0.0.2")
+    async with network() as (near, far):
+        await near.announce(one)
+        await far.announce(other)
+        await heard(near, lambda: near.sightings().get(other.node_id) == other)
+        await heard(far, lambda: far.sightings().get(one.node_id) == one)
+        # Nobody is a sighting to itself.
+        assert one.node_id not in near.sightings()
+
+        admitted = Sighting(
+            node_id=other.node_id,
+            fingerprint=other.fingerprint,
+            state=NodeState.MEMBER,
+            cluster="town",
+            addresses=("127.0.0.3",),
+            port=7402,
+            release="0.1.1",
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(far.announce, admitted)
+            await heard(near, lambda: near.sightings().get(other.node_id) == admitted)
+
+        LIVES[id(far)]()
+        await heard(near, lambda: other.node_id not in near.sightings())
+
+
+async def test_a_late_comer_hears_of_those_who_are_there(network: Network) -> None:
+    one, other = sighting(), sighting("127.0.0.2")
+    async with network() as (near, far):
+        await near.announce(one)
+        await heard(far, lambda: one.node_id in far.sightings())
+        await far.announce(other)
+        await heard(near, lambda: other.node_id in near.sightings())
