@@ -12,6 +12,7 @@ from compute.servers import versions
 from compute.servers.bodies import ActionBody, CreateBody, UpdateBody
 from compute.servers.commands import (
     ChangeServer,
+    CreateServers,
     DeleteServer,
     LockServer,
     RebootServer,
@@ -27,10 +28,13 @@ from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Conflict, Invalid
+from noded.core.errors import Invalid
+from noded.core.ids import ServerId
+from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route
+from storage.volumes.commands import PLACES_CHANGED
 
-CHOICES_MAX = 12  # how often nodes are chosen again when those chosen have filled up meanwhile
+CHOICES_MAX = 12  # each time that nodes are chosen again, one of those chosen before has filled up
 
 
 def reader_of(request: Request) -> Reader:
@@ -86,24 +90,20 @@ async def create_servers(request: Request) -> Response:
     body = await request.json(CreateBody)
     cluster = request.cluster
     wish = read_wish(cluster.view(), request.caller, body, request.microversion)
-    made = event(request, "create")
-    view = cluster.view()
-    for _ in range(CHOICES_MAX):
-        command = compose(view, wish, cluster.reachable(), made)
-        try:
-            await cluster.propose(command)
-        except Conflict as conflict:
-            if conflict.code != NODE_FULL:
-                raise
-            view = await cluster.fresh_view()  # somebody else's servers came first: choose again, seeing them
-        else:
-            break
-    else:
-        raise Conflict(f"The nodes filled up {CHOICES_MAX} times while nodes were chosen. Try again.")
+    asked = event(request, "create")
+    server_id = ServerId("")
+
+    def chosen() -> CreateServers:
+        nonlocal server_id
+        command = compose(cluster.view(), wish, cluster.reachable(), asked)
+        server_id = command.servers[0].server_id
+        return command
+
+    await propose_chosen(cluster, chosen, NODE_FULL, PLACES_CHANGED, tries_max=CHOICES_MAX)
     if inputs.flag(body.server.return_reservation_id, "return_reservation_id"):
         return Response(body={"reservation_id": wish.form.reservation_id})
     reader = reader_of(request)
-    server = reader.view.need(Server, command.servers[0].server_id)
+    server = reader.view.need(Server, server_id)
     password = body.server.adminPass or dice.new_password()[:12]
     location = f"{request.base_url}/compute/v2.1/servers/{server.id}"
     return Response(body={"server": server_created(server, reader, password)}, headers={"location": location})

@@ -9,9 +9,11 @@ from noded.core.errors import Conflict
 TRIES_MAX = 5
 
 
-async def propose_chosen(cluster: Cluster, choose: Callable[[], Command], *codes: str) -> None:
+async def propose_chosen(
+    cluster: Cluster, choose: Callable[[], Command], *codes: str, tries_max: int = TRIES_MAX
+) -> None:
     """Propose what `choose` makes of the newest view; again, a few times, if it is refused with one of `codes`."""
-    for tries_left in reversed(range(TRIES_MAX)):
+    for tries_left in reversed(range(tries_max)):
         try:
             await cluster.propose(choose())
         except Conflict as conflict:
