@@ -1,7 +1,6 @@
 """The lab from a shell: `python -m tests.lab up --hosts 3`, and so on."""
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -51,12 +50,10 @@ def up(root: Path, hosts: int | None, foreground: bool) -> None:
         lab.boot(click.echo)
         lab.wait_ready(say=click.echo)
         if foreground:
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            lab.wait_end()
     except BaseException:
         lab.down()
         raise
-    if foreground:
-        lab.down()
 
 
 @verbs.command()
