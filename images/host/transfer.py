@@ -1,7 +1,9 @@
 """How do images' bytes get into a file and out of it, fast, without the daemon's loop waiting for a disk?
 
-    network ─► pieces of 1 MiB ─┬─► thread: inspect, MD5, SHA-512
-                                └─► thread: write           (each piece by both, in order, a few ahead)
+    network ─► pieces of 1 MiB ─┬─► thread: inspect
+                                ├─► thread: MD5
+                                ├─► thread: SHA-512
+                                └─► thread: write           (each piece by all, in order, a few ahead)
 
 The loop only gathers; hashing, writing and reading release the interpreter and run on threads of their own.
 """
@@ -9,7 +11,7 @@ The loop only gathers; hashing, writing and reading release the interpreter and 
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ from noded.core.units import KIB, MIB
 
 PIECE_BYTES: Final = MIB
 PIECES_AHEAD_MAX: Final = 4  # bounds the memory of a transfer
-THREADS_MAX: Final = 8  # for all transfers of this node together
+THREADS_MAX: Final = 16  # for all transfers of this node together
 CONVERSIONS_MAX: Final = 2
 _BLOCK_BYTES: Final = 4 * KIB
 _ZEROES: Final = bytes(PIECE_BYTES)
@@ -39,22 +41,22 @@ class ImageTransfer:
     async def receive(self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection) -> Received:
         """See `ImageBytes.receive`."""
         target = await trio.to_thread.run_sync(_Target, path, limiter=self._threads)
-        digest = _Digest(inspection)
+        md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
+        sha512 = hashlib.sha512()
         try:
-            async with trio.open_nursery() as nursery:
-                to_digest = self._worker(nursery, digest.take)
-                to_disk = self._worker(nursery, target.take)
-                async with to_digest, to_disk, aclosing(_gathered(pieces)) as gathered:
-                    async for piece in gathered:
-                        await to_digest.send(piece)
-                        await to_disk.send(piece)
+            async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+                takers = (inspection.eat, md5.update, sha512.update, target.take)
+                workers = [await stack.enter_async_context(self._worker(nursery, take)) for take in takers]
+                async for piece in await stack.enter_async_context(aclosing(_gathered(pieces))):
+                    for worker in workers:
+                        await worker.send(piece)
         except BaseExceptionGroup as group:
             raise _first(group) from None
         else:
             await trio.to_thread.run_sync(target.finish, limiter=self._threads)
         finally:
             target.close()
-        return digest.received()
+        return Received(size_bytes=target.received_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
 
     async def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `ImageBytes.send`."""
@@ -111,40 +113,21 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(faults[0]) if isinstance(faults[0], BaseExceptionGroup) else faults[0]
 
 
-class _Digest:
-    """What is found out about the bytes on their way."""
-
-    def __init__(self, inspection: Inspection) -> None:
-        self._inspection = inspection
-        self._md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
-        self._sha512 = hashlib.sha512()
-        self._bytes = 0
-
-    def take(self, piece: bytes) -> None:
-        self._inspection.eat(piece)
-        self._md5.update(piece)
-        self._sha512.update(piece)
-        self._bytes += len(piece)
-
-    def received(self) -> Received:
-        return Received(size_bytes=self._bytes, md5=self._md5.hexdigest(), sha512=self._sha512.hexdigest())
-
-
 class _Target:
     """The file that is written. It is new, so zeroes need not be written."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR)
         self._size = os.fstat(self._fd).st_size
-        self._at = 0
+        self.received_bytes = 0
 
     def take(self, piece: bytes) -> None:
-        if self._at + len(piece) > self._size:
+        if self.received_bytes + len(piece) > self._size:
             raise TooLarge(f"The image is larger than the {self._size} bytes that were announced.")
         if piece != _ZEROES:
             # Whole blocks: a part of one would have to be read before it is written.
             self._write(piece + bytes(-len(piece) % _BLOCK_BYTES))
-        self._at += len(piece)
+        self.received_bytes += len(piece)
 
     def finish(self) -> None:
         os.fsync(self._fd)
@@ -153,7 +136,7 @@ class _Target:
         os.close(self._fd)
 
     def _write(self, data: bytes) -> None:
-        rest, at = memoryview(data), self._at
+        rest, at = memoryview(data), self.received_bytes
         while rest:
             written = os.pwrite(self._fd, rest, at)
             rest, at = rest[written:], at + written
