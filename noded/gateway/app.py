@@ -22,8 +22,9 @@ from noded.core.route import Caller
 from noded.core.service import Endpoint, Service
 from noded.gateway import faults, versions
 from noded.gateway.answer import Answer, Send, answer_of, send_answer
-from noded.gateway.authenticate import Recognizer, recognize
+from noded.gateway.authenticate import Recognizer, WorthNothing, recognize
 from noded.gateway.body import Body, ClientGone, Receive
+from noded.gateway.freshness import freshest_view
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
 from noded.gateway.router import Match, NoSuchVerb, Router
 
@@ -115,10 +116,7 @@ class _Exchange:
         route = match.target.route
         self._body = Body(self._receive, route.body_max)
         version = self._negotiate(match.target.endpoint)
-        recognizer = gateway.drivers.get(Recognizer)
-        self._caller = recognize(
-            match.target, self._verb, self._headers, self._base_url, gateway.cluster.view(), recognizer, now_ms()
-        )
+        self._caller = await self._authenticate(match)
         self._check_length(route.body_max)
         request = HttpRequest(
             verb=self._verb,
@@ -146,6 +144,15 @@ class _Exchange:
         self._endpoint = match.target.endpoint
         self._handler = match.target.route.name
         return match
+
+    async def _authenticate(self, match: Match) -> Caller | None:
+        cluster = self._gateway.cluster
+        known = self._gateway.drivers.get(Recognizer)
+        try:
+            return recognize(match.target, self._verb, self._headers, self._base_url, cluster.view(), known, now_ms())
+        except WorthNothing:  # what makes it good may have been acknowledged by another node just now
+            view = await freshest_view(cluster)
+            return recognize(match.target, self._verb, self._headers, self._base_url, view, known, now_ms())
 
     def _negotiate(self, endpoint: Endpoint) -> tuple[int, int]:
         if endpoint.microversions is None:

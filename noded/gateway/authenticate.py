@@ -36,11 +36,15 @@ _ENOUGH: Final[dict[Allow, frozenset[str]]] = {
 _WHO: Final = "The request you have made requires authentication."
 
 
+class WorthNothing(Unauthenticated):
+    """The token is one of ours and has not expired, but by what this node knows its holder may do nothing with it."""
+
+
 class Recognizer(Protocol):
     """Turns a token into who holds it; `noded/identity/tokens` implements it."""
 
     def caller(self, view: View, token: str, now_ms: int) -> Caller:
-        """Who holds the token now. Raises `Unauthenticated`, which never says what was wrong with it."""
+        """Who holds the token now. Raises `Unauthenticated`, which never says what was wrong; see `WorthNothing`."""
 
 
 def recognize(

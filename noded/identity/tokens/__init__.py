@@ -8,6 +8,7 @@ from noded.identity.endpoint import IDENTITY
 from noded.identity.model import RevokedToken, TokenKey
 from noded.identity.tokens.api import ROUTES
 from noded.identity.tokens.commands import AddTokenKey, RevokeToken
+from noded.identity.tokens.reconcile import TokenKeysReconciler
 
 
 def _found(founding: Founding) -> list[Command]:
@@ -29,5 +30,6 @@ SERVICE = Service(
     records=(TokenKey, RevokedToken),
     commands=(AddTokenKey, RevokeToken),
     routes=ROUTES,
+    reconcilers=(TokenKeysReconciler,),
     founding=_found,
 )

@@ -13,6 +13,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
 from noded.core.units import KIB
 from noded.gateway.catalog import Catalog
+from noded.gateway.freshness import freshest_view
 from noded.identity import views
 from noded.identity.failures import FAILURES_MAX, LOCK_MS
 from noded.identity.links import Passwords, SignInFailures
@@ -47,6 +48,8 @@ class _Proof:
 async def issue_token(request: Request) -> Response:
     """POST /auth/tokens."""
     auth = (await request.json(AuthBody)).auth
+    # The user, or a role of theirs, may have been made through another node just now.
+    await freshest_view(request.cluster)
     proof = await _prove(request, auth.identity)
     view = request.cluster.view()
     scope, target_id = _scope_of(view, auth.scope, proof.user)

@@ -3,6 +3,7 @@
 from noded.core.errors import Unauthenticated
 from noded.core.route import Caller
 from noded.core.store import View
+from noded.gateway.authenticate import WorthNothing
 from noded.identity.model import RevokedToken
 from noded.identity.standing import Standing, standing_of
 from noded.identity.tokens.seal import Token, TokenBook
@@ -17,8 +18,12 @@ class TokenRecognizer:
         self._book = book
 
     def caller(self, view: View, token: str, now_ms: int) -> Caller:
-        """Who holds the token now. Raises `Unauthenticated`."""
-        return caller_of(worth(view, self._book.open(view, token, now_ms)))
+        """Who holds the token now. Raises `Unauthenticated`, and `WorthNothing` for a real token that ended early."""
+        opened = self._book.open(view, token, now_ms)
+        try:
+            return caller_of(worth(view, opened))
+        except Unauthenticated as reason:
+            raise WorthNothing(reason.message) from None
 
 
 def worth(view: View, token: Token) -> Standing:
