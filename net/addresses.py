@@ -6,6 +6,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 
 import msgspec
 
+METADATA_ADDRESS = "169.254.169.254"  # of every network's own services: no subnet may contain it
+
 
 class AddressPool(msgspec.Struct, frozen=True):
     """A range of addresses, both ends included."""
@@ -28,6 +30,12 @@ def parse_cidr(text: str) -> IPv4Network | None:
         return IPv4Network(text, strict=False) if "/" in text else None
     except (AddressValueError, NetmaskValueError, ValueError):
         return None
+
+
+def can_be_a_subnet(network: IPv4Network) -> bool:
+    """Whether machines may have addresses of it: not everything, not multicast or loopback, not our services' own."""
+    reserved = IPv4Address(METADATA_ADDRESS) in network or network.is_multicast or network.is_loopback
+    return network.prefixlen > 0 and not reserved
 
 
 def hosts(network: IPv4Network) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
+import net.tags
 import net.wiring
 import noded.dashboard
 import noded.health
@@ -55,6 +56,7 @@ SERVICES: tuple[Service, ...] = (
     net.networks.SERVICE,
     net.ports.SERVICE,
     net.security_groups.SERVICE,
+    net.tags.SERVICE,
     net.wiring.SERVICE,
     storage.discovery.SERVICE,
     storage.pools.SERVICE,

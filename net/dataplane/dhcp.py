@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 
-from net.dataplane.model import METADATA_ADDRESS, Lease
+from net.addresses import METADATA_ADDRESS
+from net.dataplane.model import Lease
 
 SERVER_PORT = 67
 CLIENT_PORT = 68

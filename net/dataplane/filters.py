@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from net.dataplane.model import METADATA_ADDRESS, Flow, tap_name
+from net.addresses import METADATA_ADDRESS
+from net.dataplane.model import Flow, tap_name
 from net.networks.model import Network
 from net.ports.model import Port
 from net.security_groups.model import Direction, Ethertype, SecurityGroupRule, SecurityGroupUse

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from noded.core.ids import PortId
 
 VXLAN_PORT = 4789
-METADATA_ADDRESS = "169.254.169.254"
 TAP_DIGITS = 11  # with the prefix as long as an interface's name may be
 
 

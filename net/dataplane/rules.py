@@ -12,8 +12,9 @@ All devices of ours begin with `nd`; a tap that no record explains is mute.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from net.addresses import METADATA_ADDRESS
 from net.dataplane.filters import Allowance, Filter, PortFilter
-from net.dataplane.model import METADATA_ADDRESS, VXLAN_PORT, Rules, bridge_name
+from net.dataplane.model import VXLAN_PORT, Rules, bridge_name
 from net.security_groups.model import Direction
 from noded.core.ids import SecurityGroupId
 

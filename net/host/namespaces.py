@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from net.addresses import METADATA_ADDRESS
 from net.dataplane.dhcp import SERVER_PORT
-from net.dataplane.model import METADATA_ADDRESS, Segment, cable_name, service_mac
+from net.dataplane.model import Segment, cable_name, service_mac
 from net.host.netlink import Writer, set_up_inside
 from net.links import DataplaneFault
 

@@ -263,7 +263,7 @@ def _subnet_creation(view: View, caller: Caller, body: SubnetBody) -> CreateSubn
     if str(body.ip_version) != "4":
         raise inputs.invalid("ip_version", f"'{str(body.ip_version)[:8]}' is not offered: subnets here have version 4")
     cidr = parse_cidr(body.cidr)
-    if cidr is None or cidr.prefixlen == 0:
+    if cidr is None:
         raise inputs.invalid("cidr", f"'{body.cidr[:64]}' is not a valid IP subnet")
     gateway = _gateway(given(body.gateway_ip, str(IPv4Address(hosts(cidr)[0]))))
     pools = _pools(body.allocation_pools)

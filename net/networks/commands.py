@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from net.addresses import AddressPool, bounds, hosts, in_order, overlapping, parse_address, parse_cidr
-from net.changes import changed
+from net.addresses import AddressPool, bounds, can_be_a_subnet, hosts, in_order, overlapping, parse_address, parse_cidr
+from net.changes import changed, check_generation
 from net.networks.model import (
     VNI_MAX,
     VNI_MIN,
@@ -114,10 +114,12 @@ class UpdateNetwork(Command, frozen=True, kw_only=True, tag="network.update.1"):
 
     network_id: NetworkId
     change: NetworkChange
+    generation: int | None = None  # of the record that the change was worked out from; None: any
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
         network = need_network(tx, self.network_id)
+        check_generation(network, self.generation)
         if self.change.shared is False and network.shared:
             self._refuse_if_others_use_it(tx, network)
         tx.put(changed(network, self.change, self.now_ms))
@@ -197,10 +199,12 @@ class UpdateSubnet(Command, frozen=True, kw_only=True, tag="subnet.update.1"):
 
     subnet_id: SubnetId
     change: SubnetChange
+    generation: int | None = None  # of the record that the change was worked out from; None: any
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
         before = need_subnet(tx, self.subnet_id)
+        check_generation(before, self.generation)
         after = changed(before, self.change, self.now_ms)
         _check_subnet(after)
         gateway = after.gateway_ip
@@ -231,8 +235,10 @@ class DeleteSubnet(Command, frozen=True, kw_only=True, tag="subnet.delete.1"):
 
 def _check_subnet(subnet: Subnet) -> None:
     network = parse_cidr(subnet.cidr)
-    if network is None or network.prefixlen == 0:
-        raise Invalid(f"'{subnet.cidr[:64]}' is not a valid IPv4 CIDR.", code="HTTPBadRequest")
+    if network is None or not can_be_a_subnet(network):
+        raise Invalid(
+            f"Invalid input for operation: '{subnet.cidr[:64]}' can't be the range of a subnet.", code="InvalidInput"
+        )
     low, high = hosts(network)
     for pool in subnet.pools:
         if parse_address(pool.first) is None or parse_address(pool.last) is None:

@@ -16,12 +16,12 @@ from net.ports.views import PORT_ATTRIBUTES, port_view
 from net.security_groups.model import DefaultGroupIds
 from noded.core.clock import now_ms
 from noded.core.dice import new_mac, new_uuid
-from noded.core.errors import Conflict, Forbidden, NotFound
+from noded.core.errors import Forbidden, NotFound
 from noded.core.ids import PortId, SecurityGroupId, SubnetId
+from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
 from noded.core.store import View
 
-_MAC_DRAWS_MAX = 5  # a drawn MAC address that is taken is drawn again so often
 _VNIC_TYPE = "normal"
 
 
@@ -120,15 +120,15 @@ async def create_port(request: Request) -> Response:
     """POST /ports: one, or several of which all are made or none."""
     body = await request.json(NewPorts)
     wanted = inputs.several(body.port, body.ports, ("port", "ports"))
-    for draws_left in reversed(range(_MAC_DRAWS_MAX)):
-        commands = [_creation(request.cluster.view(), request.caller, each) for each in wanted]
-        try:
-            await request.cluster.propose(*commands)
-            break
-        except Conflict as refused:
-            drawn = any(each.mac_address is UNSET for each in wanted)
-            if refused.code != "MacAddressInUse" or not drawn or not draws_left:
-                raise
+    commands: list[CreatePort] = []
+
+    def choose() -> list[CreatePort]:
+        commands[:] = [_creation(request.cluster.view(), request.caller, each) for each in wanted]
+        return commands
+
+    # A drawn MAC address may be taken; one that the client gave is refused for good.
+    drawn = any(each.mac_address is UNSET for each in wanted)
+    await propose_chosen(request.cluster, choose, *(("MacAddressInUse",) if drawn else ()))
     view = request.cluster.view()
     made = [port_view(need_port(view, command.port.id), for_admin=request.caller.is_admin) for command in commands]
     return Response(body={"ports": made} if body.port is UNSET else {"port": made[0]})

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from net.changes import changed
+from net.changes import changed, check_generation
 from net.networks.commands import need_network, release_addresses, take_addresses
 from net.networks.model import FixedIp, WantedIp
 from net.ports.model import COMPUTE_OWNER, AddressPair, NewPort, Port
@@ -55,10 +55,12 @@ class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
     port_id: PortId
     change: PortChange
     fixed_ips: tuple[WantedIp, ...] | None = None  # None: as they are
+    generation: int | None = None  # of the record that the change was worked out from; None: any
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
         before = need_port(tx, self.port_id)
+        check_generation(before, self.generation)
         after = changed(before, self.change, self.now_ms)
         if before.node_id is not None:
             self._refuse_while_bound(before, after)

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from net.changes import changed
+from net.changes import changed, check_generation
 from net.security_groups.model import (
     DEFAULT_NAME,
     DefaultGroupIds,
@@ -89,10 +89,12 @@ class UpdateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
 
     group_id: SecurityGroupId
     change: SecurityGroupChange
+    generation: int | None = None  # of the record that the change was worked out from; None: any
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
         group = need_group(tx, self.group_id)
+        check_generation(group, self.generation)
         renamed = self.change.name is not UNSET and self.change.name != group.name
         if renamed and DEFAULT_NAME in (group.name, self.change.name):
             raise Conflict(
