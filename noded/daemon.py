@@ -27,12 +27,13 @@ from consensus.host.entry import enter_cluster
 from consensus.host.files import make_private_directory, write_durably
 from consensus.host.identity import NodeIdentity
 from consensus.host.mdns import MdnsDiscovery
-from consensus.host.membership import Membership, MembershipFault, settle_founding
+from consensus.host.membership import KeptPeers, Membership, MembershipFault, settle_founding
 from consensus.host.peers import PeerClient, PeerServer
 from consensus.host.raft import RaftNode
+from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members.commands import FoundCluster
-from consensus.members.links import Certificates, Electorate, Presence, authority_in
+from consensus.members.links import Certificates, Electorate, PeerBook, Presence, authority_in
 from consensus.members.model import CLUSTER, ClusterFacts, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
@@ -236,6 +237,8 @@ class _Member:
         config, tls = self.config, self.membership.tls
         drivers.add(Electorate, raft)
         drivers.add(Presence, self.entry)
+        drivers.add(PeerBook, KeptPeers(config.state))
+        drivers.add(Discovery, self.discovery)
         drivers.add(Certificates, NodeCertificates(self.identity, config.state, tls, api_tls, self._api_hosts))
         add_identity_drivers(drivers)
         drivers.add(Registry, DaemonRegistry(machine))

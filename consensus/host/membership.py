@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import msgspec
+import trio
 
 from consensus.admission import Admitted, EntryConfig
 from consensus.authority import Authority, found_authority, sign_node
@@ -35,7 +36,7 @@ class Membership:
     cluster_name: str
     founder: bool  # this node founded the cluster, and the log does not say so yet: `settle_founding`
     tls: TlsContexts
-    peers: Mapping[NodeId, tuple[str, ...]]  # addresses of other members at admission, to reach the first of them
+    peers: Mapping[NodeId, tuple[str, ...]]  # where the other members were last known to be
     authority: Authority | None = field(repr=False)  # the founder's, until the log has it
 
 
@@ -127,6 +128,17 @@ def founding_command(membership: Membership, config: EntryConfig, identity: Node
     )
 
 
+class KeptPeers:
+    """Implements `consensus.members.links.PeerBook` in the membership file."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+        """Remember these addresses and no others: they are the `peers` of the next start."""
+        await trio.to_thread.run_sync(_keep_peers, self._state_dir, dict(addresses))
+
+
 def settle_founding(state_dir: Path) -> None:
     """The log has the cluster's first entry: forget that this node founded, and the authority's key outside the log.
 
@@ -153,6 +165,13 @@ def read_promise(state_dir: Path) -> NodeId | None:
 def write_promise(state_dir: Path, promised: NodeId) -> None:
     """Keep the promise over a power cut."""
     write_durably(_promise_file(state_dir), msgspec.json.encode(_Promise(promised=promised)))
+
+
+def _keep_peers(state_dir: Path, peers: dict[NodeId, tuple[str, ...]]) -> None:
+    path = _membership_file(state_dir)
+    kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+    if kept.peers != peers:
+        write_durably(path, msgspec.json.encode(msgspec.structs.replace(kept, peers=peers)))
 
 
 def _kept_authority(state_dir: Path) -> Authority:

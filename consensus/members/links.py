@@ -1,5 +1,6 @@
 """What other rooms ask of the members' records, and what the members' reconcilers ask of this node."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from consensus.authority import Authority
@@ -54,6 +55,13 @@ class Presence(Protocol):
     @property
     def release(self) -> str:
         """Which release it runs."""
+
+
+class PeerBook(Protocol):
+    """Where the others were last known to be, on this node's disk: after a power cut the log has to be found first."""
+
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+        """Remember these addresses and no others."""
 
 
 class Certificates(Protocol):

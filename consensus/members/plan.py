@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from consensus.discovery import NodeState, Sighting
 from consensus.members.model import Node
 from noded.core.ids import NodeId
 
@@ -26,7 +27,15 @@ def next_voter(members: Collection[NodeId], voters: Collection[str], ready: Coll
     return candidates[0]
 
 
-def new_addresses(nodes: Iterable[Node], told: Mapping[NodeId, str]) -> dict[NodeId, str]:
-    """The best address of each node whose record has changed since it was last told."""
-    best = {node.id: node.addresses[0] for node in nodes}
-    return {node_id: address for node_id, address in best.items() if told.get(node_id) != address}
+def best_addresses(nodes: Iterable[Node], sightings: Mapping[NodeId, Sighting]) -> dict[NodeId, str]:
+    """Where to dial each node: where it announces itself now, else where its record says.
+
+    A node that moved while the cluster was down can't change its record before it has been dialed. An announcement
+    that lies leads to a node without the right certificate, and no further.
+    """
+    best = {}
+    for node in nodes:
+        sighting = sightings.get(node.id)
+        seen = sighting is not None and sighting.state is NodeState.MEMBER
+        best[node.id] = sighting.addresses[0] if sighting and seen else node.addresses[0]
+    return best

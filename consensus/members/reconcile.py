@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import structlog
 
+from consensus.links import Discovery
 from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
 from consensus.members.commands import ReportNode
-from consensus.members.links import Certificates, Electorate, Presence, authority_in
+from consensus.members.links import Certificates, Electorate, PeerBook, Presence, authority_in
 from consensus.members.model import ClusterAuthority, Node
-from consensus.members.plan import new_addresses, next_voter
+from consensus.members.plan import best_addresses, next_voter
 from consensus.ports import RAFT_PORT
 from noded.core.cluster import Cluster
 from noded.core.ids import NodeId
@@ -30,19 +31,28 @@ class MembersReconciler:
         self._cluster = cluster
         self._electorate = drivers.get(Electorate)
         self._presence = drivers.get(Presence)
+        self._book = drivers.get(PeerBook)
+        self._discovery = drivers.get(Discovery)
         self._told: dict[NodeId, str] = {}
+        self._kept: dict[NodeId, tuple[str, ...]] = {}
 
     async def reconcile(self) -> None:
         """One pass."""
         nodes = self._cluster.view().all(Node)
-        # An announcement may know better than a record: a record counts when it changes, and not for ever.
-        for node_id, address in new_addresses(nodes, self._told).items():
-            self._told[node_id] = address
-            if node_id != self._cluster.node_id:
+        others = [node for node in nodes if node.id != self._cluster.node_id]
+        for node_id, address in best_addresses(others, self._discovery.sightings()).items():
+            if self._told.get(node_id) != address:
+                self._told[node_id] = address
                 self._electorate.set_peer(node_id, (address, RAFT_PORT))
+        await self._keep({node.id: node.addresses for node in others})
         await self._report(nodes)
         if self._electorate.is_leader:
             await self._promote([node.id for node in nodes])
+
+    async def _keep(self, addresses: dict[NodeId, tuple[str, ...]]) -> None:
+        if addresses and addresses != self._kept:
+            await self._book.keep(addresses)
+            self._kept = addresses
 
     async def _report(self, nodes: list[Node]) -> None:
         present = (self._presence.addresses, self._presence.release)

@@ -1,15 +1,18 @@
 """Members: founded once, admitted by an entry, dialed where they are, and voters as many as make sense."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 
 from consensus.admission import EntryConfig
 from consensus.authority import Authority, found_authority
+from consensus.discovery import NodeState
+from consensus.links import Discovery
 from consensus.log import MembershipRefused
 from consensus.members import SERVICE
 from consensus.members.commands import AdmitNode, FoundCluster
-from consensus.members.links import Certificates, Electorate, Presence, addresses_in, authority_in
+from consensus.members.links import Certificates, Electorate, PeerBook, Presence, addresses_in, authority_in
 from consensus.members.model import CLUSTER, ClusterAuthority, ClusterFacts, Node
 from consensus.members.plan import next_voter, voters_wanted
 from consensus.members.reconcile import CertificatesReconciler, MembersReconciler
@@ -18,6 +21,7 @@ from consensus.ports import RAFT_PORT
 from noded.core.errors import Refused
 from noded.core.ids import NodeId
 from tests.twins.cluster import SharedCluster
+from tests.twins.segment import Segment
 
 IDS = [NodeId(f"{number:032x}") for number in range(1, 8)]
 AUTHORITY = found_authority("town", datetime.now(UTC))
@@ -32,9 +36,13 @@ class PollingStation:
         self.learners: frozenset[str] = frozenset()
         self.book: dict[str, tuple[str, int]] = {}
         self.refusal: Exception | None = None
+        self.kept: dict[NodeId, tuple[str, ...]] = {}
 
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         self.book[node_id] = address
+
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+        self.kept = dict(addresses)
 
     async def promote(self, node_id: str) -> None:
         if self.refusal is not None:
@@ -98,10 +106,14 @@ async def town(count: int = 3) -> SharedCluster:
     return shared
 
 
-def reconciler(shared: SharedCluster, station: PollingStation, number: int = 0) -> MembersReconciler:
+def reconciler(
+    shared: SharedCluster, station: PollingStation, number: int = 0, discovery: Discovery | None = None
+) -> MembersReconciler:
     drivers = shared.drivers[IDS[number]]
     drivers.add(Electorate, station)
     own = node(number)
+    drivers.add(Discovery, discovery or Segment().discovery())
+    drivers.add(PeerBook, station)
     drivers.add(Presence, EntryConfig(seed=None, name=own.name, addresses=own.addresses, release=own.release))
     return MembersReconciler(shared.cluster(IDS[number]), drivers)
 
@@ -137,10 +149,18 @@ async def test_every_node_dials_the_others_where_their_records_say() -> None:
     members = reconciler(shared, station)
     await members.reconcile()
     assert station.book == {IDS[1]: ("10.0.0.1", RAFT_PORT), IDS[2]: ("10.0.0.2", RAFT_PORT)}
-    # An announcement that is newer than the record is not undone by it.
-    station.set_peer(IDS[1], ("10.0.0.50", RAFT_PORT))
-    await members.reconcile()
-    assert station.book[IDS[1]] == ("10.0.0.50", RAFT_PORT)
+    assert station.kept == {IDS[1]: ("10.0.0.1",), IDS[2]: ("10.0.0.2",)}
+
+
+async def test_a_node_that_announces_itself_elsewhere_is_dialed_there_until_it_stops() -> None:
+    shared, station, segment = await town(2), PollingStation({IDS[0]}, is_leader=False), Segment()
+    near, far = segment.discovery(), segment.discovery()
+    members = reconciler(shared, station, discovery=near)
+    moved = EntryConfig(seed=None, name="n1", addresses=("10.0.0.50",), release="0.1.0")
+    for state, dialed in ((NodeState.MEMBER, "10.0.0.50"), (NodeState.UNCLAIMED, "10.0.0.1")):
+        await far.announce(moved.sighting(node(1).fingerprint, state, "town"))
+        await members.reconcile()
+        assert station.book[IDS[1]] == (dialed, RAFT_PORT)
 
 
 async def test_a_node_whose_address_changed_says_so() -> None:
