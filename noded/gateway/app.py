@@ -6,7 +6,8 @@ Whatever goes wrong on it is answered in the form of the API that was asked, wit
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -33,6 +34,21 @@ Scope = Mapping[str, Any]
 log = structlog.get_logger(__name__)
 
 _BUG: Final = Refused("An unexpected error prevented the server from fulfilling your request.", kind=Kind.BUG)
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """A handler that works in a nursery raises its refusal inside a group; here it is out again."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        expected, bugs = group.split((Refused, ClientGone))
+        if bugs is not None or expected is None:
+            raise
+        first: BaseException = expected
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 class Gateway:
@@ -101,7 +117,8 @@ class _Exchange:
 
     async def _decide(self) -> Answer:
         try:
-            return await self._handle()
+            with _unwrapped():
+                return await self._handle()
         except ClientGone:
             raise
         except Refused as refused:

@@ -8,7 +8,7 @@ from noded.core.units import KIB, MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What strangers can make the node hold: a connection costs about 100 KiB with its TLS state."""
+    """What strangers can make the node hold: an idle connection costs about 50 KiB with its TLS state."""
 
     connections_max: int = 512
     per_address_max: int = 256

@@ -66,6 +66,11 @@ class Stage:
         self.calls += 1
         raise Conflict("The thing is busy.")
 
+    async def refuse_inside(self, request: Request) -> Response:
+        async with trio.open_nursery() as nursery, trio.open_nursery():
+            nursery.start_soon(self.refuse, request)
+        raise AssertionError("the nursery raised before")
+
     async def nothing(self, request: Request) -> Response:
         return Response()
 
@@ -85,6 +90,7 @@ class Stage:
             ("GET", "/broken", self.break_down, Done.OK),
             ("GET", "/broken-late", self.break_late, Done.OK),
             ("POST", "/busy", self.refuse, Done.OK),
+            ("POST", "/busy-inside", self.refuse_inside, Done.OK),
             ("DELETE", "/thing", self.nothing, Done.EMPTY),
         ]
         routes = [
@@ -325,9 +331,10 @@ async def test_microversions_are_told_back(house: House) -> None:
         assert (await client.get("/compute/v2.1/thing")).headers["allow"] == "DELETE"
 
 
-async def test_a_refusal_keeps_its_words(house: House) -> None:
+@pytest.mark.parametrize("path", ["busy", "busy-inside"])
+async def test_a_refusal_keeps_its_words(house: House, path: str) -> None:
     async with house.client() as client:
-        answer = await client.post("/compute/v2.1/busy", json={})
+        answer = await client.post(f"/compute/v2.1/{path}", json={})
     assert (answer.status_code, answer.json()) == (
         409,
         {"conflictingRequest": {"code": 409, "message": "The thing is busy."}},
