@@ -51,7 +51,7 @@ def _processor(domain: Xml.Element, *, kvm: bool) -> None:
     _put(features, "acpi")
     _put(features, "apic")
     if kvm:
-        _put(domain, "cpu", mode="host-model", check="partial")
+        _put(domain, "cpu", mode="host-passthrough", check="none")  # what the probe proved, and nothing less
     else:
         _put(_put(features, "tcg"), "tb-cache", str(TCG_CACHE_MIB), unit="MiB")
         # All that TCG can do: newer guests want more than its default, and rdrand spares them a wait for entropy.

@@ -92,7 +92,8 @@ def ended_itself(server: Server, guest: Guest | None) -> bool:
     A guest that was not seen running in that run did not end in it, whatever libvirt remembers of an earlier one.
     """
     return (
-        guest is not None
+        server.power is Power.ON
+        and guest is not None
         and guest.state is GuestState.ENDED_ITSELF
         and guest.run == server.run == server.observed.run
         and server.observed.power is Power.ON
