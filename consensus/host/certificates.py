@@ -1,7 +1,7 @@
 """Are this node's certificates still good, and for the right names? If not, they are signed anew.
 
-Every member holds the authority's key in its store, so no other node is needed: a node that comes back after a year
-renews itself before it dials. Guests never depend on the age of a certificate.
+Every member holds the authority's key in its store, so no other node is needed. Members themselves do not stop at an
+expired certificate (`tls.py` says why), and guests never depend on the age of one; users' clients do stop.
 """
 
 import ssl
