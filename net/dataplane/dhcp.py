@@ -84,7 +84,7 @@ def parse_request(payload: bytes) -> DhcpRequest | None:
         return None
     options = _options(payload[_BOOTP.size :])
     kind = options.get(Option.KIND, b"")
-    if len(kind) != 1 or kind[0] not in Kind._value2member_map_:
+    if len(kind) != 1 or kind[0] not in tuple(Kind):
         return None
     return DhcpRequest(
         kind=Kind(kind[0]),

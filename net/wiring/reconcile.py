@@ -11,7 +11,7 @@ import trio
 from consensus.members.model import Node
 from net.dataplane.desired import Desired, desired
 from net.dataplane.filters import forbidden
-from net.dataplane.model import EndFlows, RemoveTap, tap_name
+from net.dataplane.model import EndFlows, Observed, RemoveTap, Step, tap_name
 from net.dataplane.plan import plan, plugged_ports
 from net.links import Dataplane, DataplaneFault, PortWiring, Tap
 from net.networks.commands import need_network
@@ -72,6 +72,17 @@ class Wiring:
             await self._dataplane.answer(wanted.answers, wanted.segments)
         await self._report(view, wanted)
 
+    async def look(self) -> tuple[Desired, Observed, list[Step]]:
+        """What is wanted of this machine, what is there, and which steps are still to be taken. Changes nothing."""
+        observed = await self._dataplane.observe()
+        view = self._cluster.view()
+        wanted = desired(view, self._cluster.node_id, plugged_ports(observed))
+        return wanted, observed, plan(view, wanted, observed)
+
+    def lacks(self) -> tuple[str, ...]:
+        """What this machine lacks for networks."""
+        return self._dataplane.lacks()
+
     def _check_machine(self) -> None:
         lacks = self._dataplane.lacks()
         if lacks:
@@ -111,6 +122,11 @@ class PortsReconciler:
 
 def ports_reconciler(cluster: Cluster, drivers: Drivers) -> PortsReconciler:  # noqa: ARG001  # a factory's arguments
     """The reconciler of this node."""
+    return PortsReconciler(wiring_of(drivers))
+
+
+def wiring_of(drivers: Drivers) -> Wiring:
+    """This node's wiring: what compute knows as `PortWiring`, with all that it can."""
     wiring = drivers.get(PortWiring)
     assert isinstance(wiring, Wiring), "the daemon registers it"
-    return PortsReconciler(wiring)
+    return wiring
