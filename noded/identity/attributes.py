@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from noded.core.errors import Invalid
-from noded.identity.model import Extra
+from noded.identity.model import Domain, Extra, Project, Role, User
 
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R", Domain, Project, User, Role)
 
 Name64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
 Name255 = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
@@ -42,8 +43,15 @@ def merged(before: Extra, change: Extra) -> Extra:
     return {name: value for name, value in {**before, **change}.items() if value is not None}
 
 
+def changed(before: R, change: msgspec.Struct, extra: Extra) -> R:
+    """The record with every attribute that the change names, so that two changes at once both count."""
+    names = set(before.__struct_fields__) - {"id", "extra"}
+    values = {name: value for name, value in given(change).items() if name in names}
+    return msgspec.structs.replace(before, **values, extra=extra)
+
+
 def given(form: msgspec.Struct) -> dict[str, Any]:
-    """The attributes of an update that the client named."""
+    """The attributes that an update names."""
     values = {name: getattr(form, name) for name in form.__struct_fields__}
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 

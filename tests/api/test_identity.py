@@ -196,6 +196,7 @@ async def test_a_resource_lives_from_create_to_delete(
     assert changed.status_code == 200
     assert changed.json()[noun]["name"] == "two"
     assert "color" not in changed.json()[noun]
+    assert changed.json()[noun]["description"] == "first", "what an update does not name stays"
     if noun == "domain":
         assert (await client.delete(path, headers=admin)).status_code == 403, "an enabled domain is not deleted"
         await client.patch(path, json={noun: {"enabled": False}}, headers=admin)

@@ -9,7 +9,7 @@ from noded.core.errors import Forbidden
 from noded.core.ids import DomainId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Name64, Text, given, merged, read, truth
+from noded.identity.attributes import Name64, Text, read, truth
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
 from noded.identity.listing import listing
 from noded.identity.model import DEFAULT_DOMAIN, Domain
@@ -75,16 +75,15 @@ async def update_domain(request: Request) -> Response:
     """PATCH /domains/{domain_id}."""
     change, extra = read((await request.json(DomainBody)).domain, DomainChange)
     before = request.cluster.view().need(Domain, request.params["domain_id"])
-    after = given(change)
-    if before.id == DEFAULT_DOMAIN and after.get("enabled") is False:
+    if before.id == DEFAULT_DOMAIN and change.enabled is False:
         raise Forbidden("The default domain can't be disabled: the cloud's administrators sign in there.")
     await request.cluster.propose(
         UpdateDomain(
             domain_id=before.id,
-            name=after.get("name", before.name),
-            description=after.get("description", before.description) or "",
-            enabled=after.get("enabled", before.enabled),
-            extra=merged(before.extra, extra),
+            name=change.name,
+            description="" if change.description is None else change.description,
+            enabled=change.enabled,
+            extra=extra,
         )
     )
     return _answer(request, before.id)

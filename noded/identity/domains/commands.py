@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden
 from noded.core.ids import DomainId
 from noded.core.store import Transaction, View
+from noded.identity.attributes import changed, merged
 from noded.identity.grants.commands import forget_target
 from noded.identity.model import Domain, Project, Role, User
 from noded.identity.projects.commands import remove_project
@@ -38,26 +39,19 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
 
 
 class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
-    """The domain as it shall be from now on."""
+    """What shall be different from now on."""
 
     domain_id: DomainId
-    name: str
-    description: str
-    enabled: bool
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
-        tx.need(Domain, self.domain_id)
-        _expect_free(tx, self.name, self.domain_id)
-        tx.put(
-            Domain(
-                id=self.domain_id,
-                name=self.name,
-                description=self.description,
-                enabled=self.enabled,
-                extra=self.extra,
-            )
-        )
+        before = tx.need(Domain, self.domain_id)
+        after = changed(before, self, merged(before.extra, self.extra))
+        _expect_free(tx, after.name, self.domain_id)
+        tx.put(after)
 
 
 class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):

@@ -9,7 +9,7 @@ from noded.core.errors import Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Id, Name64, Tag, Text, given, merged, read, truth
+from noded.identity.attributes import Id, Name64, Tag, Text, read, truth
 from noded.identity.listing import listing
 from noded.identity.model import Domain, Project, Scope
 from noded.identity.projects.commands import CreateProject, DeleteProject, UpdateProject
@@ -113,19 +113,18 @@ async def update_project(request: Request) -> Response:
     """PATCH /projects/{project_id}."""
     change, extra = read((await request.json(ProjectBody)).project, ProjectChange)
     before = request.cluster.view().need(Project, request.params["project_id"])
-    after = given(change)
-    if after.get("domain_id", before.domain_id) != before.domain_id:
+    if change.domain_id not in (msgspec.UNSET, before.domain_id):
         raise Invalid("A project can't move to another domain.")
-    if after.get("parent_id", before.parent_id or before.domain_id) != (before.parent_id or before.domain_id):
+    if change.parent_id not in (msgspec.UNSET, before.parent_id or before.domain_id):
         raise Forbidden("Update of `parent_id` is not allowed.")
     await request.cluster.propose(
         UpdateProject(
             project_id=before.id,
-            name=after.get("name", before.name),
-            description=after.get("description", before.description) or "",
-            enabled=after.get("enabled", before.enabled),
-            tags=tuple(dict.fromkeys(after.get("tags", before.tags))),
-            extra=merged(before.extra, extra),
+            name=change.name,
+            description="" if change.description is None else change.description,
+            enabled=change.enabled,
+            tags=change.tags if change.tags is msgspec.UNSET else tuple(dict.fromkeys(change.tags)),
+            extra=extra,
         )
     )
     return _answer(request, before.id)

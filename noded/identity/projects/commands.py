@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import Transaction, View
+from noded.identity.attributes import changed, merged
 from noded.identity.grants.commands import forget_target
 from noded.identity.model import Domain, Project
 
@@ -46,30 +47,20 @@ class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
 
 
 class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
-    """The project as it shall be from now on."""
+    """What shall be different from now on."""
 
     project_id: ProjectId
-    name: str
-    description: str
-    enabled: bool
-    tags: tuple[str, ...]
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Project, self.project_id)
-        _expect_free(tx, self.name, before.domain_id, self.project_id)
-        tx.put(
-            Project(
-                id=self.project_id,
-                domain_id=before.domain_id,
-                parent_id=before.parent_id,
-                name=self.name,
-                description=self.description,
-                enabled=self.enabled,
-                tags=self.tags,
-                extra=self.extra,
-            )
-        )
+        after = changed(before, self, merged(before.extra, self.extra))
+        _expect_free(tx, after.name, after.domain_id, self.project_id)
+        tx.put(after)
 
 
 class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):

@@ -9,7 +9,7 @@ from noded.core.ids import DomainId, RoleId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
 from noded.identity import views
-from noded.identity.attributes import Id, Name255, Text, given, merged, read
+from noded.identity.attributes import Id, Name255, Text, read
 from noded.identity.listing import listing
 from noded.identity.model import Role
 from noded.identity.roles.commands import (
@@ -76,13 +76,12 @@ async def update_role(request: Request) -> Response:
     """PATCH /roles/{role_id}."""
     change, extra = read((await request.json(RoleBody)).role, RoleChange)
     before = request.cluster.view().need(Role, request.params["role_id"])
-    after = given(change)
     await request.cluster.propose(
         UpdateRole(
             role_id=before.id,
-            name=after.get("name", before.name),
-            description=after.get("description", before.description),
-            extra=merged(before.extra, extra),
+            name=change.name,
+            description=change.description,
+            extra=extra,
         )
     )
     return _answer(request, before.id)

@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, NotFound
 from noded.core.ids import DomainId, RoleId
 from noded.core.store import Transaction, View
+from noded.identity.attributes import changed, merged
 from noded.identity.grants.commands import forget_role
 from noded.identity.model import Domain, Role
 from noded.identity.standing import with_implied
@@ -42,17 +43,18 @@ class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
 
 
 class UpdateRole(Command, frozen=True, kw_only=True, tag="role.update.1"):
-    """The role as it shall be from now on."""
+    """What shall be different from now on."""
 
     role_id: RoleId
-    name: str
-    description: str | None
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Role, self.role_id)
-        _expect_free(tx, self.name, before.domain_id, self.role_id)
-        tx.put(msgspec.structs.replace(before, name=self.name, description=self.description, extra=self.extra))
+        after = changed(before, self, merged(before.extra, self.extra))
+        _expect_free(tx, after.name, after.domain_id, self.role_id)
+        tx.put(after)
 
 
 class DeleteRole(Command, frozen=True, kw_only=True, tag="role.delete.1"):

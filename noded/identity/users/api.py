@@ -1,6 +1,6 @@
 """Answers /users."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -9,7 +9,7 @@ from noded.core.errors import Conflict, Forbidden, Unauthenticated
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Id, Name255, Password, Text, given, merged, read, truth
+from noded.identity.attributes import Id, Name255, Password, Text, read, truth
 from noded.identity.links import Passwords
 from noded.identity.listing import listing
 from noded.identity.model import User
@@ -119,22 +119,21 @@ async def update_user(request: Request) -> Response:
     """PATCH /users/{user_id}; a password given here is set without asking for the old one."""
     change, extra = read((await request.json(UserBody)).user, UserChange)
     before = request.cluster.view().need(User, request.params["user_id"])
-    after = given(change)
-    if after.get("domain_id", before.domain_id) != before.domain_id:
+    if change.domain_id not in (msgspec.UNSET, before.domain_id):
         raise Forbidden("A user can't move to another domain.")
     update = UpdateUser(
         user_id=before.id,
-        name=after.get("name", before.name),
-        enabled=after.get("enabled", before.enabled),
-        description=after.get("description", before.description) or "",
-        email=after.get("email", before.email),
-        default_project_id=after.get("default_project_id", before.default_project_id),
-        extra=merged(before.extra, extra),
+        name=change.name,
+        enabled=change.enabled,
+        description="" if change.description is None else change.description,
+        email=change.email,
+        default_project_id=cast("ProjectId | msgspec.UnsetType | None", change.default_project_id),
+        extra=extra,
     )
-    if after.get("password") is None:
+    if change.password is msgspec.UNSET or change.password is None:
         await request.cluster.propose(update)
     else:
-        password_hash = await request.driver(Passwords).hash(after["password"])
+        password_hash = await request.driver(Passwords).hash(change.password)
         await request.cluster.propose(update, SetPassword(user_id=before.id, password_hash=password_hash))
     return _answer(request, before.id)
 

@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.store import Transaction, View
+from noded.identity.attributes import changed, merged
 from noded.identity.grants.commands import forget_user
 from noded.identity.model import Domain, User
 
@@ -47,33 +48,25 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
 
 
 class UpdateUser(Command, frozen=True, kw_only=True, tag="user.update.1"):
-    """The user as they shall be from now on. Disabling them ends their tokens for good; enabling them unlocks them."""
+    """What shall be different. Disabling the user ends their tokens for good; enabling them unlocks them."""
 
     user_id: UserId
-    name: str
-    enabled: bool
-    description: str
-    email: str | None
-    default_project_id: ProjectId | None
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType | None = msgspec.UNSET
+    default_project_id: ProjectId | msgspec.UnsetType | None = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(User, self.user_id)
-        _expect_free(tx, self.name, before.domain_id, self.user_id)
-        ended = before.enabled and not self.enabled
-        tx.put(
-            msgspec.structs.replace(
-                before,
-                name=self.name,
-                enabled=self.enabled,
-                description=self.description,
-                email=self.email,
-                default_project_id=self.default_project_id,
-                extra=self.extra,
-                password_generation=before.password_generation + int(ended),
-                locked_until_ms=0 if self.enabled and not before.enabled else before.locked_until_ms,
-            )
-        )
+        after = changed(before, self, merged(before.extra, self.extra))
+        _expect_free(tx, after.name, after.domain_id, self.user_id)
+        if before.enabled and not after.enabled:
+            after = msgspec.structs.replace(after, password_generation=before.password_generation + 1)
+        elif after.enabled and not before.enabled:
+            after = msgspec.structs.replace(after, locked_until_ms=0)
+        tx.put(after)
 
 
 class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1"):

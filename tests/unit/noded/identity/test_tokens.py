@@ -10,7 +10,7 @@ from noded.core.ids import DomainId, ProjectId, RoleId, UserId
 from noded.identity import domains, grants, projects, roles, tokens, users
 from noded.identity.domains.commands import CreateDomain
 from noded.identity.grants.commands import GrantRole, RevokeRole
-from noded.identity.model import DEFAULT_DOMAIN, RevokedToken, Scope, TokenKey
+from noded.identity.model import DEFAULT_DOMAIN, RevokedToken, Scope, TokenKey, User
 from noded.identity.projects.commands import CreateProject, UpdateProject
 from noded.identity.roles.commands import CreateRole
 from noded.identity.tokens.commands import KEYS_KEPT, AddTokenKey, RevokeToken
@@ -108,8 +108,8 @@ async def test_a_token_ends_with_its_time(cluster: SharedCluster) -> None:
         RevokeToken(audit_id="audit", expires_ms=NOW + 1000),
         SetPassword(user_id=ALICE, password_hash="y"),
         RevokeRole(user_id=ALICE, scope=Scope.PROJECT, target_id=HOME, role_id=MEMBER),
-        UpdateProject(project_id=HOME, name="home", description="", enabled=False, tags=()),
-        UpdateUser(user_id=ALICE, name="a", enabled=False, description="", email=None, default_project_id=None),
+        UpdateProject(project_id=HOME, enabled=False),
+        UpdateUser(user_id=ALICE, enabled=False),
     ],
 )
 async def test_a_token_ends_with_what_it_rests_on(cluster: SharedCluster, change: Command) -> None:
@@ -124,11 +124,16 @@ async def test_a_user_who_was_disabled_does_not_get_old_tokens_back(cluster: Sha
     book = TokenBook()
     sealed = book.seal(cluster.cluster().view(), TOKEN)
     for enabled in (False, True):
-        await propose(
-            cluster,
-            UpdateUser(user_id=ALICE, name="a", enabled=enabled, description="", email=None, default_project_id=None),
-        )
+        await propose(cluster, UpdateUser(user_id=ALICE, enabled=enabled))
     assert not is_good(cluster, book, sealed)
+
+
+async def test_two_changes_at_once_both_count(cluster: SharedCluster) -> None:
+    await propose(cluster, UpdateUser(user_id=ALICE, name="alicia"))
+    await propose(cluster, UpdateUser(user_id=ALICE, email="a@b.c", extra={"color": "blue"}))
+    await propose(cluster, UpdateUser(user_id=ALICE, extra={"color": None, "size": 1}))
+    user = cluster.cluster().view().need(User, ALICE)
+    assert (user.name, user.email, user.extra) == ("alicia", "a@b.c", {"size": 1})
 
 
 async def test_tokens_outlive_the_rotation_of_keys_until_their_key_goes(cluster: SharedCluster) -> None:
