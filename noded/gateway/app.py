@@ -202,5 +202,5 @@ class _Exchange:
             ms=round((time.perf_counter() - self._started_s) * 1000, 2),
             user=self._caller.user_id if self._caller else None,
             project=self._caller.project_id if self._caller else None,
-            client=(self._scope.get("client") or (None,))[0],
+            client=(self._scope.get("client") or ("",))[0].removeprefix("::ffff:"),
         )
