@@ -6,7 +6,9 @@ The engine replaces the rest by overriding private methods, so a release of pysy
 silently. Therefore importing this module compares the source with the one that the engine was made for.
 """
 
+import _socket
 import hashlib
+import socket
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
@@ -15,6 +17,9 @@ from typing import Final, Generic, Protocol, TypeVar, cast, overload
 from pysyncobj import SyncObj, SyncObjConf, syncobj
 from pysyncobj.node import Node as Node  # noqa: PLC0414  # the engine names nodes as pysyncobj does
 from pysyncobj.transport import Transport
+
+# Importing pysyncobj puts Windows' inet_ntop in the place of this system's, for the whole process.
+socket.inet_ntop = _socket.inet_ntop
 
 T = TypeVar("T")
 

@@ -1,6 +1,7 @@
 """The engine stands on one release of pysyncobj, and on private names that it has."""
 
 import re
+import socket
 from pathlib import Path
 
 from consensus.host import seams
@@ -24,3 +25,8 @@ def test_every_overridden_method_is_checked_by_name() -> None:
     source = Path(seams.__file__).read_text()
     overridden = set(re.findall(r"def _SyncObj(__\w+)", source))
     assert overridden == set(seams.OVERRIDDEN)
+
+
+def test_importing_the_skeleton_leaves_the_process_its_own_addresses() -> None:
+    """pysyncobj puts Windows' `inet_ntop` into the socket module; what it would break is netlink, not the log."""
+    assert socket.inet_ntop(socket.AF_INET, bytes((10, 77, 0, 1))) == "10.77.0.1"
