@@ -9,7 +9,7 @@ from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
 from consensus.members.commands import ReportNode
 from consensus.members.links import Certificates, Electorate, PeerBook, Presence, authority_in
 from consensus.members.model import ClusterAuthority, Node
-from consensus.members.plan import best_addresses, next_voter
+from consensus.members.plan import VOTERS_MAX, best_addresses, next_voter
 from consensus.ports import RAFT_PORT
 from noded.core.cluster import Cluster
 from noded.core.ids import NodeId
@@ -62,14 +62,16 @@ class MembersReconciler:
             await self._cluster.propose(ReportNode(node_id=own.id, addresses=addresses, release=release))
 
     async def _promote(self, members: list[NodeId]) -> None:
-        chosen = next_voter(members, self._electorate.voters, self._electorate.learners)
-        if chosen is None:
-            return
-        try:
-            await self._electorate.promote(chosen)
-        except (NotLeader, MembershipRefused, OutcomeUnknown) as refusal:
-            log.info("voter not added yet", node=chosen, reason=str(refusal))
-        else:
+        # One after another in the same pass: with two voters the loss of either one would stop the cluster.
+        for _ in range(VOTERS_MAX):
+            chosen = next_voter(members, self._electorate.voters, self._electorate.learners)
+            if chosen is None:
+                return
+            try:
+                await self._electorate.promote(chosen)
+            except (NotLeader, MembershipRefused, OutcomeUnknown) as refusal:
+                log.info("voter not added yet", node=chosen, reason=str(refusal))
+                return
             log.info("voter added", node=chosen, voters=len(self._electorate.voters))
 
 

@@ -179,7 +179,6 @@ async def test_the_leader_makes_three_voters_of_three_nodes_once_two_learners_fo
     assert station.voters == {IDS[0]}
     station.learners = frozenset({IDS[1], IDS[2]})
     await members.reconcile()
-    await members.reconcile()
     assert station.voters == set(IDS[:3])
 
 
