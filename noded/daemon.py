@@ -17,7 +17,6 @@ import trio
 
 from compute.host.drivers import add_compute_drivers
 from consensus.admission import EntryConfig
-from consensus.authority import Authority
 from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.door import Seed
@@ -27,12 +26,11 @@ from consensus.host.entry import enter_cluster
 from consensus.host.files import make_private_directory, write_durably
 from consensus.host.identity import NodeIdentity
 from consensus.host.mdns import MdnsDiscovery
-from consensus.host.membership import KeptPeers, Membership, MembershipFault, settle_founding
+from consensus.host.membership import KeptPeers, Membership, MembershipFault, founding_command, settle_founding
 from consensus.host.peers import PeerClient, PeerServer
 from consensus.host.raft import RaftNode
 from consensus.links import Discovery
 from consensus.machine import Machine
-from consensus.members.commands import FoundCluster
 from consensus.members.links import Certificates, Electorate, PeerBook, Presence, authority_in
 from consensus.members.model import CLUSTER, ClusterFacts, Node
 from consensus.ports import RAFT_PORT
@@ -41,7 +39,7 @@ from net.host.drivers import add_net_drivers
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id, new_password, new_uuid
-from noded.core.errors import Unavailable
+from noded.core.errors import Refused, Unavailable
 from noded.core.ids import ProjectId
 from noded.core.reconciler import Drivers
 from noded.core.service import Founding, PeerContext
@@ -178,9 +176,7 @@ class _Member:
 
     async def _found(self, cluster: LogCluster) -> None:
         """Propose the cluster's first entry, once: everything that a new cloud starts with."""
-        authority = self.membership.authority
         while cluster.view().get(ClusterFacts, CLUSTER) is None:
-            assert authority is not None, "a founder has the authority until the log has it"
             password = self._admin_password()
             founding = Founding(
                 now_ms=now_ms(),
@@ -190,29 +186,16 @@ class _Member:
                 admin_password_hash=await Argon2Passwords().hash(password),
             )
             first = [command for service in SERVICES if service.founding for command in service.founding(founding)]
+            found = founding_command(self.membership, self.entry, self.identity, founding.now_ms)
             try:
-                await cluster.propose(self._found_cluster(authority, founding.now_ms), *first)
+                await cluster.propose(found, *first)
             except Unavailable as fault:
                 log.info("founding not confirmed yet", reason=fault.message)
+            except Refused:
+                # This process was killed after the log had the entry and before the membership file said so.
+                if cluster.view().get(ClusterFacts, CLUSTER) is None:
+                    raise
         settle_founding(self.config.state)
-
-    def _found_cluster(self, authority: Authority, when_ms: int) -> FoundCluster:
-        founder = Node(
-            id=self.identity.node_id,
-            name=self.entry.name,
-            addresses=self.entry.addresses,
-            fingerprint=self.identity.fingerprint,
-            admitted_at_ms=when_ms,
-            release=RELEASE,
-        )
-        return FoundCluster(
-            cluster_id=self.membership.cluster_id,
-            name=self.membership.cluster_name,
-            authority_certificate_pem=authority.certificate_pem.decode(),
-            authority_key_pem=authority.key_pem.decode(),
-            founder=founder,
-            now_ms=when_ms,
-        )
 
     def _admin_password(self) -> str:
         """The administrator's first password: on disk, for root alone, before anything depends on it."""
