@@ -12,7 +12,7 @@ from consensus.host.checkpoint import CheckpointRefused, Header
 from consensus.host.journal import Journal
 from consensus.host.messages import PROMISES
 from consensus.host.replication import Replication
-from consensus.host.seams import Entry, EntryKind, Message, Node, ProposalDone, Role, clock, settings_for
+from consensus.host.seams import Entry, EntryKind, Failure, Message, Node, ProposalDone, Role, clock, settings_for
 from consensus.host.shelf import Shelf
 
 # Elections after 1-2 s of silence: short enough for clients, long enough for a slow disk under load.
@@ -162,6 +162,13 @@ class Core(Replication):
         self._probing.pop(node, None)
         self._told.pop(node, None)
         self.shelf.stop_sending(node)
+
+    def submit(self, kind: EntryKind, content: bytes, done: ProposalDone) -> None:
+        leader = self.leader_node
+        if not self.leads and leader is not None and leader not in self.linked_nodes:
+            done(None, Failure.MISSING_LEADER)  # forwarded into the void, it would only time out
+        else:
+            super().submit(kind, content, done)
 
     # -- hooks of the skeleton
 

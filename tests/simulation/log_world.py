@@ -40,10 +40,9 @@ class Weather:
     sizes: tuple[int, ...] = (1, 60, 3000)
     change: float = 0.01
     fault: float = 0.005
-    crash_before_sync: float = 0.0005
+    sync_s: float = 0.004
     checkpoint_entries: int = 60
     faults: tuple[str, ...] = ("cut", "cut", "crash", "crash leader", "crash leader", "pause", "stall", "stall")
-    crash_everyone: bool = False
 
 
 @dataclass
@@ -57,6 +56,7 @@ class Machine:
     entries: list[tuple[int, bytes]] = field(default_factory=list)
     later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     paused_until: float = 0.0
+    synced_at: float | None = None  # when the sync that is under way will be done
 
 
 class Outbox:
@@ -127,7 +127,7 @@ class World:
             if node_id not in self.running:
                 if self.restart_at[node_id] <= self.now:
                     self._boot(node_id)
-            elif self.running[node_id].paused_until <= self.now or self.is_calm:
+            elif self._is_ready(node_id, self.running[node_id]):
                 self._step(node_id)
 
     def _step(self, node_id: str) -> None:
@@ -143,12 +143,20 @@ class World:
         machine.core.tick()
         self._after_tick(node_id, machine)
         self._send(node_id, machine.outbox.now)
-        if self.dice.random() < self.weather.crash_before_sync and not self.is_calm:
-            self._crash(node_id, down_s=self.dice.uniform(0, 2))  # before the sync: what was said early is out there
-            return
-        machine.journal.sync()
-        self._send(node_id, machine.outbox.held)
-        self._check(node_id, machine.core)
+        machine.synced_at = self.now + self.dice.expovariate(1 / self.weather.sync_s)
+
+    def _is_ready(self, node_id: str, machine: Machine) -> bool:
+        """Finish the last step when its sync is done. A crash before loses it, but not what was said."""
+        if machine.paused_until > self.now and not self.is_calm:
+            return False
+        if machine.synced_at is not None and machine.synced_at > self.now:
+            return False
+        if machine.synced_at is not None:
+            machine.journal.sync()
+            machine.synced_at = None
+            self._send(node_id, machine.outbox.held)
+            self._check(node_id, machine.core)
+        return True
 
     def _after_tick(self, node_id: str, machine: Machine) -> None:
         core = machine.core
@@ -184,8 +192,11 @@ class World:
         journal = Journal(directory / "journal", fdatasync=lambda _file: None)
         shelf = Shelf(directory / "checkpoint")
         if node_id == self.ids[0] and not len(journal) and not shelf.path.exists():
-            for entry in founding_entries(node_id):
-                journal.add(*entry)
+            first, _ = founding_entries(node_id)
+            journal.add(*first)
+            for index, voter in enumerate(self.ids, start=2):
+                _, (command, _, term) = founding_entries(voter)
+                journal.add(command, index, term)  # as if each had been promoted before the weather began
             journal.sync()
         outbox = Outbox(self, node_id)
         entries = read_entries(shelf) if shelf.path.exists() else []
@@ -297,6 +308,9 @@ class World:
             case "crash leader" if self._may_crash():
                 for node_id in [node_id for node_id in sorted(self.running) if self.running[node_id].core.leads][:1]:
                     self._crash(node_id, self.dice.uniform(0.05, 3))
+            case "power cut":
+                for node_id in list(self.running):
+                    self._crash(node_id, self.dice.uniform(0.05, 1))
             case "pause" if one in self.running:
                 self.running[one].paused_until = self.now + self.dice.uniform(0.2, 3)
             case "stall":
@@ -304,7 +318,7 @@ class World:
 
     def _may_crash(self) -> bool:
         down = len(self.ids) - len(self.running)
-        return self.weather.crash_everyone or down < (len(self.ids) - 1) // 2
+        return down < (len(self.ids) - 1) // 2
 
     # -- what must hold
 

@@ -20,8 +20,8 @@ WEATHERS = {
     "three nodes": Weather(nodes=3),
     "large entries": Weather(nodes=3, sizes=(3000, 100_000), write=0.03, seconds=20),
     "no changes of voters": Weather(nodes=3, change=0.0),
-    "power cuts": Weather(nodes=3, crash_everyone=True, faults=("crash", "crash", "crash leader", "cut")),
-    "weak power supplies": Weather(nodes=3, crash_before_sync=0.01, fault=0.002, change=0.0, seconds=60),
+    "power cuts": Weather(nodes=3, faults=("power cut",), fault=0.003, change=0.0, write=0.3),
+    "slow disks": Weather(nodes=3, faults=("power cut", "crash", "cut"), sync_s=0.03, write=0.3, change=0.0),
     "restless voters": Weather(nodes=5, change=0.2, fault=0.01),
     "long log": Weather(nodes=3, checkpoint_entries=100_000),
 }
