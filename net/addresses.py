@@ -54,7 +54,7 @@ def default_pools(network: IPv4Network, gateway: str | None) -> tuple[AddressPoo
 
 
 def _pools(ranges: Iterable[tuple[int, int]]) -> tuple[AddressPool, ...]:
-    return tuple(AddressPool(str(IPv4Address(a)), str(IPv4Address(b))) for a, b in ranges if a <= b)
+    return tuple(AddressPool(written(a), written(b)) for a, b in ranges if a <= b)
 
 
 def bounds(pool: AddressPool) -> tuple[int, int]:
@@ -62,12 +62,15 @@ def bounds(pool: AddressPool) -> tuple[int, int]:
     return int(IPv4Address(pool.first)), int(IPv4Address(pool.last))
 
 
-def in_order(pools: Iterable[AddressPool]) -> Iterator[str]:
-    """Every address of the pools, pool after pool, lowest first."""
-    for pool in pools:
-        first, last = bounds(pool)
-        for number in range(first, last + 1):
-            yield str(IPv4Address(number))
+def in_order(pools: Iterable[AddressPool], start: int = 0) -> Iterator[int]:
+    """Every address of the pools as a number, from `start` on, lowest first."""
+    for first, last in sorted(map(bounds, pools)):
+        yield from range(max(first, start), last + 1)
+
+
+def written(number: int) -> str:
+    """An address in its usual form."""
+    return str(IPv4Address(number))
 
 
 def overlapping(pools: Iterable[AddressPool]) -> tuple[AddressPool, AddressPool] | None:

@@ -8,7 +8,7 @@ from noded.core.service import Service
 SERVICE = Service(
     name="net.networks",
     endpoint=NETWORK,
-    records=(model.Network, model.Subnet, model.NetworkUse, model.VniCounter),
+    records=(model.Network, model.Subnet, model.NetworkUse, model.AddressCursor, model.VniCounter),
     commands=(
         commands.CreateNetwork,
         commands.UpdateNetwork,

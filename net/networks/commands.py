@@ -1,15 +1,27 @@
 """How networks and subnets change, and how an address is handed out: one apply after another, so never twice."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from net.addresses import AddressPool, bounds, can_be_a_subnet, hosts, in_order, overlapping, parse_address, parse_cidr
+from net.addresses import (
+    AddressPool,
+    bounds,
+    can_be_a_subnet,
+    hosts,
+    in_order,
+    overlapping,
+    parse_address,
+    parse_cidr,
+    written,
+)
 from net.changes import changed, check_generation
 from net.networks.model import (
     VNI_MAX,
     VNI_MIN,
+    AddressCursor,
     FixedIp,
     HostRoute,
     Network,
@@ -148,6 +160,7 @@ class DeleteNetwork(Command, frozen=True, kw_only=True, tag="network.delete.1"):
                 code="NetworkInUse",
             )
         for subnet in tx.find(Subnet, "network_id", network.id):
+            _forget_cursor(tx, subnet.id)
             tx.delete(Subnet, subnet.id)
         tx.delete(Network, network.id)
 
@@ -208,11 +221,13 @@ class UpdateSubnet(Command, frozen=True, kw_only=True, tag="subnet.update.1"):
         after = changed(before, self.change, self.now_ms)
         _check_subnet(after)
         gateway = after.gateway_ip
-        if gateway is not None and gateway != before.gateway_ip and address_taken(tx, after.id, gateway):
+        if gateway is not None and gateway != before.gateway_ip and address_taken(tx, FixedIp(after.id, gateway)):
             raise Conflict(
                 f"Gateway ip {gateway} is in use by a port of the subnet; choose another address.",
                 code="GatewayIpInUse",
             )
+        if after.pools != before.pools:
+            _forget_cursor(tx, after.id)
         tx.put(after)
 
 
@@ -230,7 +245,13 @@ class DeleteSubnet(Command, frozen=True, kw_only=True, tag="subnet.delete.1"):
                     "One or more ports have an IP allocation from this subnet.",
                     code="SubnetInUse",
                 )
+        _forget_cursor(tx, subnet.id)
         tx.delete(Subnet, subnet.id)
+
+
+def _forget_cursor(tx: Transaction, subnet_id: SubnetId) -> None:
+    if tx.get(AddressCursor, subnet_id) is not None:
+        tx.delete(AddressCursor, subnet_id)
 
 
 def _check_subnet(subnet: Subnet) -> None:
@@ -293,9 +314,9 @@ def _refuse_overlap(tx: Transaction, subnet: Subnet) -> None:
 # --- what other services call inside their `apply` --------------------------------------------------------------------
 
 
-def address_taken(view: View, subnet_id: SubnetId, ip_address: str) -> bool:
+def address_taken(view: View, address: FixedIp) -> bool:
     """Whether a port has that address."""
-    return bool(view.find(NetworkUse, "addresses", FixedIp(subnet_id, ip_address)))
+    return bool(view.find(NetworkUse, "addresses", address))
 
 
 def take_addresses(
@@ -305,20 +326,26 @@ def take_addresses(
 
     Called again for the same port it replaces what the port had; addresses it keeps stay its own.
     """
-    use = NetworkUse(id=port_id, network_id=network_id, project_id=project_id, addresses=())
-    tx.put(use)
+    if tx.get(NetworkUse, port_id) is not None:
+        release_addresses(tx, port_id)
     subnets = tx.find(Subnet, "network_id", network_id)
     wishes = ([WantedIp()] if subnets else []) if wanted is None else list(wanted)
+    taken: list[FixedIp] = []
     # Exact wishes first: an address that is asked for must not be lost to one that any address would serve.
     for wish in sorted(wishes, key=lambda wish: wish.ip_address is None):
-        address = _exact(tx, subnets, network_id, wish) if wish.ip_address else _any(tx, subnets, network_id, wish)
-        use = msgspec.structs.replace(use, addresses=(*use.addresses, address))
-        tx.put(use)
-    return use.addresses
+        choose = _exact if wish.ip_address else _any
+        taken.append(choose(tx, subnets, network_id, wish, taken))
+    tx.put(NetworkUse(id=port_id, network_id=network_id, project_id=project_id, addresses=tuple(taken)))
+    return tuple(taken)
 
 
 def release_addresses(tx: Transaction, port_id: PortId) -> None:
     """Take the port out of its network."""
+    for address in tx.need(NetworkUse, port_id).addresses:
+        cursor = tx.get(AddressCursor, address.subnet_id)
+        number = int(IPv4Address(address.ip_address))
+        if cursor is not None and number < cursor.number:
+            tx.put(AddressCursor(id=cursor.id, number=number))
     tx.delete(NetworkUse, port_id)
 
 
@@ -329,7 +356,9 @@ def _of_network(subnets: list[Subnet], network_id: NetworkId, subnet_id: SubnetI
     raise Invalid(f"The subnet {subnet_id[:64]} does not belong to network {network_id}.", code="InvalidInput")
 
 
-def _exact(tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: WantedIp) -> FixedIp:
+def _exact(
+    tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: WantedIp, taken: Collection[FixedIp]
+) -> FixedIp:
     address = parse_address(wish.ip_address or "")
     if address is None:
         raise Invalid(f"'{(wish.ip_address or '')[:64]}' is not a valid IP address.", code="HTTPBadRequest")
@@ -341,11 +370,12 @@ def _exact(tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: 
             low, high = hosts(network)
             if not low <= int(address) <= high:
                 break
-            if address_taken(tx, subnet.id, str(address)):
+            found = FixedIp(subnet.id, str(address))
+            if found in taken or address_taken(tx, found):
                 raise Conflict(
                     f"IP address {address} already allocated in subnet {subnet.id}.", code="IpAddressAlreadyAllocated"
                 )
-            return FixedIp(subnet.id, str(address))
+            return found
     if wish.subnet_id is not None:
         raise Invalid(f"IP address {address} is not a valid IP for the specified subnet.", code="InvalidIpForSubnet")
     raise Invalid(
@@ -354,12 +384,17 @@ def _exact(tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: 
     )
 
 
-def _any(tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: WantedIp) -> FixedIp:
+def _any(
+    tx: Transaction, subnets: list[Subnet], network_id: NetworkId, wish: WantedIp, taken: Collection[FixedIp]
+) -> FixedIp:
     choice = subnets if wish.subnet_id is None else [_of_network(subnets, network_id, wish.subnet_id)]
     for subnet in choice:
-        for ip_address in in_order(subnet.pools):
-            if not address_taken(tx, subnet.id, ip_address):
-                return FixedIp(subnet.id, ip_address)
+        cursor = tx.get(AddressCursor, subnet.id)
+        for number in in_order(subnet.pools, 0 if cursor is None else cursor.number):
+            address = FixedIp(subnet.id, written(number))
+            if address not in taken and not address_taken(tx, address):
+                tx.put(AddressCursor(id=subnet.id, number=number + 1))
+                return address
     raise Conflict(
         f"No more IP addresses available on network {network_id}: every address of its allocation pools is in use. "
         "Delete ports, widen a pool or add a subnet.",

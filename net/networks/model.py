@@ -93,6 +93,15 @@ class NetworkUse(Record, frozen=True, kw_only=True, tag="network_use.1"):
     addresses: tuple[FixedIp, ...]
 
 
+class AddressCursor(Record, frozen=True, kw_only=True, tag="address_cursor.1"):
+    """Below which number every address of a subnet's pools is taken: where the search for a free one may begin."""
+
+    NOUN: ClassVar[str] = "address cursor"
+
+    id: SubnetId
+    number: int
+
+
 class VniCounter(Record, frozen=True, kw_only=True, tag="vni_counter.1"):
     """The VNI given last. Numbers go round before one returns, so a node that lags never mixes two networks."""
 

@@ -1,9 +1,11 @@
 """Networks, subnets, ports and groups as the log changes them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from net.addresses import AddressPool
-from net.networks.commands import DeleteNetwork, DeleteSubnet, NetworkChange, UpdateNetwork
+from net.networks.commands import DeleteNetwork, DeleteSubnet, NetworkChange, SubnetChange, UpdateNetwork, UpdateSubnet
 from net.networks.model import FixedIp, Network, NetworkUse, Subnet, WantedIp
 from net.ports.commands import DeletePort, PortChange, ReportPorts, UpdatePort, bind_port, unbind_port
 from net.ports.model import Port
@@ -182,3 +184,37 @@ def test_a_mac_is_unique_in_its_network_only(store: Store) -> None:
     with pytest.raises(Conflict) as refused:
         store.apply(port("p3", mac="fa:16:3e:00:00:01"))
     assert refused.value.code == "MacAddressInUse"
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("take"), st.integers(0, 7)),
+            st.tuples(st.just("exact"), st.integers(0, 7), st.integers(2, 9)),
+            st.tuples(st.just("free"), st.integers(0, 7)),
+            st.tuples(st.just("pools"), st.integers(2, 9)),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_was_taken_and_freed_the_lowest_free_address_comes_next(steps: list[tuple[str, int]]) -> None:
+    store, last = Store(), 9
+    store.apply(network(), subnet(pools=(AddressPool("10.1.0.2", "10.1.0.9"),)))
+    held: dict[str, str] = {}
+    for step, number, *rest in steps:
+        name = f"p{number}"
+        free = [at for at in range(2, last + 1) if f"10.1.0.{at}" not in held.values()]
+        if step == "pools":
+            last = number
+            change = SubnetChange(pools=(AddressPool("10.1.0.2", f"10.1.0.{last}"),))
+            store.apply(UpdateSubnet(subnet_id="sub-1", change=change, now_ms=NOW))
+        elif step == "free" and name in held:
+            store.apply(DeletePort(port_id=PortId(name)))
+            del held[name]
+        elif step == "exact" and name not in held and f"10.1.0.{rest[0]}" not in held.values():
+            store.apply(port(name, fixed_ips=(WantedIp(ip_address=f"10.1.0.{rest[0]}"),)))
+            held[name] = f"10.1.0.{rest[0]}"
+        elif step == "take" and name not in held and free:
+            store.apply(port(name))
+            assert addresses(store, name) == [f"10.1.0.{free[0]}"]
+            held[name] = f"10.1.0.{free[0]}"
