@@ -79,6 +79,7 @@ def copy_files(root: Path) -> None:
         SOURCES / "sysusers.conf": "usr/lib/sysusers.d/noded.conf",
         SOURCES / "tmpfiles.conf": "usr/lib/tmpfiles.d/noded.conf",
         SOURCES / "noded.toml": "etc/noded/noded.toml",
+        SOURCES / "apparmor-qemu": "etc/apparmor.d/abstractions/noded-qemu",
         PROJECT / "LICENSE": "usr/share/doc/noded/copyright",
         PROJECT / "README.md": "usr/share/doc/noded/README.md",
     }
@@ -90,7 +91,7 @@ def copy_files(root: Path) -> None:
         shutil.copyfile(source, target)
         target.chmod(0o755 if place.startswith("DEBIAN/") else 0o644)
     (root / "etc/noded/noded.toml").chmod(0o600)  # it may hold the cluster's secret
-    (root / "DEBIAN/conffiles").write_text("/etc/noded/noded.toml\n")
+    (root / "DEBIAN/conffiles").write_text("/etc/noded/noded.toml\n/etc/apparmor.d/abstractions/noded-qemu\n")
 
 
 def write_control(root: Path, version: str, architecture: str) -> None:

@@ -15,6 +15,7 @@ from tests.lab.plan import PROJECT
 
 pytestmark = pytest.mark.root
 
+ADDITIONS = "/etc/apparmor.d/local/abstractions/libvirt-qemu"
 # Holds the overlay while it lives; its mounts are its own, so they go with it.
 HOLD = """
 set -e
@@ -97,8 +98,16 @@ def test_qemu_may_reach_the_sockets_and_nobody_else_the_keys(machine: Machine) -
     ]
 
 
+def test_apparmor_lets_qemu_reach_its_disks(machine: Machine) -> None:
+    additions = machine.run("cat", ADDITIONS)
+    assert additions.count("include if exists <abstractions/noded-qemu>") == 1
+    machine.run("dpkg-reconfigure", "noded")
+    assert machine.run("cat", ADDITIONS) == additions
+
+
 def test_removal_keeps_the_nodes_data(machine: Machine) -> None:
     machine.run("touch", "/var/lib/noded/precious")
     machine.run("dpkg", "--purge", "noded")
     machine.run("test", "-e", "/var/lib/noded/precious")
     machine.run("test", "!", "-e", "/etc/noded")
+    assert "noded" not in machine.run("cat", ADDITIONS)
