@@ -29,12 +29,14 @@ from consensus.host.mdns import MdnsDiscovery
 from consensus.host.membership import KeptPeers, Membership, MembershipFault, founding_command, settle_founding
 from consensus.host.peers import PeerClient, PeerServer
 from consensus.host.raft import RaftNode
+from consensus.host.tls import tls_directory
 from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members.links import Certificates, Electorate, PeerBook, Presence, authority_in
 from consensus.members.model import CLUSTER, ClusterFacts, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
+from images.host.drivers import add_image_drivers
 from net.host.drivers import add_net_drivers
 from noded.config import Config
 from noded.core.clock import now_ms
@@ -58,6 +60,7 @@ from noded.peers import AddressBook, PeerCalls
 from noded.reconcile.loop import keep_reconciling
 from noded.release import RELEASE
 from noded.services import SERVICES, DaemonRegistry, all_commands, all_records
+from storage.host.drivers import add_storage_drivers
 
 FAULT_EXIT = 1
 SOCKET_NAME = "peers.sock"
@@ -140,6 +143,7 @@ class _Member:
             api_tls = self._api_tls(cluster)
             self._add_drivers(drivers, machine, raft, api_tls)
             nursery.start_soon(add_net_drivers(drivers, cluster).run)
+            self._add_storage_drivers(drivers)
             self._add_compute_drivers(drivers, cluster)
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
@@ -227,6 +231,18 @@ class _Member:
         drivers.add(Registry, DaemonRegistry(machine))
         drivers.add(Catalog, Catalog(SERVICES))
         drivers.add(VitalsReader, ProcVitals(config.disks))
+
+    def _add_storage_drivers(self, drivers: Drivers) -> None:
+        add_storage_drivers(
+            drivers,
+            node_id=self.identity.node_id,
+            directories=self.config.disks,
+            address=self.entry.addresses[0],
+            tls_dir=tls_directory(self.config.state),
+            run_dir=self.config.run,
+            log_dir=self.config.logs,
+        )
+        add_image_drivers(drivers)
 
     def _add_compute_drivers(self, drivers: Drivers, cluster: LogCluster) -> None:
         add_compute_drivers(

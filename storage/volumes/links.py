@@ -55,5 +55,5 @@ class VolumeServers(Protocol):
     async def end(self, volume_id: VolumeId) -> None:
         """End the server; what it acknowledged is on the replicas already."""
 
-    async def repair(self, volume_id: VolumeId) -> None:
-        """Serve the volume to nobody until every reachable replica is up to date again, then end."""
+    def serving(self, volume_id: VolumeId) -> AbstractAsyncContextManager[None]:
+        """The volume has a server here while the context lasts: nobody uses it, but it mends what is behind."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import xxhash
 
@@ -10,8 +9,6 @@ from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
 from storage.volumes.model import Volume, ancestors, children, disks_of
-
-REPAIRS_AT_ONCE: Final = 2  # on one node; each reads and writes whole replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[
             continue
         if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
             mine.append(volume.volume_id)
-    return mine[:REPAIRS_AT_ONCE]
+    return mine
 
 
 def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> bool:

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 STARTS_AT_ONCE = 8
+REPAIRS_AT_ONCE = 2  # on one node; each reads and writes whole replicas
+REPAIR_CHECK_S = 5.0
 
 
 class VolumeServersReconciler:
@@ -96,12 +98,21 @@ class RepairsReconciler:
     async def reconcile(self) -> None:
         """One pass; it ends when the repairs that it began have."""
         held = set(self._servers.held())
-        due = repairs(self._cluster.view(), self._cluster.node_id, self._cluster.reachable())
-        await _each([volume_id for volume_id in due if volume_id not in held], self._repair, "volume not repaired")
+        due = [volume_id for volume_id in self._due() if volume_id not in held]
+        await _each(due[:REPAIRS_AT_ONCE], self._repair, "volume not repaired")
+
+    def _due(self) -> list[VolumeId]:
+        return repairs(self._cluster.view(), self._cluster.node_id, self._cluster.reachable())
 
     async def _repair(self, volume_id: VolumeId) -> None:
+        """Serve the volume until the records say that there is nothing more to mend, or nobody to mend it with."""
         log.info("volume repair begun", volume=volume_id)
-        await self._servers.repair(volume_id)
+        async with self._servers.serving(volume_id):
+            seen = self._cluster.view().revision
+            while volume_id in self._due() and volume_id in await self._servers.running():
+                with trio.move_on_after(REPAIR_CHECK_S):
+                    seen = await self._cluster.changed([Volume], seen)
+        log.info("volume repair ended", volume=volume_id, behind=volume_id in self._due())
 
 
 async def _each(items: list[T], act: Callable[[T], Awaitable[None]], complaint: str) -> None:

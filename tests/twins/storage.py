@@ -96,15 +96,21 @@ class SimulatedVolumes:
     async def end(self, volume_id: VolumeId) -> None:
         self.served.discard(volume_id)
 
-    async def repair(self, volume_id: VolumeId) -> None:
+    @asynccontextmanager
+    async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:
         await self._claim(volume_id)
         volume = self._cluster.view().need(Volume, volume_id)
         self.repaired.append(volume_id)
-        for offset, disk_id in enumerate(volume.out_of_sync):
-            order = GrowInSync(
-                volume_id=volume_id, epoch=volume.epoch, changes=volume.changes + offset, disk_id=disk_id
-            )
-            await self._cluster.propose(order)
+        self.opened.append(volume_id)
+        try:
+            for offset, disk_id in enumerate(volume.out_of_sync):
+                order = GrowInSync(
+                    volume_id=volume_id, epoch=volume.epoch, changes=volume.changes + offset, disk_id=disk_id
+                )
+                await self._cluster.propose(order)
+            yield
+        finally:
+            self.opened.remove(volume_id)
 
     async def _claim(self, volume_id: VolumeId) -> None:
         number = self._cluster.view().revision

@@ -1,0 +1,31 @@
+"""Which drivers does storage need of this machine? The daemon adds them all with one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from noded.core.ids import NodeId
+from noded.core.reconciler import Drivers
+from storage.host.disk_servers import HostDisks
+from storage.host.volume_servers import HostVolumes
+from storage.pools.links import DiskServers
+from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
+
+
+def add_storage_drivers(
+    drivers: Drivers,
+    *,
+    node_id: NodeId,
+    directories: Sequence[str],
+    address: str,
+    tls_dir: Path,
+    run_dir: Path,
+    log_dir: Path,
+) -> None:
+    """Register what serves disks and volumes. `address` is where the other nodes reach this one."""
+    drivers.add(
+        DiskServers, HostDisks(directories=directories, address=address, tls=tls_dir, run=run_dir, logs=log_dir)
+    )
+    volumes = HostVolumes(node_id=node_id, tls=tls_dir, run=run_dir, logs=log_dir)
+    drivers.add(VolumeAttachments, volumes)
+    drivers.add(VolumeFiles, volumes)
+    drivers.add(VolumeServers, volumes)

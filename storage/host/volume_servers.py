@@ -1,0 +1,140 @@
+"""How do volumes come to be served on this machine? Implements what `storage/volumes/links.py` asks for.
+
+A volume in use here has a volume server (`volume_server.py`), a process that outlives the daemon and is found again by
+its lock. It serves the volume to QEMU as an NBD socket, and, while it is exported, to any tool as a file.
+
+    attach ──┐                                    ┌─ ends when the records say so (`volumes/reconcile.py`)
+    open   ──┼─► start if nobody holds the lock ──┤
+   serving ──┘   wait until it is open            └─ ends when the last that opened it has closed it
+"""
+
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from noded.core.errors import Refused, Unavailable
+from noded.core.ids import NodeId, VolumeId
+from storage.host.detached import last_words, start_detached, until_ended
+from storage.host.lock import holder, send_signal
+from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
+from storage.host.volume_control import VolumeStatus, ask
+from storage.volumes.links import OpenVolume
+
+OPEN_S_MAX = 60.0
+END_S_MAX = 30.0
+POLL_S = 0.05
+
+
+class HostVolumes:
+    """Implements `VolumeAttachments`, `VolumeFiles` and `VolumeServers`."""
+
+    def __init__(self, *, node_id: NodeId, tls: Path, run: Path, logs: Path) -> None:
+        self._node_id = node_id
+        self._tls = tls
+        self._run = run
+        self._logs = logs
+        self._holds: Counter[VolumeId] = Counter()
+        self._attached: set[VolumeId] = set()
+        self._turns: dict[VolumeId, trio.Lock] = {}
+
+    async def attach(self, volume_id: VolumeId) -> str:
+        """See `VolumeAttachments.attach`."""
+        await self.ensure(volume_id)
+        return str(nbd_socket(self._run, volume_id))
+
+    async def detach(self, volume_id: VolumeId) -> None:
+        """See `VolumeAttachments.detach`."""
+        await self.end(volume_id)
+
+    @asynccontextmanager
+    async def open(self, volume_id: VolumeId, *, writable: bool) -> AsyncIterator[OpenVolume]:
+        """See `VolumeFiles.open`."""
+        async with self._holding(volume_id):
+            await self._serve(volume_id, read_only=not writable)
+            await ask(control_socket(self._run, volume_id), "export")
+            yield OpenVolume(path=volume_file(self._run, volume_id), socket=nbd_socket(self._run, volume_id))
+
+    async def running(self) -> Collection[VolumeId]:
+        """See `VolumeServers.running`."""
+        names = [path.name for path in volume_directory(self._run, VolumeId("")).glob("*")]
+        return [volume_id for volume_id in map(VolumeId, names) if self._runs(volume_id)]
+
+    def held(self) -> Collection[VolumeId]:
+        """See `VolumeServers.held`."""
+        return set(self._holds)
+
+    async def ensure(self, volume_id: VolumeId) -> None:
+        """See `VolumeServers.ensure`."""
+        self._attached.add(volume_id)
+        await self._serve(volume_id)
+
+    async def end(self, volume_id: VolumeId) -> None:
+        """See `VolumeServers.end`."""
+        self._attached.discard(volume_id)
+        async with self._turn(volume_id):
+            if not self._holds[volume_id]:
+                await self._stop(volume_id)
+
+    @asynccontextmanager
+    async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:
+        """See `VolumeServers.serving`."""
+        async with self._holding(volume_id):
+            await self._serve(volume_id)
+            yield
+
+    @asynccontextmanager
+    async def _holding(self, volume_id: VolumeId) -> AsyncIterator[None]:
+        """Keep the volume's server while the context lasts; the last to leave ends it, unless a guest uses it."""
+        self._holds[volume_id] += 1
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                async with self._turn(volume_id):
+                    self._holds[volume_id] -= 1
+                    if not self._holds[volume_id]:
+                        del self._holds[volume_id]
+                        if volume_id not in self._attached:
+                            await self._stop(volume_id)
+
+    async def _serve(self, volume_id: VolumeId, *, read_only: bool = False) -> None:
+        """Have an open server for the volume."""
+        async with self._turn(volume_id):
+            if not self._runs(volume_id):
+                arguments = ["--volume", volume_id, "--node-id", self._node_id]
+                arguments += ["--run", str(self._run), "--tls", str(self._tls)]
+                arguments += ["--read-only"] if read_only else []
+                await start_detached("storage.host.volume_server", arguments, self._log_file(volume_id))
+        with trio.move_on_after(OPEN_S_MAX):
+            while not await self._is_open(volume_id):  # noqa: ASYNC110  # another process has no event to wait for
+                await trio.sleep(POLL_S)
+            return
+        raise Unavailable(f"Volume {volume_id} can't be opened: {last_words(self._log_file(volume_id))}")
+
+    async def _stop(self, volume_id: VolumeId) -> None:
+        lock = volume_lock(self._run, volume_id)
+        send_signal(lock, signal.SIGTERM)
+        await until_ended(lock, END_S_MAX)
+
+    async def _is_open(self, volume_id: VolumeId) -> bool:
+        try:
+            return (await self._status(volume_id)).phase == "open"
+        except Refused:
+            return False
+
+    async def _status(self, volume_id: VolumeId) -> VolumeStatus:
+        return await ask(control_socket(self._run, volume_id), "status")
+
+    def _runs(self, volume_id: VolumeId) -> bool:
+        return holder(volume_lock(self._run, volume_id)) is not None
+
+    def _turn(self, volume_id: VolumeId) -> trio.Lock:
+        """Starting and ending one volume's server happen one after the other."""
+        return self._turns.setdefault(volume_id, trio.Lock())
+
+    def _log_file(self, volume_id: VolumeId) -> Path:
+        return self._logs / f"volume-{volume_id}.log"
