@@ -6,7 +6,7 @@ Blocking: called in a thread. Each call opens its own socket (in under a millise
 import errno
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,10 @@ from net.dataplane.model import (
     bridge_name,
     tunnel_name,
 )
+from net.host import neighbours
+from net.host.neighbours import ANY_MAC, MASTER, PERMANENT, SELF, STATIC, Change, Entry
 from net.links import DataplaneFault
 
-_ANY_MAC = "00:00:00:00:00:00"  # of the entries that say who gets what no entry names
-_SELF, _MASTER = 2, 4  # NTF_SELF: an entry of the tunnel; NTF_MASTER: an entry of the bridge
-_STATIC = 0x40  # NUD_NOARP: never forgotten, never moved by learning
-_PERMANENT = 0x80  # NUD_PERMANENT
 _IFF_UP = 1
 _OURS = "noded"
 
@@ -67,10 +65,10 @@ class LinkTable:
     def __init__(self) -> None:
         with IPRoute() as netlink:
             self._links = {link.get("ifname"): link for link in netlink.get_links()}
-            self._entries: dict[int, list[Link]] = defaultdict(list)
-            for family in (socket.AF_BRIDGE, socket.AF_INET):
-                for entry in netlink.get_neighbours(family=family):
-                    self._entries[entry["ifindex"]].append(entry)
+        self._entries: dict[tuple[int, int], list[Entry]] = defaultdict(list)
+        for family in (socket.AF_BRIDGE, socket.AF_INET):
+            for entry in neighbours.read(family):
+                self._entries[entry.device, family].append(entry)
 
     def get(self, name: str) -> Link | None:
         """The link of that name."""
@@ -80,9 +78,9 @@ class LinkTable:
         """The links whose names begin with `prefix`."""
         return [link for name, link in sorted(self._links.items()) if name.startswith(prefix)]
 
-    def entries(self, index: int, family: int) -> list[Link]:
+    def entries(self, index: int, family: int) -> list[Entry]:
         """The forwarding entries (AF_BRIDGE) or neighbours (AF_INET) of a device."""
-        return [entry for entry in self._entries[index] if entry["family"] == family]
+        return self._entries[index, family]
 
 
 def _segment(view: LinkTable, vni: int, mark: Mark, bridge: Link, tunnel: Link | None) -> Segment:
@@ -90,22 +88,12 @@ def _segment(view: LinkTable, vni: int, mark: Mark, bridge: Link, tunnel: Link |
     if tunnel is not None:
         local = _vxlan_local(tunnel)
         entries = view.entries(tunnel["index"], socket.AF_BRIDGE)
-        known_to_bridge = {
-            entry.get("lladdr") for entry in entries if entry["flags"] & _MASTER or entry.get("master") is not None
-        }
+        known_to_bridge = {entry.mac for entry in entries if entry.of_bridge}
         for entry in entries:
-            target = entry.get("dst")
-            if target is None:
-                continue
-            if entry.get("lladdr") == _ANY_MAC:
-                peers.add(target)
-            elif entry.get("lladdr") in known_to_bridge:
-                remotes.add(Remote(entry.get("lladdr"), target))
-    neighbours = {
-        Neighbour(entry.get("dst"), entry.get("lladdr"))
-        for entry in view.entries(bridge["index"], socket.AF_INET)
-        if entry["state"] & _PERMANENT and entry.get("lladdr") is not None
-    }
+            if entry.address is not None and entry.mac == ANY_MAC:
+                peers.add(entry.address)
+            elif entry.address is not None and entry.mac in known_to_bridge:
+                remotes.add(Remote(entry.mac, entry.address))
     return Segment(
         vni=vni,
         mark=mark,
@@ -113,7 +101,11 @@ def _segment(view: LinkTable, vni: int, mark: Mark, bridge: Link, tunnel: Link |
         local_address=local,
         peers=frozenset(peers),
         remotes=frozenset(remotes),
-        neighbours=frozenset(neighbours),
+        neighbours=frozenset(
+            Neighbour(entry.address, entry.mac)
+            for entry in view.entries(bridge["index"], socket.AF_INET)
+            if entry.state & PERMANENT and entry.address is not None
+        ),
     )
 
 
@@ -206,33 +198,7 @@ class Writer:
     def set_forwarding(self, before: Segment, after: Segment) -> None:
         """Add first, remove last: a port that moves is never without an entry."""
         tunnel, bridge = self._made(tunnel_name(after.vni)), self._made(bridge_name(after.vni))
-        for remote in sorted(after.remotes - before.remotes):
-            self._netlink.fdb(
-                "replace", ifindex=tunnel, lladdr=remote.mac, dst=remote.node_address, flags=_SELF, state=_PERMANENT
-            )
-            self._netlink.fdb("replace", ifindex=tunnel, lladdr=remote.mac, flags=_MASTER, state=_STATIC)
-        for neighbour in sorted(after.neighbours - before.neighbours):
-            self._netlink.neigh(
-                "replace", ifindex=bridge, dst=neighbour.ip_address, lladdr=neighbour.mac, state=_PERMANENT
-            )
-        for peer in sorted(after.peers - before.peers):
-            self._netlink.fdb("append", ifindex=tunnel, lladdr=_ANY_MAC, dst=peer, flags=_SELF, state=_PERMANENT)
-        self._remove_forwarding(tunnel, bridge, before, after)
-
-    def _remove_forwarding(self, tunnel: int, bridge: int, before: Segment, after: Segment) -> None:
-        kept = {remote.mac for remote in after.remotes}
-        for mac in sorted({remote.mac for remote in before.remotes} - kept):
-            with _gone_already():
-                self._netlink.fdb("del", ifindex=tunnel, lladdr=mac, flags=_SELF)
-            with _gone_already():
-                self._netlink.fdb("del", ifindex=tunnel, lladdr=mac, flags=_MASTER)
-        kept = {neighbour.ip_address for neighbour in after.neighbours}
-        for address in sorted({neighbour.ip_address for neighbour in before.neighbours} - kept):
-            with _gone_already():
-                self._netlink.neigh("del", ifindex=bridge, dst=address)
-        for peer in sorted(before.peers - after.peers):
-            with _gone_already():
-                self._netlink.fdb("del", ifindex=tunnel, lladdr=_ANY_MAC, dst=peer, flags=_SELF)
+        neighbours.write([*_additions(tunnel, bridge, before, after), *_removals(tunnel, bridge, before, after)])
 
     def remove_segment(self, vni: int) -> None:
         """Take the tunnel and the bridge away."""
@@ -286,6 +252,39 @@ class Writer:
 
     def _mark(self, index: int) -> Mark | None:
         return _mark_of(self._netlink.get_links(index)[0])
+
+
+def _additions(tunnel: int, bridge: int, before: Segment, after: Segment) -> Iterator[Change]:
+    for remote in sorted(after.remotes - before.remotes):
+        yield Change(_tunnel_entry(tunnel, remote.mac, remote.node_address))
+        yield Change(_bridge_entry(tunnel, remote.mac))
+    for neighbour in sorted(after.neighbours - before.neighbours):
+        yield Change(_neighbour_entry(bridge, neighbour.ip_address, neighbour.mac))
+    for peer in sorted(after.peers - before.peers):
+        yield Change(_tunnel_entry(tunnel, ANY_MAC, peer), appends=True)
+
+
+def _removals(tunnel: int, bridge: int, before: Segment, after: Segment) -> Iterator[Change]:
+    for mac in sorted({remote.mac for remote in before.remotes} - {remote.mac for remote in after.remotes}):
+        yield Change(_tunnel_entry(tunnel, mac), removes=True)
+        yield Change(_bridge_entry(tunnel, mac), removes=True)
+    kept = {neighbour.ip_address for neighbour in after.neighbours}
+    for address in sorted({neighbour.ip_address for neighbour in before.neighbours} - kept):
+        yield Change(_neighbour_entry(bridge, address), removes=True)
+    for peer in sorted(before.peers - after.peers):
+        yield Change(_tunnel_entry(tunnel, ANY_MAC, peer), removes=True)
+
+
+def _tunnel_entry(tunnel: int, mac: str, node_address: str | None = None) -> Entry:
+    return Entry(family=socket.AF_BRIDGE, device=tunnel, mac=mac, address=node_address, flags=SELF)
+
+
+def _bridge_entry(tunnel: int, mac: str) -> Entry:
+    return Entry(family=socket.AF_BRIDGE, device=tunnel, mac=mac, state=STATIC, flags=MASTER)
+
+
+def _neighbour_entry(bridge: int, ip_address: str, mac: str = "") -> Entry:
+    return Entry(family=socket.AF_INET, device=bridge, mac=mac, address=ip_address)
 
 
 def set_up_inside(name: str, addresses: Iterable[str]) -> None:
