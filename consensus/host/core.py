@@ -19,7 +19,7 @@ from consensus.host.shelf import Shelf
 TIMING: Final = {
     "raftMinTimeout": 1.0,
     "raftMaxTimeout": 2.0,
-    "appendEntriesPeriod": 0.2,
+    "appendEntriesPeriod": 0.3,
     "leaderFallbackTimeout": 1.5,
     "connectionTimeout": 4.0,
     "appendEntriesBatchSizeBytes": 256 * 1024,

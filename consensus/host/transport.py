@@ -1,8 +1,9 @@
 """How do messages get from node to node? Mutual TLS over TCP, one link for each direction.
 
 Each side dials the other and speaks on the link that it dialed. The first frame says who speaks, and must match the
-certificate. An empty frame is a ping, answered by an empty frame: a link on which nothing is heard for a while is
-dead, whatever TCP believes. Links exist between voters and everyone; learners need none among themselves.
+certificate. An empty frame is a ping, answered by an empty frame, where nothing else shows that both are alive: a peer
+of which nothing is heard for a while is dead, whatever TCP believes. Links exist between voters and everyone; learners
+need none among themselves.
 """
 
 import random
@@ -220,8 +221,8 @@ class Links:
         self._link_up(peer)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear_pings, peer, stream, nursery.cancel_scope)
-                await self._write(link, stream)
+                nursery.start_soon(self._watch, peer, stream, nursery.cancel_scope)
+                await self._write(peer, link, stream)
                 nursery.cancel_scope.cancel()
         finally:
             if self._links.get(peer) is link:
@@ -229,31 +230,35 @@ class Links:
                 self._link_down(peer)
             await trio.aclose_forcefully(stream)
 
-    async def _write(self, link: _Link, stream: trio.abc.SendStream) -> None:
+    async def _write(self, peer: str, link: _Link, stream: trio.abc.SendStream) -> None:
         ping_at = trio.current_time() + PING_S
         try:
             while True:
                 batch = b""
                 with trio.move_on_at(ping_at):
                     batch = await link.take()
-                ping = b""
-                if trio.current_time() >= ping_at:
-                    ping, ping_at = _PING, trio.current_time() + PING_S
+                now = trio.current_time()
+                ping = _PING if now >= ping_at else b""
                 with trio.fail_after(SEND_S_MAX):
                     await stream.send_all(batch + ping)
                 link.sent(len(batch))
+                # Who sends and hears all the time needs no pings.
+                if ping or self._heard_at[peer] > now - PING_S:
+                    ping_at = now + PING_S
         except _BROKEN:
             return
 
-    async def _hear_pings(self, peer: str, stream: trio.abc.ReceiveStream, link_scope: trio.CancelScope) -> None:
+    async def _watch(self, peer: str, stream: trio.abc.ReceiveStream, link_scope: trio.CancelScope) -> None:
+        """End the link when the peer closes it, or is silent on all links."""
         reader = FrameReader(stream, body_length)
         try:
-            while True:
-                with trio.fail_after(SILENCE_S_MAX):
+            while (silent_at := self._heard_at[peer] + SILENCE_S_MAX) > trio.current_time():
+                with trio.move_on_at(silent_at):
                     await reader.next()
-                self._heard_at[peer] = trio.current_time()
-        except _BROKEN:
-            link_scope.cancel()
+                    self._heard_at[peer] = trio.current_time()
+        except _BROKEN as error:
+            log.debug("link to peer ended", peer=peer, reason=str(error) or type(error).__name__)
+        link_scope.cancel()
 
     async def _serve(self, tcp: trio.SocketStream) -> None:
         stream = trio.SSLStream(tcp, self._tls.server, server_side=True)
