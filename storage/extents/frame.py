@@ -39,7 +39,7 @@ class Op(IntEnum):
     SEAL = 2  # stamp: the claim's first stamp; older epochs are refused from now on
     WRITE = 3  # payload: whole blocks
     ZERO = 4  # length: the span, no payload
-    REPAIR = 5  # payload: whole blocks; mark: the stamp that the blocks must still have
+    REPAIR = 5  # payload: whole blocks; mark: blocks whose stamp is not below it are left as they are
     REPAIR_ZERO = 6
     REPAIR_ABSENT = 7  # the span was never written: it shows the parent
     READ = 8  # length: the span
@@ -70,9 +70,9 @@ ZEROES: Final = 2  # DATA: the span is all zero and was left out
 MORE: Final = 4  # STAMPS: the list was cut; go on at `offset`
 ALWAYS: Final = 8  # REPAIR*: whatever stamp the blocks have; the owner has made sure that nobody else writes them
 
-OP_AT: Final = 4  # where the op is in a header
-
-JOURNALED: Final = frozenset((Op.SEAL, Op.WRITE, Op.ZERO, Op.REPAIR, Op.REPAIR_ZERO, Op.REPAIR_ABSENT, Op.REMOVE))
+# A write's request number is its stamp's lower bits; the other requests have the next bit set.
+WRITE_REQUEST_MASK: Final = 0x7FFF_FFFF
+OTHER_REQUEST_BIT: Final = 0x8000_0000
 
 
 class BadFrame(Exception):  # noqa: N818  # it names what was received

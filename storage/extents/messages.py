@@ -11,7 +11,7 @@ STAMPS_LINES_MAX: Final = 48 * 1024
 # How many blocks one STAMPS looks at: bounds the time for which an extent server does nothing else.
 STAMPS_BLOCKS_MAX: Final = 64 * 1024
 FETCH_BLOCKS_MAX: Final = 128
-DIGEST_BLOCKS_MAX: Final = 4 * 1024
+DIGEST_BLOCKS_MAX: Final = 1024
 
 
 class BlockState(NamedTuple):
@@ -48,8 +48,12 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Digest(msgspec.Struct, frozen=True):
-    """A part of a replica in one number: its stamps, hashes and data. `damaged` blocks don't match their hashes."""
+    """A part of a replica, from `offset` on, in one number made of its stamps and hashes; 0 if it holds nothing.
 
+    `damaged` counts the blocks whose data don't match their hashes.
+    """
+
+    offset: int
     digest: int
     damaged: int
     next_offset: int

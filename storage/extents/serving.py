@@ -102,12 +102,13 @@ class Store(Protocol[R]):
 
 
 class Session(Generic[R]):
-    """One connection. `replies` collects what is to be sent; the caller empties it."""
+    """One connection. What is to be sent is added to `replies`."""
 
-    def __init__(self, store: Store[R]) -> None:
+    def __init__(self, store: Store[R], replies: list[Buffer]) -> None:
         self.store = store
-        self.replies: list[Buffer] = []
+        self.replies = replies
         self.replica: R | None = None
+        self.volume_id = ""
         self.epoch = 0
         self._staged: list[int] = []
 
@@ -145,11 +146,6 @@ class Session(Generic[R]):
             self.replies.append(ids)
             self._staged.clear()
 
-    @property
-    def owes(self) -> bool:
-        """Whether something is staged that is to be acknowledged after the next commit."""
-        return bool(self._staged)
-
     def _carry_out(self, op: int, fields: tuple[int, ...], whole: memoryview) -> None:
         _, _, flags, extent, length, request, _, stamp, mark, offset, payload_hash, _ = fields
         if Op.SEAL < op <= Op.REPAIR_ABSENT:
@@ -184,7 +180,7 @@ class Session(Generic[R]):
             raise Refusal(Why.FENCED, f"sealed at epoch {replica.sealed_epoch}, this connection has {self.epoch}")
         if bool(flags & PAYLOAD) != (op in {Op.WRITE, Op.REPAIR}):
             raise Refusal(Why.MALFORMED, "the payload does not suit the op")
-        if op == Op.WRITE and self.store.full:
+        if op in {Op.WRITE, Op.REPAIR} and self.store.full:
             raise Refusal(Why.FULL, "the disk has reached its reserve; free space or add a disk")
         return replica
 
@@ -238,6 +234,7 @@ class Session(Generic[R]):
         if hello.epoch < replica.sealed_epoch:
             raise Refusal(Why.FENCED, f"sealed at epoch {replica.sealed_epoch}, this connection has {hello.epoch}")
         self.replica = replica
+        self.volume_id = hello.volume_id
         self.epoch = hello.epoch
         welcome = Welcome(sealed_epoch=replica.sealed_epoch, watermark=replica.watermark)
         self._answer(request, msgspec.msgpack.encode(welcome))

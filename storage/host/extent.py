@@ -10,8 +10,6 @@ from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
 from storage.extents.messages import BLOCK_LINE, STAMPS_BLOCKS_MAX, STAMPS_LINES_MAX, BlockState, Hello
 from storage.host.extent_files import (
     NOWHERE,
-    TABLE_LINE,
-    TABLE_LINE_BYTES,
     Entry,
     ExtentFiles,
     VolumeFacts,
@@ -37,18 +35,32 @@ class Extent:
         # Remembered, so that a volume that nothing was written to costs no system call a block.
         self._missing = False
 
-    def entry(self, block: int) -> Entry:
-        """The newest that is known of a block."""
-        found = self.fresh.get(block)
-        if found is None:
-            found = self.frozen.get(block)
-            if found is None:
-                files = self.files()
-                if files is None:
-                    return ABSENT
-                digest, stamp = TABLE_LINE.unpack_from(files.table, block * TABLE_LINE_BYTES)
-                return (stamp, digest, AT_HOME)
+    def entries(self, first: int, count: int) -> list[Entry]:
+        """The newest that is known of `count` blocks."""
+        found = [ABSENT] * count
+        files = self.files()
+        if files is not None:
+            lines = files.lines(first, count)
+            found = [(stamp, digest, AT_HOME) for digest, stamp in zip(lines[::2], lines[1::2], strict=True)]
+        for overlay in (self.frozen, self.fresh):
+            if overlay:
+                for block in range(first, first + count):
+                    entry = overlay.get(block)
+                    if entry is not None:
+                        found[block - first] = entry
         return found
+
+    def newest_stamp(self, first: int, count: int) -> int:
+        """The newest stamp among some blocks."""
+        return max(entry[0] for entry in self.entries(first, count))
+
+    def next_known(self, block: int, stop: int) -> int:
+        """The first block from `block` on of which something may be known; `stop` if there is none before it."""
+        files = self.files()
+        candidates = [stop if files is None else files.next_line(block, stop)]
+        for overlay in (self.frozen, self.fresh):
+            candidates.append(min((each for each in overlay if each >= block), default=stop))
+        return min(candidates)
 
     def files(self) -> ExtentFiles | None:
         """The settled files, opened if need be."""
@@ -101,18 +113,17 @@ class Extent:
 
     def stamps(self, first: int, blocks: int, above: int) -> tuple[bytes, int]:
         """Lines of the blocks from `first` on that are newer than `above`; the block to go on at, or 0 for the end."""
-        stop = min(first + STAMPS_BLOCKS_MAX, blocks)
         states: dict[int, tuple[int, int]] = {}
+        stop = blocks
         files = self.files()
         if files is not None:
-            table = memoryview(files.table)[first * TABLE_LINE_BYTES : stop * TABLE_LINE_BYTES].cast("Q")
-            stamps = table[1::2]
+            start = files.next_line(first, blocks)
+            stop = min(start + STAMPS_BLOCKS_MAX, blocks)
+            table = files.lines(start, stop - start) if start < stop else memoryview(b"").cast("Q")
             # Nearly always nothing is newer; finding that out must not cost a loop in Python.
-            if max(stamps, default=0) > above:
-                states = {first + at: (stamp, table[2 * at]) for at, stamp in enumerate(stamps) if stamp > above}
-            # The map can't be closed while a view of it is alive.
-            stamps.release()
-            table.release()
+            if max(table[1::2], default=0) > above:
+                stamps = enumerate(table[1::2], start)
+                states = {block: (stamp, table[2 * (block - start)]) for block, stamp in stamps if stamp > above}
         for overlay in (self.frozen, self.fresh):
             for block, (stamp, digest, _) in overlay.items():
                 if first <= block < stop:
@@ -188,18 +199,18 @@ class DiskReplica:
             watermark=self.watermark,
         )
 
-    def find(self, index: int, block: int) -> tuple[Extent, Entry]:
-        """Where a block's bytes are, going up to the parents where the volume has none."""
-        replica: DiskReplica = self
-        while True:
-            extent = replica.extent(index)
-            entry = extent.entry(block)
-            if entry[0]:
-                return extent, entry
-            position = index * replica.extent_bytes + (block << BLOCK_SHIFT)
-            if replica.parent is None or position >= replica.parent.size_bytes:
-                return extent, ABSENT
-            replica = replica.parent
+    def resolve(self, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
+        """Where the bytes of some blocks are, going up to the parents where the volume has none."""
+        extent = self.extent(index)
+        found = [(extent, entry) for entry in extent.entries(first, count)]
+        parent = self.parent
+        if parent is not None and any(not entry[0] for _, entry in found):
+            shown = min(count, ((parent.size_bytes - index * self.extent_bytes) >> BLOCK_SHIFT) - first)
+            if shown > 0:
+                for at, above in enumerate(parent.resolve(index, first, shown)):
+                    if not found[at][1][0]:
+                        found[at] = above
+        return found
 
     def close(self) -> None:
         """Give all files back."""

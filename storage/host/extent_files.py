@@ -11,7 +11,7 @@ journal still holds all that was being written.
 """
 
 import ctypes
-import mmap
+import errno
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -55,18 +55,32 @@ class VolumeFacts(msgspec.Struct, frozen=True):
 
 
 class ExtentFiles:
-    """The two files of an extent, open for reading."""
+    """The two files of an extent, open for reading. The table is read, never mapped: mapped pages are memory of ours."""
 
     __slots__ = ("data", "table")
 
-    def __init__(self, data: int, table: mmap.mmap) -> None:
+    def __init__(self, data: int, table: int) -> None:
         self.data = data
         self.table = table
+
+    def next_line(self, block: int, stop: int) -> int:
+        """The first block from `block` on for which the table may have a line; `stop` if there is none before it."""
+        try:
+            at = os.lseek(self.table, block * TABLE_LINE_BYTES, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return stop
+        return min(stop, at // TABLE_LINE_BYTES)
+
+    def lines(self, block: int, count: int) -> memoryview:
+        """The table's numbers of `count` blocks: hash, stamp, hash, stamp, and so on."""
+        return memoryview(os.pread(self.table, count * TABLE_LINE_BYTES, block * TABLE_LINE_BYTES)).cast("Q")
 
     def close(self) -> None:
         """Give both back."""
         os.close(self.data)
-        self.table.close()
+        os.close(self.table)
 
 
 def open_extent(directory: Path, extent: int) -> ExtentFiles | None:
@@ -75,14 +89,10 @@ def open_extent(directory: Path, extent: int) -> ExtentFiles | None:
         table = os.open(directory / f"{extent}.table", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    try:
-        size = os.fstat(table).st_size
-        if size == 0:
-            return None
-        mapped = mmap.mmap(table, size, prot=mmap.PROT_READ)
-    finally:
+    if os.fstat(table).st_size == 0:
         os.close(table)
-    return ExtentFiles(os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC), mapped)
+        return None
+    return ExtentFiles(os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC), table)
 
 
 def settle_extent(directory: Path, extent: int, extent_bytes: int, entries: Mapping[int, Entry], journal: int) -> None:
@@ -137,7 +147,7 @@ def _punch(fd: int, offset: int, length: int) -> None:
     if _libc.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length) != 0:
         # A file system without holes keeps the space: the table says that the blocks are zero.
         error = ctypes.get_errno()
-        if error not in {95, 38}:
+        if error not in {errno.EOPNOTSUPP, errno.ENOSYS}:
             raise OSError(error, f"punching a hole: {os.strerror(error)}")
 
 

@@ -14,8 +14,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-import xxhash
-
 from noded.core.ids import DiskId
 from storage.extents import frame
 from storage.extents.frame import ALWAYS, HEADER_BYTES, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
@@ -114,7 +112,7 @@ class ExtentStore:
     def read(self, replica: DiskReplica, extent: int, offset: int, length: int) -> Buffer | None:
         """See `serving.Store`."""
         first, count = offset >> BLOCK_SHIFT, length >> BLOCK_SHIFT
-        found = [replica.find(extent, block) for block in range(first, first + count)]
+        found = replica.resolve(extent, first, count)
         if all(needs_no_read(entry) for _, entry in found):
             return None
         data = memoryview(bytearray(length))
@@ -129,7 +127,7 @@ class ExtentStore:
         """See `serving.Store`."""
         first, count = offset >> BLOCK_SHIFT, length >> BLOCK_SHIFT
         holder = replica.extent(extent)
-        entries = [holder.entry(block) for block in range(first, first + count)]
+        entries = holder.entries(first, count)
         data = memoryview(bytearray(length))
         self._load(holder, entries, first, data)
         return [state_of(entry) for entry in entries], data
@@ -144,20 +142,23 @@ class ExtentStore:
     def digest(self, replica: DiskReplica, extent: int, offset: int) -> Digest:
         """See `serving.Store`."""
         holder = replica.extent(extent)
-        if holder.is_empty:
-            return Digest(digest=0, damaged=0, next_offset=0)
-        first, blocks = offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT
+        blocks = replica.extent_bytes >> BLOCK_SHIFT
+        first = holder.next_known(offset >> BLOCK_SHIFT, blocks)
+        # Parts begin at multiples of their size, so that two replicas whose holes differ still compare equal parts.
+        first -= first % DIGEST_BLOCKS_MAX
         stop = min(first + DIGEST_BLOCKS_MAX, blocks)
-        entries = [holder.entry(block) for block in range(first, stop)]
-        data = memoryview(bytearray((stop - first) << BLOCK_SHIFT))
-        damaged = holder.load(entries, first, self._journal.fd, data)
+        if first >= blocks:
+            return Digest(offset=offset, digest=0, damaged=0, next_offset=0)
+        entries = holder.entries(first, stop - first)
+        damaged = holder.load(entries, first, self._journal.fd, memoryview(bytearray((stop - first) << BLOCK_SHIFT)))
         self._keep_open(holder)
-        digest = xxhash.xxh3_64()
-        for at, entry in enumerate(entries):
-            if entry[0]:
-                digest.update(BLOCK_LINE.pack(first + at, *state_of(entry)))
-        next_offset = stop << BLOCK_SHIFT if stop < blocks else 0
-        return Digest(digest=digest.intdigest(), damaged=len(damaged), next_offset=next_offset)
+        lines = [BLOCK_LINE.pack(first + at, *state_of(entry)) for at, entry in enumerate(entries) if entry[0]]
+        return Digest(
+            offset=first << BLOCK_SHIFT,
+            digest=hash_of(b"".join(lines)) if lines else 0,
+            damaged=len(damaged),
+            next_offset=stop << BLOCK_SHIFT if stop < blocks else 0,
+        )
 
     def remove(self, volume_id: str) -> None:
         """See `serving.Store`."""
@@ -255,12 +256,11 @@ class ExtentStore:
         """The last stamp wins. An owner never sends an older write after a newer one: it would be a bug of its."""
         extent = replica.extent(change.extent)
         first = change.offset >> BLOCK_SHIFT
-        for block in range(first, first + (change.length >> BLOCK_SHIFT)):
-            if extent.entry(block)[0] > change.stamp:
-                raise Refusal(Why.MALFORMED, f"extent {change.extent}, block {block} has a newer write")
+        if extent.newest_stamp(first, change.length >> BLOCK_SHIFT) > change.stamp:
+            raise Refusal(Why.MALFORMED, f"extent {change.extent} has a newer write at {change.offset}")
 
     def _stage_repair(self, replica: DiskReplica, change: Change) -> None:
-        """A repair applies to the blocks that still have the stamp which the owner saw: a guest's newer write stays.
+        """A repair leaves alone the blocks whose stamp is not below its mark: they have a newer write of a guest.
 
         What the journal gets is unconditional, so the decision is made here, on what has been committed.
         """
@@ -268,7 +268,7 @@ class ExtentStore:
         extent = replica.extent(change.extent)
         first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
         always = bool(change.flags & ALWAYS)
-        applies = [always or extent.entry(block)[0] == change.mark for block in range(first, first + count)]
+        applies = [always or entry[0] < change.mark for entry in extent.entries(first, count)]
         if all(applies):
             self._put(replica, change)
             return

@@ -1,0 +1,275 @@
+"""In which blocks do replicas differ, and who gives what to whom? Decides, and walks through the extents.
+
+Replicas are compared by their lists of stamps above a watermark, up to which all are known to be equal. So what is
+listed, fetched and written is what has changed since then, and not the volume.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from storage.extents import frame
+from storage.extents.frame import MORE, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
+from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.extents.member import Member, Question, Reply
+from storage.extents.messages import BLOCK_LINE, FETCH_BLOCKS_MAX, BlockState
+from storage.extents.serving import Buffer
+
+if TYPE_CHECKING:
+    from storage.extents.replication import Owner
+
+COPIES_IN_FLIGHT_MAX: Final = 4
+Lines = Mapping[int, BlockState]
+_ABSENT: Final = BlockState(0, 0)
+
+
+class Copy(NamedTuple):
+    """Blocks that `source` gives to `targets`; those of the targets whose stamp is not below `below` stay.
+
+    `below` 0: below the stamp that is given.
+    """
+
+    source: Member
+    targets: tuple[Member, ...]
+    first: int
+    blocks: int
+    below: int
+
+
+def newest_wins(reports: Sequence[tuple[Member, Lines]]) -> list[Copy]:
+    """What makes sealed replicas equal when none is known to be right: each block's newest write is kept."""
+    pairs: list[tuple[int, Member, tuple[Member, ...]]] = []
+    for block in sorted({block for _, lines in reports for block in lines}):
+        source, newest = max(
+            ((member, lines.get(block, _ABSENT)) for member, lines in reports), key=lambda each: each[1].stamp
+        )
+        targets = tuple(member for member, lines in reports if lines.get(block, _ABSENT).stamp < newest.stamp)
+        if targets:
+            pairs.append((block, source, targets))
+    return _joined(pairs, 0)
+
+
+def source_wins(source: Member, right: Lines, target: Member, other: Lines, floor: int) -> list[Copy]:
+    """What makes `target` equal to a current replica. What is newer than `floor` is sent to both of them anyway.
+
+    A block that only the target lists has a write there that was never acknowledged: it is rolled back.
+    """
+    pairs: list[tuple[int, Member, tuple[Member, ...]]] = []
+    for block in sorted(right.keys() | other.keys()):
+        good, present = right.get(block, _ABSENT), other.get(block, _ABSENT)
+        if good != present and good.stamp < floor and present.stamp < floor:
+            pairs.append((block, source, (target,)))
+    return _joined(pairs, floor)
+
+
+def _joined(pairs: Iterable[tuple[int, Member, tuple[Member, ...]]], below: int) -> list[Copy]:
+    copies: list[Copy] = []
+    for block, source, targets in pairs:
+        last = copies[-1] if copies else None
+        if (
+            last is not None
+            and (last.source, last.targets) == (source, targets)
+            and block == last.first + last.blocks
+            and last.blocks < FETCH_BLOCKS_MAX
+        ):
+            copies[-1] = last._replace(blocks=last.blocks + 1)
+        else:
+            copies.append(Copy(source, targets, block, 1, below))
+    return copies
+
+
+class Comparison:
+    """Makes replicas equal, extent by extent. `done` is called at the end, unless it is cancelled before.
+
+    `participants` says who is compared in an extent: all that may be right, or (`target` given) the one that is right,
+    first, and the target.
+    """
+
+    def __init__(
+        self,
+        owner: "Owner",
+        extents: Sequence[int],
+        participants: Callable[[int], list[Member]],
+        done: Callable[[], None],
+        *,
+        target: Member | None = None,
+    ) -> None:
+        self._owner = owner
+        self._extents = list(extents)
+        self._participants = participants
+        self._done = done
+        self._target = target
+        self._at = 0
+        self._offset = 0
+        self._members: list[Member] = []
+        self._reports: dict[Member, Lines] = {}
+        self._window_end = 0
+        self._copies: list[Copy] = []
+        self._copying = 0
+        self.cancelled = False
+        self.blocks_copied = 0
+
+    @property
+    def progress(self) -> float:
+        """The share of the extents that is done."""
+        return self._at / len(self._extents) if self._extents else 1.0
+
+    def involves(self, member: Member) -> bool:
+        """Whether it can't go on without this replica."""
+        return member is self._target or member in self._members
+
+    def cancel(self) -> None:
+        """Do nothing more; answers that are still to come are ignored."""
+        self.cancelled = True
+
+    def proceed(self) -> None:
+        """Ask for the next part of the lists, or end."""
+        while self._at < len(self._extents):
+            self._members = self._participants(self._extents[self._at])
+            if len(self._members) > 1:
+                self._ask_stamps()
+                return
+            self._at += 1
+        self._members = []
+        self.cancelled = True
+        self._done()
+
+    def _ask_stamps(self) -> None:
+        above = min(member.watermark for member in self._members)
+        if self._target is not None:
+            above = self._target.watermark
+        self._reports = {}
+        self._window_end = self._owner.extent_bytes
+        for member in tuple(self._members):
+            self._ask(
+                member,
+                partial(self._listed, member),
+                Op.STAMPS,
+                extent=self._extents[self._at],
+                offset=self._offset,
+                mark=above,
+            )
+
+    def _listed(self, member: Member, reply: Reply) -> None:
+        self._reports[member] = {
+            block: BlockState(stamp, digest) for block, stamp, digest in BLOCK_LINE.iter_unpack(reply.payload)
+        }
+        if reply.flags & MORE:
+            self._window_end = min(self._window_end, reply.offset)
+        if len(self._reports) < len(self._members):
+            return
+        # The lists may reach differently far; what lies beyond the shortest is listed again.
+        stop = self._window_end >> BLOCK_SHIFT
+        reports = [
+            (each, {block: state for block, state in self._reports[each].items() if block < stop})
+            for each in self._members
+        ]
+        if self._target is None:
+            self._copies = newest_wins(reports)
+        else:
+            (source, right), (target, other) = reports
+            self._copies = source_wins(source, right, target, other, target.floor)
+        self._copies.reverse()
+        self._copy_more()
+
+    def _copy_more(self) -> None:
+        while self._copies and self._copying < COPIES_IN_FLIGHT_MAX:
+            self._copying += 1
+            copy = self._copies.pop()
+            self._ask(
+                copy.source,
+                partial(self._fetched, copy),
+                Op.FETCH,
+                extent=self._extents[self._at],
+                offset=copy.first << BLOCK_SHIFT,
+                length=copy.blocks << BLOCK_SHIFT,
+            )
+        if not self._copying:
+            self._offset = self._window_end
+            if self._offset >= self._owner.extent_bytes:
+                self._offset = 0
+                self._at += 1
+            self.proceed()
+
+    def _fetched(self, copy: Copy, reply: Reply) -> None:
+        repairs = repair_frames(self._owner.key, self._extents[self._at], copy.below, reply)
+        self.blocks_copied += copy.blocks
+        # One step more, so that the last answer finds that all have been sent.
+        left = [len(repairs) * len(copy.targets)]
+
+        def written() -> None:
+            left[0] -= 1
+            if not left[0]:
+                self._copying -= 1
+                self._copy_more()
+
+        for target in copy.targets:
+            for fields, payload in repairs:
+                self._send(target, lambda _reply: written(), fields, payload)
+
+    def _ask(self, member: Member, answered: Callable[[Reply], None], op: Op, **fields: int) -> None:
+        self._send(member, answered, {"op": op, **fields, "volume": self._owner.key}, b"")
+
+    def _send(
+        self, member: Member, answered: Callable[[Reply], None], fields: Mapping[str, int], payload: Buffer
+    ) -> None:
+        def handle(reply: Reply | None) -> None:
+            if self.cancelled:
+                return
+            if reply is not None and reply.why is not None:
+                self._refused(member, reply)
+            else:
+                answered(reply if reply is not None else _NOTHING)
+
+        if self.cancelled:
+            return
+        request = self._owner.next_request()
+        # A lost answer needs nothing here: whoever lost the connection cancels the comparison.
+        member.ask(Question(handle, lambda: None), request, frame.pack(**fields, request=request), payload)
+
+    def _refused(self, member: Member, reply: Reply) -> None:
+        if reply.why == Why.DAMAGED:
+            self._owner.damage_found(member, reply)
+        self._owner.refused(member, reply)
+
+
+_NOTHING: Final = Reply(0, 0, 0, memoryview(b""))
+
+
+def repair_frames(
+    key: int, extent: int, below: int, reply: Reply, *, flags: int = 0
+) -> list[tuple[dict[str, int], Buffer]]:
+    """The fields (without the request) and payloads of the frames that bring what was fetched to another replica."""
+    count = reply.length // (BLOCK_LINE.size + BLOCK_BYTES)
+    lines = list(BLOCK_LINE.iter_unpack(reply.payload[: count * BLOCK_LINE.size]))
+    # The reply's buffer is used again before these frames are sent.
+    data = bytes(reply.payload[count * BLOCK_LINE.size :])
+    frames: list[tuple[dict[str, int], Buffer]] = []
+    start = 0
+    while start < count:
+        block, stamp, digest = lines[start]
+        op = _repair_op(stamp, digest)
+        stop = start + 1
+        while stop < count and lines[stop][1] == stamp and _repair_op(stamp, lines[stop][2]) == op:
+            stop += 1
+        payload = data[start << BLOCK_SHIFT : stop << BLOCK_SHIFT] if op == Op.REPAIR else b""
+        fields = {
+            "op": op,
+            "flags": flags | (PAYLOAD if payload else 0),
+            "extent": extent,
+            "length": (stop - start) << BLOCK_SHIFT,
+            "volume": key,
+            "stamp": stamp,
+            "mark": below or stamp,
+            "offset": block << BLOCK_SHIFT,
+            "payload_hash": hash_of(payload) if payload else 0,
+        }
+        frames.append((fields, payload))
+        start = stop
+    return frames
+
+
+def _repair_op(stamp: int, digest: int) -> Op:
+    if stamp == 0:
+        return Op.REPAIR_ABSENT
+    return Op.REPAIR_ZERO if digest == ZERO_BLOCK_HASH else Op.REPAIR

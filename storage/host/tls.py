@@ -1,0 +1,56 @@
+"""How do the storage processes prove who they are to one another? Mutual TLS 1.3 with the node's certificate.
+
+The files are `<directory>/{node.crt,node.key,ca.crt}`. The daemon renews the certificate in place; each new connection
+is made with the files as they are then. Established connections stay as they are.
+"""
+
+import ssl
+from pathlib import Path
+
+from consensus.naming import node_name
+from noded.core.ids import NodeId
+
+
+class NodeTls:
+    """The two ends of a connection between nodes. Raises OSError or ssl.SSLError if the files are missing or wrong."""
+
+    def __init__(self, directory: Path) -> None:
+        self._certificate = directory / "node.crt"
+        self._key = directory / "node.key"
+        self._authority = directory / "ca.crt"
+        self._seen: tuple[int, ...] = ()
+        self._server: ssl.SSLContext
+        self._client: ssl.SSLContext
+
+    def server(self) -> ssl.SSLContext:
+        """For a listening socket: lets in whoever shows a certificate of this cluster."""
+        self._refresh()
+        return self._server
+
+    def client(self) -> ssl.SSLContext:
+        """For a connection to a node, which must be named by `server_hostname=server_name(node)`."""
+        self._refresh()
+        return self._client
+
+    def _refresh(self) -> None:
+        files = (self._certificate, self._key, self._authority)
+        seen = tuple(path.stat().st_mtime_ns for path in files)
+        if seen != self._seen:
+            self._server = self._context(ssl.PROTOCOL_TLS_SERVER)
+            self._client = self._context(ssl.PROTOCOL_TLS_CLIENT)
+            self._seen = seen
+
+    def _context(self, protocol: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cafile=self._authority)
+        context.load_cert_chain(self._certificate, self._key)
+        if protocol == ssl.PROTOCOL_TLS_SERVER:
+            context.num_tickets = 0
+        return context
+
+
+def server_name(node_id: NodeId) -> str:
+    """The name in a node's certificate."""
+    return node_name(node_id)
