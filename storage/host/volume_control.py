@@ -1,4 +1,4 @@
-"""How does the daemon talk to a volume server of its node? A JSON line asked, one answered, on its control socket."""
+"""How does the daemon ask a volume server of its node? The other end of `control.py`: a JSON line each way."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,23 +9,16 @@ import trio
 from noded.core.errors import Unavailable
 
 ANSWER_S_MAX = 30.0
-ANSWER_BYTES_MAX = 64 * 1024
+ANSWER_BYTES_MAX = 256 * 1024
 
 Verb = Literal["status", "export", "unexport"]
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """`status`: how it is. `export`, `unexport`: let the volume be a file, or no longer. All may be asked again."""
-
-    ask: Verb
-
-
 class VolumeStatus(msgspec.Struct, frozen=True):
-    """The answer to each of them, after it was done. `fault`: why it could not be done."""
+    """What of the answers matters here. `error`: why it could not be done."""
 
-    phase: str  # "opening", "open" or "stopped", as in `storage/extents/replication.py`
-    exported: bool = False
-    fault: str = ""
+    phase: str = ""  # "opening", "open" or "stopped", as in `storage/extents/replication.py`
+    error: str = ""
 
 
 async def ask(socket: Path, verb: Verb) -> VolumeStatus:
@@ -33,14 +26,14 @@ async def ask(socket: Path, verb: Verb) -> VolumeStatus:
     try:
         with trio.fail_after(ANSWER_S_MAX):
             async with await trio.open_unix_socket(socket) as stream:
-                await stream.send_all(msgspec.json.encode(Ask(verb)) + b"\n")
+                await stream.send_all(msgspec.json.encode({"do": verb}) + b"\n")
                 status = msgspec.json.decode(await _line(stream), type=VolumeStatus)
     except (OSError, trio.BrokenResourceError, EOFError, msgspec.DecodeError) as error:
         raise Unavailable(f"The volume server at {socket} can't be asked: {error}.") from error
     except trio.TooSlowError:
         raise Unavailable(f"The volume server at {socket} does not answer within {ANSWER_S_MAX:.0f} s.") from None
-    if status.fault:
-        raise Unavailable(f"The volume server at {socket} could not {verb}: {status.fault}")
+    if status.error:
+        raise Unavailable(f"The volume server at {socket} could not {verb}: {status.error}")
     return status
 
 

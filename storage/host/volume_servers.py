@@ -105,7 +105,7 @@ class HostVolumes:
         """Have an open server for the volume."""
         async with self._turn(volume_id):
             if not self._runs(volume_id):
-                arguments = ["--volume", volume_id, "--node-id", self._node_id]
+                arguments = ["--volume", volume_id, "--node", self._node_id]
                 arguments += ["--run", str(self._run), "--tls", str(self._tls)]
                 arguments += ["--read-only"] if read_only else []
                 await start_detached("storage.host.volume_server", arguments, self._log_file(volume_id))
