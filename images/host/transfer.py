@@ -10,8 +10,8 @@ The loop only gathers; hashing, writing and reading release the interpreter and 
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ import trio
 from images.contents.links import Received
 from images.formats.inspection import Inspection
 from images.host import qemu_img
-from noded.core.errors import TooLarge
+from noded.core.errors import TooLarge, Unavailable
 from noded.core.units import KIB, MIB
 
 PIECE_BYTES: Final = MIB
@@ -130,13 +130,26 @@ class _Target:
         self.received_bytes += len(piece)
 
     def finish(self) -> None:
-        os.fsync(self._fd)
+        with _volume_faults():
+            os.fsync(self._fd)
 
     def close(self) -> None:
-        os.close(self._fd)
+        # A volume that has gone says so again here; the write that failed has said it already.
+        with suppress(OSError):
+            os.close(self._fd)
 
     def _write(self, data: bytes) -> None:
         rest, at = memoryview(data), self.received_bytes
-        while rest:
-            written = os.pwrite(self._fd, rest, at)
-            rest, at = rest[written:], at + written
+        with _volume_faults():
+            while rest:
+                written = os.pwrite(self._fd, rest, at)
+                rest, at = rest[written:], at + written
+
+
+@contextmanager
+def _volume_faults() -> Iterator[None]:
+    """The volume's faults, told apart from those of the client's connection, which are OSErrors too."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The volume that receives the image failed: {error.strerror}. Try again.") from error

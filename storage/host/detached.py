@@ -3,12 +3,21 @@
 import sys
 from pathlib import Path
 
+import msgspec
 import trio
 
 from noded.core.errors import Unavailable
 from storage.host.lock import holder
 
 POLL_S = 0.02
+LAST_CHARACTERS_MAX = 500
+
+
+class _LastLine(msgspec.Struct):
+    """A line of a storage process's log (`event_log.py`)."""
+
+    event: str = "it said nothing"
+    reason: str = ""
 
 
 async def start_detached(module: str, arguments: list[str], log_file: Path) -> None:
@@ -30,9 +39,14 @@ async def until_ended(lock: Path, seconds_max: float) -> None:
         raise Unavailable(f"The process that holds {lock} did not end within {seconds_max:.0f} s.")
 
 
-def last_words(log_file: Path, characters_max: int = 500) -> str:
-    """The end of a process's log: why it ended."""
+def last_words(log_file: Path) -> str:
+    """Why a process ended: what its log says last. A crash says it over several lines, ours in one JSON object."""
     try:
-        return log_file.read_text(errors="replace")[-characters_max:].strip()
+        lines = log_file.read_text(errors="replace").strip().splitlines()
     except FileNotFoundError:
-        return ""
+        return "it left no log"
+    try:
+        said = msgspec.json.decode(lines[-1] if lines else "{}", type=_LastLine)
+    except msgspec.DecodeError:
+        return " ".join(lines[-1:])[-LAST_CHARACTERS_MAX:]
+    return f"{said.event}: {said.reason}" if said.reason else said.event

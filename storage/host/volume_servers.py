@@ -109,11 +109,20 @@ class HostVolumes:
                 arguments += ["--run", str(self._run), "--tls", str(self._tls)]
                 arguments += ["--read-only"] if read_only else []
                 await start_detached("storage.host.volume_server", arguments, self._log_file(volume_id))
+        await self._until_open(volume_id)
+
+    async def _until_open(self, volume_id: VolumeId) -> None:
+        has_run = False
         with trio.move_on_after(OPEN_S_MAX):
-            while not await self._is_open(volume_id):  # noqa: ASYNC110  # another process has no event to wait for
+            while not await self._is_open(volume_id):
+                runs = self._runs(volume_id)
+                if has_run and not runs:
+                    break  # it ended by itself, and has said why
+                has_run = has_run or runs
                 await trio.sleep(POLL_S)
-            return
-        raise Unavailable(f"Volume {volume_id} can't be opened: {last_words(self._log_file(volume_id))}")
+            else:
+                return
+        raise Unavailable(f"Volume {volume_id} can't be opened: {last_words(self._log_file(volume_id))}.")
 
     async def _stop(self, volume_id: VolumeId) -> None:
         lock = volume_lock(self._run, volume_id)

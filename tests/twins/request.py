@@ -1,6 +1,7 @@
 """A request as handlers see it, without HTTP: what was asked is said when it is built."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -59,10 +60,12 @@ class Asked:
         return cast(Mapping[str, str], self.body)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        if isinstance(self.pieces, AsyncIterator):
-            async for piece in self.pieces:
-                yield piece
+        if isinstance(self.pieces, AsyncGenerator):
+            async with aclosing(self.pieces) as pieces:
+                async for piece in pieces:
+                    yield piece
         else:
+            assert isinstance(self.pieces, Iterable)
             for piece in self.pieces:
                 yield piece
 
