@@ -64,7 +64,10 @@ class Dataplane(Protocol):
         """What of ours is on the machine now."""
 
     async def act(self, steps: Sequence[Step]) -> None:
-        """Carry out the steps in their order. Raises `DataplaneFault` at the first that fails."""
+        """Carry out the steps in their order, also when one fails; then raises `DataplaneFault`, which names it.
+
+        Where rules can't be loaded, nothing that follows is done: no tap comes to be before its filter.
+        """
 
     async def flows(self, zone: int) -> list[Flow]:
         """The connections that the machine tracks in a conntrack zone."""

@@ -43,6 +43,11 @@ def plugged_ports(observed: Observed) -> tuple[PortId, ...]:
     return tuple(PortId(tap.mark.record_id) for tap in observed.taps.values())
 
 
+def everything_of(wanted: Desired) -> Observed:
+    """A machine on which all that is wanted is there."""
+    return Observed(segments=wanted.segments, taps=wanted.taps, rules_digest=wanted.rules.digest)
+
+
 def is_proof(view: View, mark: Mark) -> bool:
     """Whether the port that a tap stands for was deleted for certain: it was there at the mark, later it is not.
 

@@ -64,16 +64,21 @@ class MachineDataplane:
         return Observed(segments=segments, incomplete=incomplete, taps=taps, rules_digest=self._nft().digest())
 
     async def act(self, steps: Sequence[Step]) -> None:
-        """Carry out the steps in their order."""
+        """Carry out all steps that can be, in their order."""
         await self._in_thread(lambda: self._act(steps))
 
     def _act(self, steps: Sequence[Step]) -> None:
+        faults = []
         with Writer() as writer:
             for step in steps:
                 try:
                     self._do(writer, step)
-                except NetlinkError as fault:
-                    raise DataplaneFault(f"{type(step).__name__}: {fault}") from fault
+                except (NetlinkError, DataplaneFault) as fault:
+                    faults.append(f"{type(step).__name__}: {fault}")
+                    if isinstance(step, LoadRules):
+                        break  # no tap comes to be before its filter
+        if faults:
+            raise DataplaneFault("; ".join(faults))
 
     def _do(self, writer: Writer, step: Step) -> None:
         match step:

@@ -29,6 +29,8 @@ class SimulatedDataplane:
         self.tracked: list[Flow] = []
         self.answers: dict[int, Answers] = {}
         self.missing: tuple[str, ...] = ()
+        self.strangers: set[str] = set()  # devices that somebody else made under our names
+        self.refuses_rules = False
 
     def lacks(self) -> tuple[str, ...]:
         """What a test says that this machine lacks."""
@@ -39,15 +41,25 @@ class SimulatedDataplane:
         return self.observed
 
     async def act(self, steps: Sequence[Step]) -> None:
-        """Carry out the steps in their order."""
+        """Carry out all steps that can be, in their order."""
+        faults = []
         for step in steps:
-            self._do(step)
+            try:
+                self._do(step)
+            except DataplaneFault as fault:
+                faults.append(f"{type(step).__name__}: {fault}")
+                if isinstance(step, LoadRules):
+                    break
+        if faults:
+            raise DataplaneFault("; ".join(faults))
 
     def _do(self, step: Step) -> None:  # one short case for each kind of step
         segments, taps = dict(self.observed.segments), dict(self.observed.taps)
         digest = self.observed.rules_digest
         match step:
             case BuildSegment(segment):
+                if bridge_name(segment.vni) in self.strangers:
+                    raise DataplaneFault(f"{bridge_name(segment.vni)} is there, but noded did not make it")
                 segments[segment.vni] = _built(segments.get(segment.vni), segment)
             case SetForwarding(before, after):
                 segments[after.vni] = _forwarded(self._segment(after.vni), before, after)
@@ -60,6 +72,8 @@ class SimulatedDataplane:
             case RemoveTap(name):
                 taps.pop(name, None)
             case LoadRules(rules):
+                if self.refuses_rules:
+                    raise DataplaneFault("nftables: no memory")
                 digest = rules.digest
             case EndFlows(flows):
                 self.tracked = [flow for flow in self.tracked if flow not in flows]

@@ -3,7 +3,8 @@
 `Wiring` is what compute calls before it starts a guest; the reconciler runs the very same pass when records change.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import structlog
 import trio
@@ -12,7 +13,7 @@ from consensus.members.model import Node
 from net.dataplane.desired import Desired, desired
 from net.dataplane.filters import forbidden
 from net.dataplane.model import EndFlows, Observed, RemoveTap, Step, tap_name
-from net.dataplane.plan import plan, plugged_ports
+from net.dataplane.plan import everything_of, plan, plugged_ports
 from net.links import Dataplane, DataplaneFault, PortWiring, Tap
 from net.networks.commands import need_network
 from net.networks.model import Network, Subnet
@@ -45,9 +46,11 @@ class Wiring:
         view = self._cluster.view()
         network = need_network(view, need_port(view, port_id).network_id)
         try:
-            await self.make_so(also=(port_id,))
-        except DataplaneFault as fault:
+            outcome = await self._pass(also=(port_id,))
+        except DataplaneFault as fault:  # the machine can't even be looked at
             raise Unavailable(f"Port {port_id} can't be carried by this node: {fault}") from fault
+        if port_id not in outcome.carried:
+            raise Unavailable(f"Port {port_id} can't be carried by this node: {outcome.fault}") from outcome.fault
         return Tap(name=tap_name(port_id), mtu=network.mtu)
 
     async def unplug(self, port_id: PortId) -> None:
@@ -55,8 +58,14 @@ class Wiring:
         async with self._lock:
             await self._dataplane.act([RemoveTap(tap_name(port_id))])
 
-    async def make_so(self, also: Collection[PortId] = ()) -> None:
-        """One pass. `also`: ports that get a tap here although they are not bound here, or not yet."""
+    async def make_so(self) -> None:
+        """One pass. Raises `DataplaneFault` after all that could be done was done."""
+        outcome = await self._pass()
+        if outcome.fault is not None:
+            raise outcome.fault
+
+    async def _pass(self, also: Collection[PortId] = ()) -> "_Outcome":
+        """`also`: ports that get a tap here although they are not bound here, or not yet."""
         async with self._lock:
             self._check_machine()
             observed = await self._dataplane.observe()
@@ -64,13 +73,23 @@ class Wiring:
             wanted = desired(view, self._cluster.node_id, {*plugged_ports(observed), *also})
             if wanted.segments and not wanted.address:
                 raise Unavailable("This node has no IPv4 address that other nodes know: it can't carry networks.")
-            steps = plan(view, wanted, observed)
-            if steps:
-                log.info("network changes", steps=[type(step).__name__ for step in steps])
-                await self._dataplane.act(steps)
+            outcome = await self._act(wanted, plan(view, wanted, observed))
             await self._judge_connections(wanted)
-            await self._dataplane.answer(wanted.answers, wanted.segments)
-        await self._report(view, wanted)
+            await self._dataplane.answer(
+                {vni: wanted.answers[vni] for vni in sorted(outcome.networks)}, wanted.segments
+            )
+        await self._report(view, outcome.carried.intersection(wanted.ports))
+        return outcome
+
+    async def _act(self, wanted: Desired, steps: Sequence[Step]) -> "_Outcome":
+        """Take the steps. One network that can't be built keeps no other from being carried."""
+        if steps:
+            log.info("network changes", steps=[type(step).__name__ for step in steps])
+        try:
+            await self._dataplane.act(steps)
+        except DataplaneFault as fault:
+            return _outcome(wanted, await self._dataplane.observe(), fault)
+        return _outcome(wanted, everything_of(wanted), None)
 
     async def look(self) -> tuple[Desired, Observed, list[Step]]:
         """What is wanted of this machine, what is there, and which steps are still to be taken. Changes nothing."""
@@ -99,10 +118,30 @@ class Wiring:
                 await self._dataplane.act([EndFlows(ended)])
         self._judged = wanted.rules.digest
 
-    async def _report(self, view: View, wanted: Desired) -> None:
-        news = tuple(port_id for port_id in wanted.ports if not view.need(Port, port_id).up)
+    async def _report(self, view: View, carried: Collection[PortId]) -> None:
+        news = tuple(port_id for port_id in sorted(carried) if not view.need(Port, port_id).up)
         if news:
             await self._cluster.propose(ReportPorts(node_id=self._cluster.node_id, up=news))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a pass led to."""
+
+    networks: frozenset[int]  # the VNIs of those that are whole
+    carried: frozenset[PortId]  # ports with a tap on its bridge, and the rules in force
+    fault: DataplaneFault | None
+
+
+def _outcome(wanted: Desired, observed: Observed, fault: DataplaneFault | None) -> _Outcome:
+    networks = frozenset(wanted.segments.keys() & observed.segments.keys()) - observed.incomplete
+    filtered = observed.rules_digest == wanted.rules.digest
+    carried = frozenset(
+        PortId(tap.mark.record_id)
+        for name, tap in wanted.taps.items()
+        if filtered and tap.vni in networks and name in observed.taps and observed.taps[name].vni == tap.vni
+    )
+    return _Outcome(networks, carried, fault)
 
 
 class PortsReconciler:

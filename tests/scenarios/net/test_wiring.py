@@ -11,9 +11,10 @@ import net.ports
 import net.security_groups
 import net.wiring
 from consensus.members.commands import AdmitNode
-from net.dataplane.model import Flow, tap_name
+from net.dataplane.model import Flow, bridge_name, tap_name
 from net.host.simulated import SimulatedDataplane
-from net.links import PortWiring
+from net.links import DataplaneFault, PortWiring
+from net.networks.model import Network
 from net.ports.commands import DeletePort, PortChange, UpdatePort
 from net.ports.model import Port
 from net.ports.views import port_status
@@ -27,7 +28,7 @@ from tests.twins.cluster import SharedCluster
 from tests.unit.net.builders import NOW, network, port, subnet
 
 HERE, THERE = NodeId("1" * 32), NodeId("2" * 32)
-P1, P2 = (PortId(f"{number:08x}-0000-4000-8000-000000000000") for number in (1, 2))
+P1, P2, P3 = (PortId(f"{number:08x}-0000-4000-8000-000000000000") for number in (1, 2, 3))
 SERVICES = tuple(
     module.SERVICE for module in (consensus.members, net.networks, net.ports, net.security_groups, net.wiring)
 )
@@ -169,3 +170,23 @@ async def test_any_node_explains_a_port(stage: Stage) -> None:
         "rules_in_force": True,
         "reported_up": True,
     }
+
+
+async def test_one_network_that_cannot_be_built_keeps_no_other_from_being_carried(stage: Stage) -> None:
+    await stage.cluster.propose(network("net-2"), port(P3, "net-2", node_id=HERE))
+    stage.here.dataplane.strangers = {bridge_name(stage.cluster.view().need(Network, "net-2").vni)}
+    with pytest.raises(DataplaneFault, match="noded did not make it"):
+        await stage.here.reconciler.reconcile()
+    assert port_status(stage.port(P1)) == "ACTIVE"
+    assert port_status(stage.port(P3)) == "DOWN"
+    assert (await stage.here.wiring.plug(P1)).name == tap_name(P1)
+    with pytest.raises(Unavailable, match="noded did not make it"):
+        await stage.here.wiring.plug(P3)
+
+
+async def test_without_its_rules_no_tap_comes_to_be(stage: Stage) -> None:
+    stage.here.dataplane.refuses_rules = True
+    with pytest.raises(Unavailable, match="no memory"):
+        await stage.here.wiring.plug(P1)
+    assert stage.here.dataplane.observed.taps == {}
+    assert port_status(stage.port(P1)) == "DOWN"
