@@ -1,6 +1,8 @@
 """How is a process started that outlives the daemon? Detached, with a log file; its lock tells that it lives."""
 
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,33 @@ async def until_ended(lock: Path, seconds_max: float) -> None:
             await trio.sleep(POLL_S)
     if patience.cancelled_caught:
         raise Unavailable(f"The process that holds {lock} did not end within {seconds_max:.0f} s.")
+
+
+async def until_one_ended(locks: Iterable[Path]) -> None:
+    """Return when one of the processes that hold these locks has ended; without any lock, never."""
+    async with trio.open_nursery() as nursery:
+
+        async def watch(lock: Path) -> None:
+            await _until_released(lock)
+            nursery.cancel_scope.cancel()
+
+        for lock in locks:
+            nursery.start_soon(watch, lock)
+        await trio.sleep_forever()
+
+
+async def _until_released(lock: Path) -> None:
+    pid = holder(lock)
+    if pid is None:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await trio.lowlevel.wait_readable(process)  # a pidfd is readable once its process has ended
+    finally:
+        os.close(process)
 
 
 def last_words(log_file: Path) -> str:

@@ -16,7 +16,7 @@ from noded.core.errors import Refused, Unavailable
 from noded.core.ids import DiskId, VolumeId
 from storage.devices import why_not_empty
 from storage.host import disk_client
-from storage.host.detached import POLL_S, last_words, start_detached, until_ended
+from storage.host.detached import POLL_S, last_words, start_detached, until_ended, until_one_ended
 from storage.host.disk_directory import FORMAT, DiskIdentity
 from storage.host.lock import holder, send_signal
 from storage.host.paths import extent_lock, extent_socket
@@ -68,6 +68,10 @@ class HostDisks:
             size_bytes=used.bytes_total,
             used_bytes=used.bytes_total - used.bytes_free,
         )
+
+    async def ended(self, disk_ids: Collection[DiskId]) -> None:
+        """See `DiskServers.ended`."""
+        await until_one_ended([extent_lock(self.run, disk_id) for disk_id in disk_ids])
 
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         """See `DiskServers.volumes`."""

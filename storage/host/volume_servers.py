@@ -18,7 +18,7 @@ import trio
 
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, VolumeId
-from storage.host.detached import last_words, start_detached, until_ended
+from storage.host.detached import last_words, start_detached, until_ended, until_one_ended
 from storage.host.lock import holder, send_signal
 from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
 from storage.host.volume_control import VolumeStatus, ask
@@ -71,6 +71,10 @@ class HostVolumes:
         """See `VolumeServers.ensure`."""
         self._attached.add(volume_id)
         await self._serve(volume_id)
+
+    async def ended(self, volume_ids: Collection[VolumeId]) -> None:
+        """See `VolumeServers.ended`."""
+        await until_one_ended([volume_lock(self._run, volume_id) for volume_id in volume_ids])
 
     async def end(self, volume_id: VolumeId) -> None:
         """See `VolumeServers.end`."""

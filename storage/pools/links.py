@@ -38,6 +38,9 @@ class DiskServers(Protocol):
         Raises `Unavailable` with the reason if it can't be served.
         """
 
+    async def ended(self, disk_ids: Collection[DiskId]) -> None:
+        """Return when the extent server of one of these disks has ended, or is not there; without any, never."""
+
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         """The volumes of which the disk holds anything. Raises `Unavailable`."""
 

@@ -27,9 +27,15 @@ class DisksReconciler:
         self._cluster = cluster
         self._servers = drivers.get(DiskServers)
         self._warned: dict[str, str] = {}
+        self._served: set[DiskId] = set()
+
+    async def nudged(self) -> None:
+        """An extent server has ended: volumes go on without its replicas, and wait for them to return."""
+        await self._servers.ended(self._served)
 
     async def reconcile(self) -> None:
         """One pass. One disk's fault keeps no other from serving."""
+        self._served.clear()
         found = await self._servers.find()
         for disk in found:
             command = await self._observe(disk)
@@ -50,6 +56,7 @@ class DisksReconciler:
                 fault = refused.message
             else:
                 self._warned.pop(found.name, None)
+                self._served.add(disk_id)
                 return served_report(known, disk_id, node_id, found.name, served, now_ms())
         self._warn(found.name, fault)
         return fault_report(known, fault) if known is not None and known.node_id == node_id else None

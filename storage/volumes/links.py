@@ -52,6 +52,9 @@ class VolumeServers(Protocol):
     async def ensure(self, volume_id: VolumeId) -> None:
         """Start the server if it does not run, and keep it."""
 
+    async def ended(self, volume_ids: Collection[VolumeId]) -> None:
+        """Return when the server of one of these volumes has ended, or is not there; without any, never."""
+
     async def end(self, volume_id: VolumeId) -> None:
         """End the server; what it acknowledged is on the replicas already."""
 

@@ -36,6 +36,11 @@ class VolumeServersReconciler:
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
         self._cluster = cluster
         self._servers = drivers.get(VolumeServers)
+        self._watched: set[VolumeId] = set()
+
+    async def nudged(self) -> None:
+        """A volume server that should run has ended: its guest waits."""
+        await self._servers.ended(self._watched)
 
     async def reconcile(self) -> None:
         """One pass. A volume that can't be served keeps no other from it."""
@@ -46,6 +51,7 @@ class VolumeServersReconciler:
         )
         if strays(running, wanted, self._servers.held()):
             await self._end_strays(running)
+        self._watched = set(wanted) & set(await self._servers.running())
 
     async def _end_strays(self, running: set[VolumeId]) -> None:
         # A view that lags must not cost a guest its disk: what is ended is decided on a view that surely doesn't.
@@ -70,16 +76,13 @@ class RemovalsReconciler:
 
     async def reconcile(self) -> None:
         """One pass."""
-        # An own server of the volume would write again what was just removed.
-        running = set(await self._servers.running()) | set(self._servers.held())
-        todo = [
-            removal
-            for removal in removals(self._cluster.view(), self._cluster.node_id)
-            if removal.volume_id not in running
-        ]
-        await _each(todo, self._remove, "replica not removed")
+        held = set(self._servers.held())
+        todo = removals(self._cluster.view(), self._cluster.node_id)
+        await _each([removal for removal in todo if removal.volume_id not in held], self._remove, "replica not removed")
 
     async def _remove(self, removal: Removal) -> None:
+        # An own server of the volume would write again what was just removed.
+        await self._servers.end(removal.volume_id)
         await self._disks.remove(removal.disk_id, removal.volume_id)
         await self._cluster.propose(ConfirmRemoval(volume_id=removal.volume_id, disk_ids=(removal.disk_id,)))
 

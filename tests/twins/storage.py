@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import trio
+
 from noded.core.cluster import Cluster
 from noded.core.errors import Unavailable
 from noded.core.ids import DiskId, VolumeId
@@ -40,6 +42,9 @@ class SimulatedDisks:
             size_bytes=self.size_bytes,
             used_bytes=self.used_bytes,
         )
+
+    async def ended(self, disk_ids: Collection[DiskId]) -> None:
+        await trio.sleep_forever()
 
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         return self.held[disk_id]
@@ -92,6 +97,9 @@ class SimulatedVolumes:
         if volume_id not in self.served:
             await self._claim(volume_id)
             self.served.add(volume_id)
+
+    async def ended(self, volume_ids: Collection[VolumeId]) -> None:
+        await trio.sleep_forever()
 
     async def end(self, volume_id: VolumeId) -> None:
         self.served.discard(volume_id)
