@@ -151,7 +151,7 @@ async def update_group(request: Request) -> Response:
 async def delete_group(request: Request) -> Response:
     """DELETE /security-groups/{group_id}: refused while a port is in it."""
     group = _own_group(request.cluster.view(), request.caller, request.params["group_id"])
-    await request.cluster.propose(DeleteSecurityGroup(group_id=group.id))
+    await request.cluster.propose(DeleteSecurityGroup(group_id=group.id, by_admin=request.caller.is_admin))
     return Response()
 
 

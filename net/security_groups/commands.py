@@ -108,10 +108,11 @@ class DeleteSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
     """Remove a group with its rules, and the rules of other groups that name it; refused while a port is in it."""
 
     group_id: SecurityGroupId
+    by_admin: bool = False  # an administrator may remove a default group too, when its project is cleared away
 
     def apply(self, tx: Transaction) -> None:
         group = need_group(tx, self.group_id)
-        if group.name == DEFAULT_NAME:
+        if group.name == DEFAULT_NAME and not self.by_admin:
             raise Conflict(
                 "Insufficient rights for removing default security group.", code="SecurityGroupCannotRemoveDefault"
             )
