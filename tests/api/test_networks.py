@@ -223,6 +223,7 @@ async def test_the_default_group_is_there_cannot_go_and_is_nobody_elses() -> Non
         body = {"security_group_rule": rule}
         assert await member.refused("POST", "/security-group-rules", body) == (409, "SecurityGroupRuleExists")
         assert len((await admin("GET", "/security-groups", name="default"))[1]["security_groups"]) == 2
+        assert await admin("DELETE", place) == (204, None), "who clears up after a project"
 
 
 async def test_lists_are_filtered_sorted_cut_and_linked() -> None:
