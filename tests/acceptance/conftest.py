@@ -19,11 +19,12 @@ def admin(cloud: Lab) -> Person:  # noqa: F811  # pytest's way to ask for the fi
 @pytest.fixture(scope="session")
 def image_id(admin: Person) -> str:
     """The guest image, public."""
-    found = admin.connect().create_image(
-        "guest", filename=str(guest_image().qcow2), disk_format="qcow2", container_format="bare",
-        visibility="public", wait=True, timeout=120,
-    )  # fmt: skip
-    return str(found.id)
+    images = admin.connect().image
+    with guest_image().qcow2.open("rb") as content:
+        made = images.create_image(
+            "guest", data=content, disk_format="qcow2", container_format="bare", visibility="public", validate_checksum=False
+        )  # fmt: skip
+    return str(made.id)
 
 
 @pytest.fixture(scope="session")
