@@ -186,12 +186,15 @@ def _read_batch(image: mmap.mmap, at: int, end: int) -> Batch | None:
 def _sequences_beyond(image: mmap.mmap, position: int, end: int) -> set[int]:
     """The sequences of all batch headers behind a position."""
     sequences = set()
-    at = image.find(_MAGIC_BYTES, position, end)
+    # `find` looks at one byte past the end that it is given (CPython, fastsearch): past the map's own, it would crash.
+    # A header that began later would not fit anyway.
+    last = end - HEADER_BYTES + len(_MAGIC_BYTES)
+    at = image.find(_MAGIC_BYTES, position, last)
     while at >= 0:
         batch = _read_batch(image, at, end)
         if batch is not None:
             sequences.add(batch.sequence)
-        at = image.find(_MAGIC_BYTES, at + 4, end)
+        at = image.find(_MAGIC_BYTES, at + 4, last)
     return sequences
 
 
