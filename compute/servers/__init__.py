@@ -16,6 +16,7 @@ from compute.servers.commands import (
     StopServer,
 )
 from compute.servers.console import CONSOLE_CALL
+from compute.servers.explain import EXPLAIN, PEER_CALLS
 from compute.servers.model import Server
 from compute.servers.reconcile import ServersReconciler
 from noded.core.service import Service
@@ -38,5 +39,6 @@ SERVICE = Service(
     ),
     routes=ROUTES,
     reconcilers=(ServersReconciler,),
-    peer_calls={CONSOLE_CALL: tell_console},
+    peer_calls={CONSOLE_CALL: tell_console, **PEER_CALLS},
+    explain=EXPLAIN,
 )
