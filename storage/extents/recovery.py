@@ -144,11 +144,16 @@ class Recovery:
             if all(owner.readers):
                 owner.resume()
             return
-        in_sync = {disk for disk in owner.in_sync.volume.in_sync if disk in owner.members}
-        if all(owner.members[disk].state in _SEALED_OR_MORE for disk in in_sync):
+        if self._all_sealed():
             extents = range(len(owner.layout))
             self._opening = Comparison(owner, extents, self._in_sync_members, self._opened)
             self._opening.proceed()
+
+    def _all_sealed(self) -> bool:
+        """Whether no in-sync replica takes anything from an earlier owner. One that is away is taken out of the set."""
+        members = self._owner.members
+        in_sync = [members[disk] for disk in self._owner.in_sync.volume.in_sync if disk in members]
+        return all(member.state in _SEALED_OR_MORE for member in in_sync)
 
     def _in_sync_members(self, extent: int) -> list[Member]:
         owner = self._owner

@@ -210,6 +210,7 @@ class Owner:
                 if member.state is MemberState.SYNCING:
                     self.fail(member, "it has a write that the volume has not")
             if write.stamp in self.inflight:
+                write.missing = 0
                 self.written(write, error)
 
     # --- replicas

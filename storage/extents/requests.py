@@ -131,10 +131,11 @@ class Write:
         """Nothing: what becomes of the replica decides whether it is still waited for."""
 
     def release_from(self, bits: int) -> None:
-        """Wait no more for some replicas."""
-        self.missing &= ~bits
-        if not self.missing:
-            self._owner.written(self)
+        """Wait no more for some replicas. A second answer, to a write that was sent again, changes nothing."""
+        if self.missing:
+            self.missing &= ~bits
+            if not self.missing:
+                self._owner.written(self)
 
 
 class Read:

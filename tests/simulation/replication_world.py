@@ -1,0 +1,559 @@
+"""A volume with three replicas in bad weather: the real protocol code over a simulated network, disks, log and clock.
+
+Guests write unique values and read them back; afterwards each block must look as if all its reads and writes had
+happened one after another (a linearizable register), and all replicas must be equal when everything has healed.
+What an owner answers to a read after another one has claimed is not judged: only a lease can prevent it, and there is
+none yet.
+"""
+
+import heapq
+import random
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from noded.core.errors import Conflict, Refused, Unavailable
+from noded.core.ids import DiskId, NodeId, VolumeId
+from storage.extents import authority
+from storage.extents.authority import Claim, DiskAddress, Grow, Locate, Shrink, VolumeMap
+from storage.extents.frame import BadFrame
+from storage.extents.layout import BLOCK_BYTES, may_leave
+from storage.extents.member import MemberState
+from storage.extents.replication import Owner
+from storage.extents.serving import Buffer, Session
+from tests.twins.extents import MemoryReplica, MemoryStore
+
+VOLUME = VolumeId("5e3f7a10-0000-4000-8000-000000000001")
+EXTENT_BYTES = 2 * BLOCK_BYTES
+BLOCKS = 4
+GUESTS = 3
+TICK_S = 0.25
+DISKS = tuple(DiskId(f"disk{number}") for number in range(3))
+
+
+@dataclass
+class Operation:
+    """What a guest did with one block, and when; `end` is None if it was never answered."""
+
+    kind: str
+    block: int
+    value: int
+    start: float
+    end: float | None = None
+
+
+@dataclass
+class Weather:
+    """How often what goes wrong. Times are means, in seconds."""
+
+    latency: float = 0.02
+    # The log takes longer: it has a majority to ask, and its daemon may be busy.
+    log_latency: float = 0.1
+    commit: float = 0.02
+    fault: float = 2.0
+    seconds: float = 60.0
+    slow: float = 0.01
+
+
+class Disk:
+    """An extent server: its store, and the sessions of those who are connected."""
+
+    def __init__(self, world: "World", disk_id: DiskId) -> None:
+        self.world = world
+        self.disk_id = disk_id
+        self.store = MemoryStore()
+        self.up = True
+        # A dict keeps their order, which a seed must fix.
+        self.links: dict[Link, None] = {}
+        self.committing = False
+
+    def power_cut(self) -> None:
+        self.up = False
+        self.store.power_cut(self.world.dice.randint(0, len(self.store.staged)))
+        for link in tuple(self.links):
+            link.break_now()
+        self.world.later(self.world.dice.uniform(0.2, 6), self._start)
+
+    def _start(self) -> None:
+        self.up = True
+
+    def received(self) -> None:
+        """Something is staged: it is committed, and acknowledged, in a moment."""
+        if not self.committing:
+            self.committing = True
+            self.world.later(self.world.dice.expovariate(1 / self.world.weather.commit), self._commit)
+
+    def _commit(self) -> None:
+        self.committing = False
+        if self.up:
+            self.store.commit()
+            for link in tuple(self.links):
+                link.session.acknowledge()
+                link.answer()
+
+
+class Link:
+    """One connection: bytes arrive in order, or it breaks. A cut is silent until somebody waits too long."""
+
+    def __init__(self, server: "Server", disk: Disk) -> None:
+        self.server = server
+        self.disk = disk
+        self.world = server.world
+        self.replies: list[Buffer] = []
+        self.session: Session[MemoryReplica] = Session(disk.store, self.replies)
+        self.broken = False
+        self._arrivals = {"there": 0.0, "back": 0.0}
+        disk.links[self] = None
+
+    def send(self, out: list[Buffer]) -> None:
+        if out:
+            content = b"".join(bytes(buffer) for buffer in out)
+            out.clear()
+            self._carry("there", self.disk, partial(self._arrive, content))
+
+    def answer(self) -> None:
+        if self.replies:
+            content = b"".join(bytes(buffer) for buffer in self.replies)
+            self.replies.clear()
+            self._carry("back", self.disk, partial(self._return, content))
+
+    def break_now(self) -> None:
+        """The end of the connection, which its owner hears of a little later."""
+        if not self.broken:
+            self.silence()
+            if not self.world.is_cut(self.server, self.disk):
+                self.world.later(0.05, partial(self.server.link_ended, self, "reset"))
+
+    def silence(self) -> None:
+        self.broken = True
+        self.disk.links.pop(self, None)
+
+    def _carry(self, way: str, disk: Disk, arrive: Callable[[], None]) -> None:
+        if self.broken or self.world.is_cut(self.server, disk):
+            self.silence()
+            return
+        self._arrivals[way] = max(self._arrivals[way], self.world.now + self.world.delay())
+        self.world.at(self._arrivals[way], arrive)
+
+    def _arrive(self, content: bytes) -> None:
+        if self.broken or not self.disk.up:
+            return
+        if self.world.is_cut(self.server, self.disk):
+            self.silence()
+            return
+        try:
+            end = self.session.receive(memoryview(content), 0, len(content))
+        except BadFrame as error:
+            raise AssertionError(f"an owner sent a bad frame: {error}") from error
+        assert end == len(content)
+        self.disk.received()
+
+    def _return(self, content: bytes) -> None:
+        if self.broken or not self.server.alive or self.world.is_cut(self.server, self.disk):
+            return
+        end = self.server.owner.received(self.disk.disk_id, memoryview(content), 0, len(content))
+        assert end == len(content) or self.broken
+        self.server.flush()
+
+
+class Server:
+    """A volume server on some node, with its guest. Implements `Surroundings`."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world = world
+        self.name = name
+        self.alive = True
+        self.links: dict[DiskId, Link] = {}
+        self.waiting: set[DiskId] = set()
+        self.opened = False
+        self.notes: list[str] = []
+        self.owner: Owner
+        self._claim()
+
+    def kill(self) -> None:
+        self.alive = False
+        for link in self.links.values():
+            link.silence()
+
+    def _claim(self) -> None:
+        self.world.log.ask(self, Claim(VOLUME, NodeId(self.name), self.name), self._claimed, self._not_claimed)
+
+    def _not_claimed(self, _refusal: Refused) -> None:
+        self.world.later(0.5, self._claim)
+
+    def _claimed(self, volume: VolumeMap) -> None:
+        if not self.alive or hasattr(self, "owner"):
+            return
+        if volume.epoch != self.world.log.volume.epoch:
+            self.kill()
+            return
+        self.owner = Owner(volume, NodeId(self.name), self)
+        for disk_id in DISKS:
+            self._connect(disk_id)
+        self._tick()
+        for _ in range(GUESTS):
+            self._guest()
+
+    def _tick(self) -> None:
+        if self.alive:
+            self.owner.tick()
+            self.flush()
+            self.world.later(TICK_S, self._tick)
+
+    def _connect(self, disk_id: DiskId) -> None:
+        self.waiting.discard(disk_id)
+        if not self.alive or disk_id in self.links:
+            return
+        disk = self.world.disks[disk_id]
+        if not disk.up or self.world.is_cut(self, disk):
+            self._connect_later(disk_id)
+            return
+        self.links[disk_id] = Link(self, disk)
+        self.owner.connected(disk_id)
+        self.flush()
+
+    def _connect_later(self, disk_id: DiskId) -> None:
+        if disk_id not in self.waiting:
+            self.waiting.add(disk_id)
+            self.world.later(self.world.dice.uniform(0.1, 0.8), partial(self._connect, disk_id))
+
+    def link_ended(self, link: Link, reason: str) -> None:
+        if self.alive and self.links.get(link.disk.disk_id) is link:
+            del self.links[link.disk.disk_id]
+            self.owner.disconnected(link.disk.disk_id, reason)
+            self._connect_later(link.disk.disk_id)
+            self.flush()
+
+    def flush(self) -> None:
+        for disk_id, link in tuple(self.links.items()):
+            link.send(self.owner.members[disk_id].out)
+
+    # --- the guest
+
+    def _guest(self) -> None:
+        if not self.alive or self.world.calm:
+            return
+        dice = self.world.dice
+        block = dice.randrange(BLOCKS)
+        count = 2 if block % 2 == 0 and dice.random() < 0.2 else 1
+        numbers = range(block, block + count)
+        if dice.random() < 0.5:
+            values = [self.world.new_value() for _ in numbers]
+            done = [self.world.begin("write", number, value) for number, value in zip(numbers, values, strict=True)]
+            self.owner.write(block * BLOCK_BYTES, b"".join(map(content_of, values)), partial(self._written, done))
+        else:
+            done = [self.world.begin("read", number, 0) for number in numbers]
+            self.owner.read(block * BLOCK_BYTES, count * BLOCK_BYTES, partial(self._read, done))
+        self.flush()
+
+    def _written(self, done: Sequence[Operation], error: int) -> None:
+        assert error == 0, error
+        if self.alive:
+            for operation in done:
+                operation.end = self.world.now
+            self._rest()
+
+    def _read(self, done: Sequence[Operation], error: int, data: Buffer | None) -> None:
+        assert error == 0, error
+        if self.alive:
+            for at, operation in enumerate(done):
+                operation.value = 0 if data is None else value_of(data[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES])
+                if self.world.log.volume.epoch == self.owner.epoch:
+                    operation.end = self.world.now
+            self._rest()
+
+    def _rest(self) -> None:
+        self.world.later(self.world.dice.expovariate(1 / 0.05), self._guest)
+
+    # --- Surroundings
+
+    def now(self) -> float:
+        return self.world.now
+
+    def drop(self, disk_id: DiskId) -> None:
+        link = self.links.pop(disk_id, None)
+        if link is not None:
+            link.silence()
+        self._connect_later(disk_id)
+
+    def ask(self, request: authority.Request) -> None:
+        self.world.log.ask(self, request, self._told, self._refused)
+
+    def _told(self, volume: VolumeMap) -> None:
+        if self.alive:
+            self.owner.told(volume)
+            self.flush()
+
+    def _refused(self, refusal: Refused) -> None:
+        if self.alive:
+            self.owner.refused_by_authority(refusal)
+            self.flush()
+
+    def stopped(self, _reason: str) -> None:
+        self.kill()
+
+    def note(self, message: str, **fields: object) -> None:
+        self.notes.append(f"{self.world.now:7.3f} {self.name} {message} {fields}")
+
+
+class Log:
+    """The authority: applies each request once or more, soon or late, and may lose its answer."""
+
+    def __init__(self, world: "World", volume: VolumeMap) -> None:
+        self.world = world
+        self.volume = volume
+        self.claim_id = ""
+        self.cut: set[str] = set()
+        self._asked: dict[int, Any] = {}
+
+    def ask(
+        self,
+        server: Server,
+        request: authority.Request,
+        told: Callable[[VolumeMap], None],
+        refused: Callable[[Refused], None],
+    ) -> None:
+        answered: list[bool] = []
+
+        def answer(result: VolumeMap | Refused) -> None:
+            if not answered and server.name not in self.cut:
+                answered.append(True)
+                if isinstance(result, Refused):
+                    refused(result)
+                else:
+                    told(result)
+
+        def apply() -> None:
+            if not late or server.name not in self.cut:
+                result = self.apply(request)
+                self.world.later(self._delay(), partial(answer, result))
+
+        late = self.world.dice.random() < 0.05
+        reaches = server.name not in self.cut
+        if reaches:
+            # A daemon may propose a request long after its asker has given up waiting.
+            self.world.later(self._delay() + (self.world.dice.uniform(0.5, 6) if late else 0), apply)
+        self.world.later(1.5, lambda: self._give_up(answered, refused))
+
+    def _delay(self) -> float:
+        return self.world.dice.expovariate(1 / self.world.weather.log_latency)
+
+    def _give_up(self, answered: list[bool], refused: Callable[[Refused], None]) -> None:
+        if not answered:
+            answered.append(True)
+            refused(Unavailable("no answer"))
+
+    def apply(self, request: authority.Request) -> VolumeMap | Refused:
+        volume = self.volume
+        if isinstance(request, Locate):
+            return volume
+        if isinstance(request, Claim):
+            if self.claim_id != request.claim_id:
+                self.claim_id = request.claim_id
+                self.volume = replace(volume, epoch=volume.epoch + 1)
+            return self.volume
+        if request.epoch != volume.epoch:
+            return Conflict("superseded", code=authority.SUPERSEDED)
+        if request.changes != volume.changes and not self.world.is_broken("changes are not counted"):
+            return Conflict("stale", code=authority.STALE_CHANGE)
+        if isinstance(request, Grow):
+            in_sync = tuple(disk for disk in DISKS if disk in {*volume.in_sync, request.disk_id})
+        else:
+            assert isinstance(request, Shrink)
+            if not may_leave(volume.layout, volume.in_sync, request.disk_ids):
+                return Conflict("last", code=authority.LAST_REPLICA)
+            in_sync = tuple(disk for disk in volume.in_sync if disk not in request.disk_ids)
+        if in_sync != volume.in_sync:
+            self.volume = replace(volume, in_sync=in_sync, changes=volume.changes + 1)
+        return self.volume
+
+
+@dataclass
+class World:
+    """Everything, from one seed. `broken` names the rule that is taken out."""
+
+    seed: int
+    weather: Weather = field(default_factory=Weather)
+    broken: str = ""
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.now = 0.0
+        self.calm = False
+        self.operations: list[Operation] = []
+        self.servers: list[Server] = []
+        self.cuts: set[tuple[str, str]] = set()
+        self.disks = {disk_id: Disk(self, disk_id) for disk_id in DISKS}
+        addresses = {disk_id: DiskAddress(NodeId(disk_id), "", 0) for disk_id in DISKS}
+        self.log = Log(
+            self,
+            VolumeMap(
+                volume_id=VOLUME,
+                size_bytes=BLOCKS * BLOCK_BYTES,
+                extent_bytes=EXTENT_BYTES,
+                layout=(DISKS,) * (BLOCKS * BLOCK_BYTES // EXTENT_BYTES),
+                epoch=0,
+                changes=0,
+                in_sync=DISKS,
+                parents=(),
+                disks=addresses,
+                writable=True,
+            ),
+        )
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = 0
+        self._value = 0
+
+    def is_broken(self, rule: str) -> bool:
+        return self.broken == rule
+
+    # --- time
+
+    def at(self, moment: float, call: Callable[[], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._queue, (moment, self._number, call))
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.at(self.now + seconds, call)
+
+    def delay(self) -> float:
+        slow = self.dice.uniform(0.5, 2) if self.dice.random() < self.weather.slow else 0
+        return self.dice.expovariate(1 / self.weather.latency) + slow
+
+    def run_until(self, moment: float) -> None:
+        while self._queue and self._queue[0][0] < moment:
+            self.now, _, call = heapq.heappop(self._queue)
+            call()
+        self.now = moment
+
+    # --- guests' history
+
+    def new_value(self) -> int:
+        self._value += 1
+        return self._value
+
+    def begin(self, kind: str, block: int, value: int) -> Operation:
+        operation = Operation(kind, block, value, self.now)
+        self.operations.append(operation)
+        return operation
+
+    # --- faults
+
+    def is_cut(self, server: Server, disk: Disk) -> bool:
+        return (server.name, disk.disk_id) in self.cuts
+
+    def run(self) -> None:
+        """Bad weather, then calm; raises AssertionError if something was lost."""
+        self._new_server()
+        self.later(1.0, self._fault)
+        self.later(1.0, self._supervise)
+        self.run_until(self.weather.seconds)
+        self._heal()
+        self.run_until(self.weather.seconds + 60)
+        self.check()
+
+    def _new_server(self) -> None:
+        self.servers.append(Server(self, f"server{len(self.servers)}"))
+
+    def _supervise(self) -> None:
+        if not any(server.alive for server in self.servers):
+            self._new_server()
+        self.later(2.0, self._supervise)
+
+    def _fault(self) -> None:
+        if self.calm:
+            return
+        dice = self.dice
+        alive = [server for server in self.servers if server.alive]
+        kind = dice.random()
+        if kind < 0.3:
+            dice.choice(list(self.disks.values())).power_cut()
+        elif kind < 0.4:
+            for disk in self.disks.values():
+                disk.power_cut()
+        elif kind < 0.5 and alive:
+            alive[-1].kill()
+        elif kind < 0.6 and len(alive) < 3:
+            self._new_server()
+        elif kind < 0.7:
+            for link in [link for disk in self.disks.values() for link in disk.links if dice.random() < 0.5]:
+                link.break_now()
+        elif alive:
+            self._cut(dice.choice(alive))
+        self.later(dice.expovariate(1 / self.weather.fault), self._fault)
+
+    def _cut(self, server: Server) -> None:
+        cuts = {(server.name, disk_id) for disk_id in self.dice.sample(DISKS, self.dice.randint(0, 3))}
+        from_log = {server.name} if self.dice.random() < 0.4 else set()
+        self.cuts |= cuts
+        self.log.cut |= from_log
+
+        def heal() -> None:
+            self.cuts -= cuts
+            self.log.cut -= from_log
+
+        self.later(self.dice.uniform(0.2, 10), heal)
+
+    def _heal(self) -> None:
+        self.calm = True
+        self.cuts.clear()
+        self.log.cut.clear()
+
+    # --- the verdict
+
+    def check(self) -> None:
+        assert set(self.log.volume.in_sync) == set(DISKS), f"not whole: {self.log.volume.in_sync}"
+        owner = next(server for server in self.servers if server.alive).owner
+        assert all(member.state is MemberState.CURRENT for member in owner.members.values())
+        contents = [disk.store.replicas[owner.key].blocks for disk in self.disks.values()]
+        assert contents[0] == contents[1] == contents[2], "replicas differ"
+        for block in range(BLOCKS):
+            history = [operation for operation in self.operations if operation.block == block]
+            assert is_linearizable(history), f"block {block} went back in time, or lost a write"
+
+
+def content_of(value: int) -> bytes:
+    return struct.pack("<Q", value) * (BLOCK_BYTES // 8)
+
+
+def value_of(data: Buffer) -> int:
+    value: int = struct.unpack_from("<Q", data)[0]
+    assert bytes(data) == content_of(value), "a block is torn"
+    return value
+
+
+def is_linearizable(history: Sequence[Operation], states_max: int = 200_000) -> bool:
+    """Wing & Gong's search with memory, for one register whose written values are unique."""
+    never = float("inf")
+    seen_values = {each.value for each in history if each.kind == "read" and each.end is not None}
+    kept = [each for each in history if each.end is not None or (each.kind == "write" and each.value in seen_values)]
+    kept.sort(key=lambda each: each.start)
+    ends = [never if each.end is None else each.end for each in kept]
+    stack: list[tuple[int, frozenset[int], int]] = [(0, frozenset(), 0)]
+    visited: set[tuple[int, frozenset[int], int]] = set()
+    while stack:
+        prefix, beyond, value = stack.pop()
+        while prefix in beyond:
+            beyond -= {prefix}
+            prefix += 1
+        state = (prefix, beyond, value)
+        if state in visited:
+            continue
+        visited.add(state)
+        assert len(visited) < states_max, "the history is too long to judge"
+        left = [at for at in range(prefix, len(kept)) if at not in beyond]
+        if all(ends[at] == never for at in left):
+            return True
+        horizon = min(ends[at] for at in left)
+        for at in left:
+            if kept[at].start > horizon:
+                break
+            if kept[at].kind == "write":
+                stack.append((prefix, beyond | {at}, kept[at].value))
+            elif kept[at].value == value:
+                stack.append((prefix, beyond | {at}, value))
+    return False
