@@ -39,6 +39,7 @@ class Wiring:
         self._cluster = cluster
         self._dataplane = dataplane
         self._lock = trio.Lock()
+        self._caught_up = False
         self._judged = ""  # the rules by which running connections were judged last
 
     async def plug(self, port_id: PortId) -> Tap:
@@ -68,6 +69,7 @@ class Wiring:
         """`also`: ports that get a tap here although they are not bound here, or not yet."""
         async with self._lock:
             self._check_machine()
+            await self._catch_up()
             observed = await self._dataplane.observe()
             view = self._cluster.view()
             wanted = desired(view, self._cluster.node_id, {*plugged_ports(observed), *also})
@@ -101,6 +103,15 @@ class Wiring:
     def lacks(self) -> tuple[str, ...]:
         """What this machine lacks for networks."""
         return self._dataplane.lacks()
+
+    async def _catch_up(self) -> None:
+        """Once, before the first act: a daemon that starts may still know an older state than its machine carries.
+
+        To act on that would take rules and entries away from guests that run.
+        """
+        if not self._caught_up:
+            await self._cluster.fresh_view()
+            self._caught_up = True
 
     def _check_machine(self) -> None:
         lacks = self._dataplane.lacks()

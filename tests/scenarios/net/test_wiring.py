@@ -11,6 +11,7 @@ import net.ports
 import net.security_groups
 import net.wiring
 from consensus.members.commands import AdmitNode
+from consensus.proposals import LogCluster
 from net.dataplane.model import Flow, bridge_name, tap_name
 from net.host.simulated import SimulatedDataplane
 from net.links import DataplaneFault, PortWiring
@@ -24,6 +25,7 @@ from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId, PortId
 from noded.core.reconciler import Reconciler
 from noded.core.service import PeerContext
+from noded.core.store import View
 from tests.twins.cluster import SharedCluster
 from tests.unit.net.builders import NOW, network, port, subnet
 
@@ -190,3 +192,39 @@ async def test_without_its_rules_no_tap_comes_to_be(stage: Stage) -> None:
         await stage.here.wiring.plug(P1)
     assert stage.here.dataplane.observed.taps == {}
     assert port_status(stage.port(P1)) == "DOWN"
+
+
+class Restarted:
+    """The handle of a daemon that has just started: an old picture, until it asks for the newest one."""
+
+    def __init__(self, behind: LogCluster, old: View) -> None:
+        self._behind = behind
+        self._old: View | None = old
+        self.has_majority = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._behind, name)
+
+    def view(self) -> View:
+        return self._old or self._behind.view()
+
+    async def fresh_view(self) -> View:
+        if not self.has_majority:
+            raise Unavailable("no majority")
+        self._old = None
+        return self._behind.view()
+
+
+async def test_a_restarted_daemon_takes_nothing_away_before_it_knows_the_newest_state(stage: Stage) -> None:
+    old = stage.cluster.view()
+    await stage.cluster.propose(port(P3, node_id=HERE))
+    await stage.settle()
+    before = stage.here.dataplane.observed
+    restarted = Restarted(stage.cluster, old)
+    wiring = Wiring(restarted, stage.here.dataplane)
+    with pytest.raises(Unavailable, match="no majority"):
+        await wiring.make_so()
+    assert stage.here.dataplane.observed == before
+    restarted.has_majority = True
+    await wiring.make_so()
+    assert stage.here.dataplane.observed == before
