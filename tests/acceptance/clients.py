@@ -2,6 +2,7 @@
 
 import base64
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -38,6 +39,10 @@ class Person:
     @property
     def authority(self) -> str:
         return str(self.lab.host(1).path("/var/lib/noded/tls/ca.crt"))
+
+    def tls(self) -> ssl.SSLContext:
+        """Trust in the cluster's authority, and in nobody else."""
+        return ssl.create_default_context(cafile=self.authority)
 
     def environment(self, host: int = 1) -> dict[str, str]:
         """What the `openstack` command wants to know."""

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ class Wire:
     """Plain HTTP, for requests that no client library would send."""
 
     def __init__(self, lab: Lab, person: Person) -> None:
-        self._client = httpx.Client(base_url=lab.host(2).url, verify=person.authority, timeout=30)
+        self._client = httpx.Client(base_url=lab.host(2).url, verify=person.tls(), timeout=30)
         self._person = person
         self.token = self.sign_in().headers["x-subject-token"]
 
@@ -34,10 +35,15 @@ class Wire:
         headers = {"x-auth-token": self.token if token is None else token, **more.pop("headers", {})}
         return self._client.request(verb, path, headers=headers, **more)
 
+    def close(self) -> None:
+        self._client.close()
+
 
 @pytest.fixture
-def wire(cloud: Lab, tenant: Tenant) -> Wire:
-    return Wire(cloud, tenant.person)
+def wire(cloud: Lab, tenant: Tenant) -> Iterator[Wire]:
+    made = Wire(cloud, tenant.person)
+    yield made
+    made.close()
 
 
 def test_a_wrong_password_and_an_unknown_user_are_answered_alike(wire: Wire) -> None:
@@ -62,7 +68,7 @@ def test_a_revoked_token_is_dead_on_every_host(wire: Wire, cloud: Lab, tenant: T
     assert wire.send("DELETE", "/identity/v3/auth/tokens", headers={"x-subject-token": gone}).status_code == 204
     for host in cloud.hosts:
         answer = httpx.get(
-            f"{host.url}/compute/v2.1/servers", headers={"x-auth-token": gone}, verify=tenant.person.authority
+            f"{host.url}/compute/v2.1/servers", headers={"x-auth-token": gone}, verify=tenant.person.tls()
         )
         assert answer.status_code == 401
 
