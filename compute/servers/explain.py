@@ -36,7 +36,9 @@ def _found(view: View, asked: str) -> Server:
     if len(named) == 1:
         return named[0]
     if named:
-        raise NotFound(f"{len(named)} servers are called {asked[:255]}; use an id: {', '.join(s.id for s in named[:9])}")
+        raise NotFound(
+            f"{len(named)} servers are called {asked[:255]}; use an id: {', '.join(s.id for s in named[:9])}"
+        )
     raise NotFound.of("server", asked)
 
 
@@ -67,12 +69,12 @@ async def look(context: PeerContext, payload: bytes) -> bytes:
         return msgspec.msgpack.encode({"observed": None, "steps": [], "why": f"The hypervisor can't be asked: {fault}"})
     guest = guests.get(ServerId(server.id))
     step = step_for(server, guest, None)
-    fault = server.observed.fault
+    reported = server.observed.fault
     return msgspec.msgpack.encode(
         {
             "observed": msgspec.to_builtins(guest) if guest is not None else None,
             "steps": [type(step).__name__] if step is not None else [],
-            "why": fault.message if fault is not None else "",
+            "why": reported.message if reported is not None else "",
         }
     )
 

@@ -9,6 +9,7 @@ from compute.servers.model import Power, Restart, Server
 from noded.core.ids import ServerId
 
 BUTTON_S = 60.0  # how long a guest may take to obey its power button before its power is taken
+AGAIN_S = 5.0  # then the button is pressed again: a guest that was still booting did not notice
 
 _ALIVE = (GuestState.RUNNING, GuestState.PAUSED)
 
@@ -26,6 +27,14 @@ class PressButton:
 
     server: Server
     run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """For how many seconds a guest's power button has been tried, and since when it was last pressed."""
+
+    first_s: float
+    last_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +62,34 @@ Step = Start | PressButton | TakePower | Resume | Remove
 
 
 def plan(
-    servers: Iterable[Server], guests: Mapping[ServerId, Guest], pressed_s: Mapping[ServerId, float]
+    servers: Iterable[Server], guests: Mapping[ServerId, Guest], pressed: Mapping[ServerId, Pressed]
 ) -> list[Step]:
-    """The steps for the servers of this node. Guests that no server names are left alone.
-
-    `pressed_s`: for how many seconds a guest's power button has been pressed.
-    """
-    steps = [step_for(server, guests.get(server.id), pressed_s.get(server.id)) for server in servers]
+    """The steps for the servers of this node. Guests that no server names are left alone."""
+    steps = [step_for(server, guests.get(server.id), pressed.get(server.id)) for server in servers]
     return [step for step in steps if step is not None]
 
 
-def step_for(server: Server, guest: Guest | None, pressed_s: float | None) -> Step | None:
+def step_for(server: Server, guest: Guest | None, pressed: Pressed | None) -> Step | None:
     """The next step for one server; None if there is nothing to do."""
     if server.deleting:
         return Remove(server)
     alive = guest is not None and guest.state in _ALIVE
     if server.power is Power.OFF:
-        return _end(server, guest, pressed_s) if guest is not None and alive else None
+        return _end(server, guest, pressed) if guest is not None and alive else None
     if guest is None or not alive:
         return None if ended_itself(server, guest) else Start(server)
     if guest.run == server.run:
         return Resume(server) if guest.state is GuestState.PAUSED else None
     if server.restart is Restart.SOFT:
-        return _end(server, guest, pressed_s)
+        return _end(server, guest, pressed)
     return TakePower(server)
 
 
-def _end(server: Server, guest: Guest, pressed_s: float | None) -> Step | None:
+def _end(server: Server, guest: Guest, pressed: Pressed | None) -> Step | None:
     # A guest that waits for its disk can't obey.
-    if guest.state is GuestState.PAUSED or (pressed_s is not None and pressed_s >= BUTTON_S):
+    if guest.state is GuestState.PAUSED or (pressed is not None and pressed.first_s >= BUTTON_S):
         return TakePower(server)
-    return PressButton(server, guest.run) if pressed_s is None else None
+    return PressButton(server, guest.run) if pressed is None or pressed.last_s >= AGAIN_S else None
 
 
 def ended_itself(server: Server, guest: Guest | None) -> bool:

@@ -1,6 +1,7 @@
 """What makes this node's guests match the servers that name the node: observe, plan, act, report."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 import trio
@@ -8,7 +9,20 @@ import trio
 from compute.hypervisor import Guest, GuestCard, GuestDisk, GuestFault, GuestSpec, GuestState, Hypervisor
 from compute.servers.commands import FinishServerDeletions, GuestReport, ReportGuests
 from compute.servers.model import Power, Server
-from compute.servers.plan import BUTTON_S, PressButton, Remove, Resume, Start, Step, TakePower, is_news, news, plan
+from compute.servers.plan import (
+    AGAIN_S,
+    BUTTON_S,
+    PressButton,
+    Pressed,
+    Remove,
+    Resume,
+    Start,
+    Step,
+    TakePower,
+    is_news,
+    news,
+    plan,
+)
 from compute.servers.tries import Tries
 from net.links import PortWiring
 from net.ports.model import Port
@@ -29,6 +43,15 @@ IDLE_S = 10.0
 FAULT_AFTER_TRIES = 5  # what fails less often is not worth a server's ERROR
 
 
+@dataclass(slots=True)
+class _Button:
+    """A power button that was pressed: to end which run, and when."""
+
+    run: int
+    first_at: float
+    last_at: float
+
+
 class ServersReconciler:
     """One node's guests. It remembers only what may be forgotten: since when it waits, and when it tries again."""
 
@@ -40,7 +63,7 @@ class ServersReconciler:
         self._hypervisor = drivers.get(Hypervisor)
         self._wiring = drivers.get(PortWiring)
         self._attachments = drivers.get(VolumeAttachments)
-        self._pressed: dict[ServerId, tuple[int, float]] = {}  # by server: the run that shall end, and since when
+        self._buttons: dict[ServerId, _Button] = {}
         self._tries = Tries()
         self._reports: list[GuestReport] = []
         self._removed: list[ServerId] = []
@@ -49,7 +72,7 @@ class ServersReconciler:
     def period_s(self) -> float:
         """Until something that it waits for is due."""
         now = trio.current_time()
-        buttons = [pressed_at + BUTTON_S - now for _, pressed_at in self._pressed.values()]
+        buttons = [min(button.first_at + BUTTON_S, button.last_at + AGAIN_S) - now for button in self._buttons.values()]
         return max(0.05, min([IDLE_S, *buttons, *self._tries.waits(now)]))
 
     async def nudged(self) -> None:
@@ -79,13 +102,16 @@ class ServersReconciler:
 
     def _steps(self, view: View, guests: Mapping[ServerId, Guest]) -> list[Step]:
         """The plan, with the buttons that are pressed now."""
-        for server_id, (run, _) in list(self._pressed.items()):
+        for server_id, button in list(self._buttons.items()):
             guest = guests.get(server_id)
-            if guest is None or guest.state is not GuestState.RUNNING or guest.run != run:
-                del self._pressed[server_id]
+            if guest is None or guest.state is not GuestState.RUNNING or guest.run != button.run:
+                del self._buttons[server_id]
         now = trio.current_time()
-        pressed_s = {server_id: now - pressed_at for server_id, (_, pressed_at) in self._pressed.items()}
-        return plan(self._mine(view), guests, pressed_s)
+        pressed = {
+            server_id: Pressed(now - button.first_at, now - button.last_at)
+            for server_id, button in self._buttons.items()
+        }
+        return plan(self._mine(view), guests, pressed)
 
     async def _take(self, steps: list[Step]) -> None:
         """Take the steps, a few at a time, and tell the log of what is done while others are still under way."""
@@ -154,7 +180,8 @@ class ServersReconciler:
                 await self._start(server)
             case PressButton(server, run):
                 await self._hypervisor.shut_down(server.id)
-                self._pressed[server.id] = (run, trio.current_time())
+                now = trio.current_time()
+                self._buttons.setdefault(server.id, _Button(run, now, now)).last_at = now
             case TakePower(server):
                 await self._hypervisor.power_off(server.id)
             case Resume(server):

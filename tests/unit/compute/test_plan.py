@@ -7,7 +7,19 @@ import pytest
 from compute.hypervisor import Guest, GuestState
 from compute.servers.commands import GuestReport
 from compute.servers.model import Fault, Observed, Phase, Power, Restart, Server, phase_of
-from compute.servers.plan import BUTTON_S, PressButton, Remove, Resume, Start, TakePower, news, plan, step_for
+from compute.servers.plan import (
+    AGAIN_S,
+    BUTTON_S,
+    PressButton,
+    Pressed,
+    Remove,
+    Resume,
+    Start,
+    TakePower,
+    news,
+    plan,
+    step_for,
+)
 from noded.core.ids import ServerId
 from tests.unit.compute.builders import guest, server
 
@@ -48,10 +60,11 @@ def test_step(wanted: Server, found: Guest | None, step: type | None) -> None:
     assert (None if got is None else type(got)) is step
 
 
-def test_a_pressed_button_is_waited_for_and_then_the_power_goes() -> None:
+def test_a_button_is_pressed_again_and_waited_for_and_then_the_power_goes() -> None:
     stopping = server(**ON, power=Power.OFF)
-    assert step_for(stopping, guest(RUNNING), 1.0) is None
-    assert step_for(stopping, guest(RUNNING), BUTTON_S) == TakePower(stopping)
+    assert step_for(stopping, guest(RUNNING), Pressed(1.0, 1.0)) is None
+    assert step_for(stopping, guest(RUNNING), Pressed(10.0, AGAIN_S)) == PressButton(stopping, run=1)
+    assert step_for(stopping, guest(RUNNING), Pressed(BUTTON_S, 1.0)) == TakePower(stopping)
 
 
 @pytest.mark.parametrize(
