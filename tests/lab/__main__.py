@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tests.lab.access import connect
 from tests.lab.commands import LabError
 from tests.lab.lab import Lab
 from tests.lab.plan import CLOUDS_FILE, KEY_FILE, ROOT, Plan, load
@@ -93,7 +94,7 @@ def exec(root: Path, number: int, command: tuple[str, ...]) -> None:
 @click.pass_obj
 def ssh(root: Path, server: str, command: tuple[str, ...]) -> None:
     """Log in to the guest of a SERVER that `make run` created, as user guest."""
-    argv = ssh_command(_existing(root), CLOUDS_FILE, root / KEY_FILE, server, command)
+    argv = ssh_command(_existing(root), connect(CLOUDS_FILE), root / KEY_FILE, server, command)
     os.execvp(argv[0], argv)
 
 

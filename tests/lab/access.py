@@ -4,6 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+
 from tests.lab.commands import LabError
 from tests.lab.lab import Lab
 
@@ -36,6 +39,11 @@ def open_access(lab: Lab, clouds_file: Path) -> Access:
     # JSON is YAML too, and needs no library to be written right.
     _write(clouds_file, json.dumps({"clouds": clouds}, indent=2) + "\n")
     return access
+
+
+def connect(clouds_file: Path) -> Connection:
+    """The unmodified client library, as administrator."""
+    return Connection(config=OpenStackConfig(config_files=[str(clouds_file)]).get_one(CLOUD))
 
 
 def cloud(access: Access, host_url: str) -> dict[str, object]:

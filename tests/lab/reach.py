@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import openstack
+from openstack.connection import Connection
 
 from net.dataplane.model import service_mac
-from tests.lab.access import CLOUD
 from tests.lab.commands import LabError, call
 from tests.lab.lab import Lab, LabHost
 
-OPTIONS = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+OPTIONS = (
+    *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
+    *("-o", "ConnectTimeout=5"),
+)
 
 
-def ssh_command(lab: Lab, clouds_file: Path, key_file: Path, server_name: str, command: Sequence[str]) -> list[str]:
+def ssh_command(lab: Lab, cloud: Connection, key_file: Path, server_name: str, command: Sequence[str]) -> list[str]:
     """What the machine must execute to log in to the server of this name and run `command` there."""
-    cloud = openstack.connection.Connection(
-        config=openstack.config.OpenStackConfig(config_files=[str(clouds_file)]).get_one(CLOUD)
-    )
     server: Any = cloud.compute.find_server(server_name, ignore_missing=False, details=True)
     if not server.addresses:
         raise LabError(f"server {server_name} is {server.status} and has no address yet")

@@ -12,7 +12,7 @@ from tests.lab.access import ADMIN, Access, open_access
 from tests.lab.commands import LabError
 from tests.lab.first_guest import SERVER, FirstGuest
 from tests.lab.lab import Lab
-from tests.lab.plan import CLOUDS_FILE, KEY_FILE, PROJECT, ROOT, Plan, load
+from tests.lab.plan import CLOUDS_FILE, PROJECT, ROOT, Plan, load
 
 
 class Narrator:
@@ -58,7 +58,7 @@ def serve(lab: Lab, clouds: Path, guest: bool, say: Narrator) -> None:
     lab.boot(say)
     lab.wait_ready(say=say)
     access = open_access(lab, clouds)
-    first = FirstGuest(access, lab.plan.root / KEY_FILE, say)
+    first = FirstGuest(lab, access, say)
     first.import_image(image.qcow2)
     first.prepare()
     if guest:
