@@ -22,8 +22,13 @@ def image_id(admin: Person) -> str:
     images = admin.connect().image
     with guest_image().qcow2.open("rb") as content:
         made = images.create_image(
-            "guest", data=content, disk_format="qcow2", container_format="bare", visibility="public", validate_checksum=False
-        )  # fmt: skip
+            "guest",
+            data=content,
+            disk_format="qcow2",
+            container_format="bare",
+            visibility="public",
+            validate_checksum=False,
+        )
     return str(made.id)
 
 
