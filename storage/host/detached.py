@@ -32,6 +32,13 @@ async def start_detached(module: str, arguments: list[str], log_file: Path) -> N
         )
 
 
+async def until_held(lock: Path, seconds_max: float) -> None:
+    """Wait until a process holds the lock, or until it must have ended before it could."""
+    with trio.move_on_after(seconds_max):
+        while holder(lock) is None:  # noqa: ASYNC110  # another process has no event to wait for
+            await trio.sleep(POLL_S)
+
+
 async def until_ended(lock: Path, seconds_max: float) -> None:
     """Wait until nobody holds the lock. Raises `Unavailable` if that takes too long."""
     with trio.move_on_after(seconds_max) as patience:

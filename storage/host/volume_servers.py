@@ -18,12 +18,13 @@ import trio
 
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, VolumeId
-from storage.host.detached import last_words, start_detached, until_ended, until_one_ended
+from storage.host.detached import last_words, start_detached, until_ended, until_held, until_one_ended
 from storage.host.lock import holder, send_signal
 from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
 from storage.host.volume_control import VolumeStatus, ask
 from storage.volumes.links import OpenVolume
 
+START_S_MAX = 10.0
 OPEN_S_MAX = 60.0
 END_S_MAX = 30.0
 POLL_S = 0.05
@@ -113,16 +114,15 @@ class HostVolumes:
                 arguments += ["--run", str(self._run), "--tls", str(self._tls)]
                 arguments += ["--read-only"] if read_only else []
                 await start_detached("storage.host.volume_server", arguments, self._log_file(volume_id))
+                # Before that another turn would not see it, and start a second one.
+                await until_held(volume_lock(self._run, volume_id), START_S_MAX)
         await self._until_open(volume_id)
 
     async def _until_open(self, volume_id: VolumeId) -> None:
-        has_run = False
         with trio.move_on_after(OPEN_S_MAX):
             while not await self._is_open(volume_id):
-                runs = self._runs(volume_id)
-                if has_run and not runs:
+                if not self._runs(volume_id):
                     break  # it ended by itself, and has said why
-                has_run = has_run or runs
                 await trio.sleep(POLL_S)
             else:
                 return
