@@ -13,6 +13,7 @@ from tests.lab.commands import LabError
 from tests.lab.first_guest import SERVER, FirstGuest
 from tests.lab.lab import Lab
 from tests.lab.plan import CLOUDS_FILE, PROJECT, ROOT, Plan, load
+from tests.lab.whole import wait_whole
 
 
 class Narrator:
@@ -57,6 +58,8 @@ def serve(lab: Lab, clouds: Path, guest: bool, say: Narrator) -> None:
     image = guest_image(say=say)
     lab.boot(say)
     lab.wait_ready(say=say)
+    say("waiting for every host's disk and hypervisor")
+    wait_whole(lab)
     access = open_access(lab, clouds)
     first = FirstGuest(lab, access, say)
     first.import_image(image.qcow2)
