@@ -94,6 +94,25 @@ def node_list(config: Config, as_json: bool) -> None:
     _print(msgspec.msgpack.encode(found.nodes), as_json, lambda: show.nodes(found.nodes))
 
 
+@main.group()
+def volume() -> None:
+    """The cluster's volumes, images and root disks among them."""
+
+
+@volume.command("verify")
+@click.argument("id")
+@as_json
+@click.pass_obj
+@_plainly
+def volume_verify(config: Config, id: str, as_json: bool) -> None:
+    """Read every replica of a volume from end to end, check all blocks, and show whether the replicas are equal.
+
+    Replicas that are written meanwhile differ for a moment.
+    """
+    answer = ask(config.run, "volume.verify", id.encode())
+    _print(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
+
+
 @main.command()
 @as_json
 @click.pass_obj

@@ -15,12 +15,13 @@ import trio
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import DiskId, VolumeId
 from storage.devices import why_not_empty
+from storage.extents.authority import VolumeMap
 from storage.host import disk_client
 from storage.host.detached import POLL_S, last_words, start_detached, until_ended, until_one_ended
 from storage.host.disk_directory import FORMAT, DiskIdentity
 from storage.host.lock import holder, send_signal
 from storage.host.paths import extent_lock, extent_socket
-from storage.pools.links import FoundDisk, ServedDisk
+from storage.pools.links import FoundDisk, ReplicaDigest, ServedDisk
 
 FIRST_PORT = 7410
 START_S_MAX = 30.0
@@ -81,6 +82,11 @@ class HostDisks:
     async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
         """See `DiskServers.remove`."""
         await disk_client.remove(extent_socket(self.run, disk_id), volume_id)
+
+    async def digest(self, disk_id: DiskId, volume: VolumeMap) -> ReplicaDigest:
+        """See `DiskServers.digest`."""
+        extents = [number for number, disks in enumerate(volume.layout) if disk_id in disks]
+        return await disk_client.digest(extent_socket(self.run, disk_id), volume, extents)
 
     async def _start(self, directory: str, disk_id: DiskId, door: Door) -> None:
         log_file = self.logs / f"extents-{disk_id}.log"

@@ -4,7 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from noded.core.ids import DiskId, VolumeId
+from storage.extents.authority import VolumeMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,13 @@ class ServedDisk:
     port: int
     size_bytes: int
     used_bytes: int
+
+
+class ReplicaDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole replica in one number, made of its blocks' stamps and hashes: equal replicas have equal ones."""
+
+    digest: str
+    damaged_blocks: int  # whose data are not what their hash says
 
 
 class DiskServers(Protocol):
@@ -46,3 +56,6 @@ class DiskServers(Protocol):
 
     async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
         """Remove all that the disk holds of a volume, durably. Again: nothing. Raises `Unavailable`."""
+
+    async def digest(self, disk_id: DiskId, volume: VolumeMap) -> ReplicaDigest:
+        """Read the volume's replica on the disk, all of it, without its parents. Raises `Unavailable`."""

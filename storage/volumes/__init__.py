@@ -6,6 +6,7 @@ from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
+from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Volume
 from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
 
@@ -16,5 +17,6 @@ SERVICE = Service(
     commands=(ChangeVolume, ClaimVolume, ConfirmRemoval, CreateVolume, DeleteVolume, GrowInSync, ShrinkInSync),
     routes=ROUTES,
     reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),
-    peer_calls=CALLS,
+    peer_calls={**CALLS, **PEER_CALLS},
+    explain=EXPLAIN,
 )

@@ -29,7 +29,8 @@ def explain(host: LabHost, noun: str, id: str) -> dict[str, Any]:
     return answer
 
 
-def replica_digests(lab: Lab, volume_id: str) -> dict[str, str]:
-    """The content's hash of each in-sync replica of a volume, by disk, asked on the disk's own node."""
-    found = explain(lab.host(1), "volume", volume_id)
-    return {str(each["disk"]): str(each["digest"]) for each in found["replicas"] if each["in_sync"]}
+def verify(host: LabHost, volume_id: str) -> list[dict[str, Any]]:
+    """`noded volume verify`: every replica read from end to end."""
+    answer = json.loads(host.run(NODED, "volume", "verify", volume_id, "--json", timeout_s=120))
+    replicas: list[dict[str, Any]] = answer["replicas"]
+    return replicas

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.clients import Person, Tenant, until
 from tests.acceptance.conftest import mend
-from tests.acceptance.nodes import explain, leader, replica_digests
+from tests.acceptance.nodes import explain, leader, verify
 from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.root
@@ -74,8 +74,12 @@ def test_a_guest_sees_no_error_while_a_host_with_its_replica_dies_and_returns(
     assert "I/O error" not in said
     tenant.cloud.compute.stop_server(server)
     tenant.cloud.compute.wait_for_server(server, status="SHUTOFF", interval=0.3)
-    until(lambda: len(replica_digests(cloud, volume_id)) == len(cloud.hosts), "every replica is in sync")
-    assert len(set(replica_digests(cloud, volume_id).values())) == 1, "replicas differ"
+    until(lambda: whole(cloud, volume_id), "every replica is in sync")
+    replicas = verify(cloud.host(1), volume_id)
+    print([(replica["digest"], replica["damaged_blocks"]) for replica in replicas])
+    assert len(replicas) == len(cloud.hosts)
+    assert len({replica["digest"] for replica in replicas}) == 1, "replicas differ"
+    assert all(replica["damaged_blocks"] == 0 for replica in replicas)
 
 
 def test_a_server_is_made_within_seconds_after_the_leader_died(
