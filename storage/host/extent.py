@@ -57,10 +57,10 @@ class Extent:
     def next_known(self, block: int, stop: int) -> int:
         """The first block from `block` on of which something may be known; `stop` if there is none before it."""
         files = self.files()
-        candidates = [stop if files is None else files.next_line(block, stop)]
+        found = stop if files is None else files.next_line(block, stop)
         for overlay in (self.frozen, self.fresh):
-            candidates.append(min((each for each in overlay if each >= block), default=stop))
-        return min(candidates)
+            found = min((each for each in overlay if block <= each < found), default=found)
+        return found
 
     def files(self) -> ExtentFiles | None:
         """The settled files, opened if need be."""
@@ -84,11 +84,6 @@ class Extent:
     def is_open(self) -> bool:
         """Whether it holds file descriptors."""
         return self._files is not None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was ever written to it."""
-        return not self.fresh and not self.frozen and self.files() is None
 
     def load(self, entries: Sequence[Entry], first: int, journal: int, into: memoryview) -> list[int]:
         """Read the blocks from `first` on, in as few reads as possible; the numbers of those whose hash is wrong.

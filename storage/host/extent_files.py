@@ -55,7 +55,7 @@ class VolumeFacts(msgspec.Struct, frozen=True):
 
 
 class ExtentFiles:
-    """The two files of an extent, open for reading. The table is read, never mapped: mapped pages are memory of ours."""
+    """The two files of an extent, open for reading. The table is not mapped: mapped pages would be memory of ours."""
 
     __slots__ = ("data", "table")
 

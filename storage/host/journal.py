@@ -73,7 +73,6 @@ class Journal:
         self._segment = 0
         self._end = 0
         self._number = 0
-        self._oldest_first = list(range(SEGMENTS))
 
     def fits(self, length: int) -> bool:
         """Whether a batch of `length` bytes of frames fits the present segment."""
@@ -108,21 +107,20 @@ class Journal:
         image = mmap.mmap(self.fd, 0, prot=mmap.PROT_READ)
         view = memoryview(image)
         found = [_Segment(image, number * self.segment_bytes, self.segment_bytes) for number in range(SEGMENTS)]
-        for segment in sorted(found, key=lambda each: each.sequence):
-            yield from segment.records(view)
         self.sequence = max(segment.newest for segment in found)
         self.settled = max(segment.settled for segment in found)
         self.damaged = any(segment.lost_after(self.settled) for segment in found)
-        # The older one is forgotten first: alone, it would bring old blocks back over newer ones.
-        self._oldest_first = sorted(range(SEGMENTS), key=lambda number: found[number].sequence)
+        self._segment = min(range(SEGMENTS), key=lambda number: found[number].sequence)
+        for segment in sorted(found, key=lambda each: each.sequence):
+            if segment.sequence > self.settled:
+                yield from segment.records(view)
 
     def start_afresh(self) -> None:
-        """Forget the replayed records, which are settled now."""
-        for index in self._oldest_first:
-            os.pwrite(self.fd, bytes(HEADER_BYTES), index * self.segment_bytes)
+        """Forget the replayed records, which are settled now: an empty batch says so, in the older segment."""
         self.settled = self.sequence
         self.sequence += 1
-        self._segment = self._end = self._number = 0
+        self._end = self._number = 0
+        self.append([], [])
 
     def close(self) -> None:
         """Give the file back."""
@@ -130,7 +128,7 @@ class Journal:
 
 
 class _Segment:
-    """What one segment holds, found by following its batches from the start."""
+    """What one segment holds, found by following its batches from the start. `sequence` 0: nothing."""
 
     def __init__(self, image: mmap.mmap, start: int, size: int) -> None:
         self.start = start
