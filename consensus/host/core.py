@@ -69,6 +69,7 @@ class Core(Replication):
         self._checkpoint_entries = checkpoint_entries
         self._probing = {}
         self._told = {}
+        self._removals = {}
         self.wants_replication = False
         self.is_installing = False
         self.is_checkpointing = False
@@ -190,6 +191,7 @@ class Core(Replication):
     def become_leader(self) -> None:
         self._probing.clear()
         self._told.clear()
+        self._removals = self._uncommitted_removals()
         self.stock_become_leader()
 
     def apply_entry(self, index: int, command: bytes) -> object:
@@ -211,13 +213,15 @@ class Core(Replication):
         return kind, node_id, Node(node_id)
 
     def admit_change(self, request: tuple[str, str, Node]) -> bool:
-        kind, node_id, _ = request
+        kind, node_id, node = request
         own = self.first_own_index
         # Before an entry of the own term is committed, an older leader's change may still be undecided (Ongaro 2015).
         if own is None or self.applied < own or self._change_is_pending():
             return False
         if (kind == "add") == (node_id in self.voters) or (kind == "rem" and node_id == self.me):
             return False
+        if kind == "rem":
+            self._removals = {node: self.last_index() + 1}  # earlier ones are committed
         self._change_voters(request, reverse=False)
         return True
 
@@ -241,6 +245,11 @@ class Core(Replication):
     def note_cut(self, entry: Entry) -> None:
         if (request := self.membership_request(entry[0])) is not None:
             self._change_voters(request, reverse=True)
+
+    def _uncommitted_removals(self) -> dict[Node, int]:
+        """What a new leader must assume: it may know less of what is committed than those who lost their vote."""
+        requests = ((self.membership_request(entry[0]), entry[1]) for entry in self.journal.since(self.committed + 1))
+        return {request[2]: index for request, index in requests if request is not None and request[0] == "rem"}
 
     def _change_is_pending(self) -> bool:
         return any(entry[0][0] == EntryKind.MEMBERSHIP for entry in self.journal.since(self.committed + 1))

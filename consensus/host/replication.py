@@ -30,6 +30,7 @@ class Replication(Elections):
     is_installing: bool
     _probing: dict[Node, float]  # followers whose log does not meet ours yet, and when each was asked last
     _told: dict[Node, tuple[int, float]]  # the commit index that each follower heard last, and when
+    _removals: dict[Node, int]  # who was last seen to lose its vote at which index, maybe not committed yet
 
     def backlog(self, node: Node) -> int:
         """How many bytes wait to be sent to that node."""
@@ -59,7 +60,7 @@ class Replication(Elections):
 
     def _feed_entries(self, node: Node) -> None:
         said = False
-        while self.backlog(node) < IN_FLIGHT_BYTES_MAX and (entries := self._batch(self.next_index[node])):
+        while self.backlog(node) < IN_FLIGHT_BYTES_MAX and (entries := self._batch(node)):
             self._append(node, entries)
             self.next_index[node] = entries[-1][1] + 1
             said = True
@@ -89,16 +90,28 @@ class Replication(Elections):
         patience_s = LEARNER_HEARTBEAT_S if node in self.learner_nodes else self.conf.appendEntriesPeriod / 2
         return commit_index != self.committed or clock() - at >= patience_s
 
-    def _batch(self, index: int) -> list[Entry]:
-        """Entries from `index` on that fit one message; at least one, if there is one."""
-        first, size, batch = self.journal.first_index, 0, list[Entry]()
-        for position in range(index - first, len(self.journal)):
+    def _batch(self, node: Node) -> list[Entry]:
+        """What that node needs next, as far as it fits one message; at least one entry, if there is one."""
+        start = self.next_index[node] - self.journal.first_index
+        size, batch = 0, list[Entry]()
+        for position in range(start, self._end_for(node) - self.journal.first_index):
             entry = self.journal[position]
             size += len(entry[0])
             if batch and size > self.conf.appendEntriesBatchSizeBytes:
                 break
             batch.append(entry)
         return batch
+
+    def _end_for(self, node: Node) -> int:
+        """Behind the last entry that this node may have now.
+
+        Who loses its vote hears of that when it is committed. Before, its vote may still be needed: if the leader dies,
+        a node that holds the longest log and believes that it may not stand would let nobody else win.
+        """
+        removal = self._removals.get(node, 0)
+        if removal > self.committed and node not in self.other_voters:
+            return removal
+        return self.last_index() + 1
 
     def _append(self, node: Node, entries: list[Entry]) -> None:
         """Send entries that follow on what the node is believed to have."""

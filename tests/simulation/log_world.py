@@ -56,6 +56,7 @@ class Machine:
     entries: list[tuple[int, bytes]] = field(default_factory=list)
     later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     paused_until: float = 0.0
+    checkpoint_free_at: float = 0.0  # checkpoints are written and installed one after the other
     synced_at: float | None = None  # when the sync that is under way will be done
 
 
@@ -162,12 +163,14 @@ class World:
         core = machine.core
         if core.wants_checkpoint:
             header, entries = core.begin_checkpoint(), list(machine.entries)
-            machine.later.append((self._soon(), partial(self._write, machine, header, entries)))
+            machine.later.append((self._soon(machine), partial(self._write, machine, header, entries)))
         while core.installs:
-            machine.later.append((self._soon(), partial(self._install, machine, core.installs.pop())))
+            machine.later.append((self._soon(machine), partial(self._install, machine, core.installs.pop())))
 
-    def _soon(self) -> float:
-        return self.now + self.dice.expovariate(1 / 0.1)
+    def _soon(self, machine: Machine) -> float:
+        start = max(self.now, machine.checkpoint_free_at)
+        machine.checkpoint_free_at = start + self.dice.expovariate(1 / 0.1)
+        return machine.checkpoint_free_at
 
     def _write(self, machine: Machine, header: Header, entries: list[tuple[int, bytes]]) -> None:
         checkpoint.write(machine.shelf.path, header, [(Part.STATE, msgspec.msgpack.encode(entries))], lambda: None)

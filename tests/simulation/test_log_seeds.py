@@ -26,6 +26,9 @@ WEATHERS = {
     "long log": Weather(nodes=3, checkpoint_entries=100_000),
 }
 
+# Found here first: a node told too early that it loses its vote held the longest log, and let nobody else win.
+FOUND = [("restless voters", 1004), ("restless voters", 1057), ("restless voters", 1000)]
+
 
 @contextmanager
 def world_of(seed: int, directory: Path, weather: Weather) -> Iterator[World]:
@@ -38,8 +41,7 @@ def world_of(seed: int, directory: Path, weather: Weather) -> Iterator[World]:
         set_clock(before)
 
 
-@pytest.mark.parametrize("weather", WEATHERS)
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize(("weather", "seed"), [*((weather, 1) for weather in WEATHERS), *FOUND])
 def test_the_log_keeps_its_promises_in(weather: str, seed: int, tmp_path: Path) -> None:
     with world_of(seed, tmp_path, WEATHERS[weather]) as world:
         world.run()
