@@ -15,6 +15,7 @@ NODE_FULL = "NodeFull"  # the code of a claim that was refused: choose again
 MEMORY_WEIGHT = 1.0
 CPU_WEIGHT = 0.5
 IMAGE_WEIGHT = 0.5
+LUCK_WEIGHT = 0.1  # nodes that are nearly as good share what comes at once, from handlers that can't see one another
 
 
 class ReportComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.report.1"):
@@ -55,6 +56,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     reachable: Collection[NodeId]  # nodes that were heard from
     wanted: NodeId | None = None  # an administrator named it
     image_near: Mapping[NodeId, float] = {}  # share of the image's extents that each node holds
+    luck: Mapping[NodeId, float] = {}  # drawn for each node, from 0 to 1
 
 
 def choose(view: View, demand: Demand, count: int, terms: Terms) -> list[NodeId]:
@@ -83,8 +85,9 @@ def _reason(node: ComputeNode, use: Use, demand: Demand, terms: Terms) -> str | 
 def _weight(node: ComputeNode, use: Use, demand: Demand, terms: Terms) -> float:
     memory_free = (node.memory_mib - use.memory_mib - demand.memory_mib) / node.memory_mib
     cpu_free = (node.vcpus_max - use.vcpus - demand.vcpus) / node.vcpus_max
-    image = terms.image_near.get(node.id, 0.0)
-    return MEMORY_WEIGHT * memory_free + CPU_WEIGHT * cpu_free + IMAGE_WEIGHT * image
+    chance = LUCK_WEIGHT * terms.luck.get(node.id, 0.0)
+    image = IMAGE_WEIGHT * terms.image_near.get(node.id, 0.0)
+    return MEMORY_WEIGHT * memory_free + CPU_WEIGHT * cpu_free + image + chance
 
 
 def _no_room(

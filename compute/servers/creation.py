@@ -98,7 +98,12 @@ def read_wish(view: View, caller: Caller, body: CreateBody, version: tuple[int, 
 
 def compose(view: View, wish: Wish, reachable: Collection[NodeId], event: Event) -> CreateServers:
     """The command, with a node, a disk layout and fresh ids for each server; raises `NoRoom` with the reasons."""
-    terms = Terms(reachable=reachable, wanted=wish.wanted_node, image_near=_image_near(view, wish.source))
+    terms = Terms(
+        reachable=reachable,
+        wanted=wish.wanted_node,
+        image_near=_image_near(view, wish.source),
+        luck={node.id: dice.new_fraction() for node in view.all(ComputeNode)},
+    )
     nodes = choose(view, wish.demand, len(wish.names), terms)
     root_extents = extent_count(whole_blocks(wish.form.root_bytes), wish.source.extent_bytes)
     beyond = range(len(wish.source.layout), root_extents)

@@ -28,3 +28,8 @@ def new_password() -> str:
     """A password of 120 random bits that is easy to copy: letters and digits only."""
     alphabet = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
     return "".join(secrets.choice(alphabet) for _ in range(21))
+
+
+def new_fraction() -> float:
+    """A number from 0 up to, but not including, 1: each as likely as any other."""
+    return secrets.randbelow(1 << 53) / (1 << 53)

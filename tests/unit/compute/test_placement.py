@@ -58,6 +58,14 @@ def test_a_node_near_the_image_beats_one_that_is_slightly_emptier() -> None:
     assert choose(tx, SMALL, 1, near) == ["id1"]
 
 
+def test_luck_decides_between_equals_and_never_against_a_clearly_emptier_node() -> None:
+    tx = store(node(1), node(2))
+    lucky = Terms(reachable=ALL.reachable, luck={NodeId("id1"): 0.9, NodeId("id2"): 0.1})
+    assert choose(tx, SMALL, 1, lucky) == ["id1"]
+    hold(tx, 1, 512)
+    assert choose(tx, SMALL, 1, lucky) == ["id2"]
+
+
 def test_the_refusal_names_every_node_and_why() -> None:
     tx = store(node(1, memory_mib=2048), node(2, cpus=1), node(3))
     hold(tx, 1, 1920)
