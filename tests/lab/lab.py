@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.lab import disks
-from tests.lab.commands import LabError, inside
+from tests.lab.commands import LabError, call, inside
 from tests.lab.plan import HOSTS_MAX, PROJECT, HostPlan, Plan, load
 from tests.lab.supervisor import CONTROL, LOCK
 
@@ -176,7 +176,7 @@ class Lab:
         listening = self._supervisor.stdout.readline()
         self._supervisor.stdout.close()
         if not listening:
-            self._supervisor.wait()
+            self._end_supervisor()
             said = (self.plan.root / "supervisor.log").read_text().splitlines()[-12:]
             raise LabError("the lab's supervisor did not start:\n" + "\n".join(said))
 
@@ -217,15 +217,14 @@ class Lab:
 
     def down(self) -> None:
         """End the lab, also what is left of one whose supervisor no longer answers. Its disks stay."""
+        ours = self._supervisor is not None or self.running()
         try:
             with contextlib.suppress(LabError):
                 self.request("down")
         finally:
-            if self._lifeline is not None:
-                os.close(self._lifeline)
-                self._lifeline = None
             self._end_supervisor()
-            self._await_release()
+            if ours:
+                self._await_release()
 
     def wait_end(self) -> None:
         """Return when the supervisor has ended: someone else took the lab down."""
@@ -272,6 +271,9 @@ class Lab:
             raise LabError(f"a lab has 1 to {HOSTS_MAX} hosts, not {self.plan.hosts_count}")
         if self.running():
             raise LabError(f"the lab in {self.plan.root} runs already; end it first with: python -m tests.lab down")
+        network = f"{self.plan.subnet}.0/24"
+        if self._link.exists() or call("ip", "-oneline", "address", "show", "to", network):
+            raise LabError(f"another lab on this machine has {self.plan.link} or {network}; end that one first")
 
     def _why_not_ready(self, host: LabHost, seconds_max: float) -> str:
         state = host.daemon
@@ -281,6 +283,9 @@ class Lab:
         return f"the daemon of {host.name} {why}. The end of {log}:\n{tail}"
 
     def _end_supervisor(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
         holder = _lock_holder(self.plan.root)
         if holder is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -299,9 +304,14 @@ class Lab:
 
     def _left_behind(self) -> list[str]:
         left = disks.attached(self.plan.root)
-        if Path("/sys/class/net", self.plan.link).exists():
+        if self._link.exists():
             left.append(self.plan.link)
         return left
+
+    @property
+    def _link(self) -> Path:
+        """The machine's end of the cable to the hosts: it is there while the supervisor's namespace is."""
+        return Path("/sys/class/net", self.plan.link)
 
 
 def _lock_holder(root: Path) -> int | None:

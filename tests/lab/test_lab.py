@@ -26,12 +26,12 @@ STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 
 
 def plan(root: Path, hosts: int = 3) -> Plan:
-    return Plan(root=root, hosts_count=hosts, subnet="10.78.0", link="noded-test", daemon=STAND_IN)
+    return Plan(root=root, hosts_count=hosts, subnet="10.177.8", link="noded-test", daemon=STAND_IN)
 
 
 def lone_plan(root: Path, hosts: int = 1, daemon: tuple[str, ...] = STAND_IN) -> Plan:
     """A second lab, small, beside the shared one."""
-    return Plan(root=root, hosts_count=hosts, subnet="10.79.0", link="noded-lone", daemon=daemon)
+    return Plan(root=root, hosts_count=hosts, subnet="10.177.9", link="noded-lone", daemon=daemon)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +234,10 @@ def test_an_ended_lab_leaves_nothing_and_starts_again_with_its_state(tmp_path: P
         lab.host(1).run("touch", "/var/lib/noded/kept")
         with pytest.raises(LabError, match="runs already"):
             Lab(lone_plan(tmp_path)).hold()
+        with pytest.raises(LabError, match="another lab on this machine has noded-lone or"):
+            Lab(lone_plan(tmp_path / "other")).hold()
+        Lab(lone_plan(tmp_path / "other")).down()
+        assert lab.running()
     assert left_over(lab) == []
     with pytest.raises(LabError, match="has 1 hosts"):
         Lab(lone_plan(tmp_path, hosts=2)).hold()
@@ -260,7 +264,7 @@ def test_the_commands_reach_a_lab_that_another_process_started(tmp_path: Path) -
         assert "on (pid" in lab_command(tmp_path, "status").stdout
         assert lab_command(tmp_path, "exec", "1", "--", "hostname", "-s").stdout == "host1\n"
         assert lab_command(tmp_path, "kill", "1").returncode == 0
-        assert "host1  10.79.0.1  off" in lab_command(tmp_path, "status").stdout
+        assert "host1  10.177.9.1  off" in lab_command(tmp_path, "status").stdout
         refused = lab_command(tmp_path, "kill", "1")
         assert (refused.returncode, refused.stderr) == (1, "Error: host1 is off already\n")
         assert lab_command(tmp_path, "start", "1").returncode == 0

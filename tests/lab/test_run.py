@@ -24,7 +24,7 @@ AGAIN_SECONDS_MAX = 60
 @contextmanager
 def running(root: Path, clouds: Path) -> Iterator[list[str]]:
     """A `make run` in the state that it is in after its last line; ended by Ctrl-C. Yields what it said."""
-    place = ("--root", str(root), "--clouds", str(clouds), "--subnet", "10.75.0", "--link", "noded-run")
+    place = ("--root", str(root), "--clouds", str(clouds), "--subnet", "10.177.5", "--link", "noded-run")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.lab.run", "--hosts", "1", *place],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -56,7 +56,7 @@ def openstack(root: Path, clouds: Path, *words: str) -> str:
 def test_a_newcomer_gets_a_guest_and_finds_it_again_the_next_time(tmp_path: Path) -> None:
     root, clouds = tmp_path / "lab", tmp_path / "clouds.yaml"
     with running(root, clouds) as said:
-        assert said[-1] == "noded ready: https://10.75.0.1/"
+        assert said[-1] == "noded ready: https://10.177.5.1/"
         assert any(re.match(r"password  in \S+admin-password", line) for line in said)
         assert (root / "admin-password").stat().st_mode & 0o777 == 0o600
         assert clouds.stat().st_mode & 0o777 == 0o600
