@@ -1,5 +1,6 @@
 """What the volume routes do: create, list, show, describe and delete volumes (Cinder v3, "Volumes", "Volume types")."""
 
+import structlog
 from msgspec import Struct
 
 from noded.core import dice
@@ -12,7 +13,7 @@ from noded.core.units import GIB, gib_ceil
 from storage.extents.layout import extent_count
 from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, DeleteVolume, choose_layout
 from storage.volumes.listing import listed, of_project, page_links
-from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
+from storage.volumes.model import REPLICAS_WANTED, VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
 from storage.volumes.views import (
     TYPE_ID,
     TYPE_NAME,
@@ -23,6 +24,8 @@ from storage.volumes.views import (
     volume_created,
     volume_detail,
 )
+
+log = structlog.get_logger(__name__)
 
 TEXT_CHARS_MAX = 255
 METADATA_MAX = 128
@@ -81,6 +84,8 @@ async def create_volume(request: Request) -> Response:
     volume_id = VolumeId(dice.new_uuid())
     await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
     volume = request.cluster.view().need(Volume, volume_id)
+    if volume.replicas < REPLICAS_WANTED:
+        log.warning("volume has fewer replicas than wanted", volume=volume_id, replicas=volume.replicas)
     return Response(body={"volume": volume_created(volume, request.base_url)})
 
 
