@@ -1,7 +1,6 @@
 """Where the guest's programs come from: Debian packages, downloaded by apt and unpacked, never installed."""
 
 import os
-import subprocess
 from pathlib import Path
 
 from tests.lab.commands import LabError, call
@@ -23,7 +22,7 @@ def fetch(cache: Path) -> dict[str, Path]:
     wanted = {name: name for name in names()} | {KERNEL: _kernel_package()}
     missing = [package for package in wanted.values() if not _file(cache, package)]
     if missing:
-        subprocess.run(["apt-get", *APT, "download", *missing], cwd=cache, check=True, stderr=subprocess.PIPE)
+        call("env", "-C", str(cache), "apt-get", *APT, "download", *missing, timeout_s=300)
     files = {name: _file(cache, package) for name, package in wanted.items()}
     for name, file in files.items():
         if file is None:

@@ -43,6 +43,8 @@ def open_access(lab: Lab, clouds_file: Path) -> Access:
 
 def connect(clouds_file: Path) -> Connection:
     """The unmodified client library, as administrator."""
+    if not clouds_file.exists():
+        raise LabError(f"there is no {clouds_file}; `make run` writes it when its cloud is ready")
     return Connection(config=OpenStackConfig(config_files=[str(clouds_file)]).get_one(CLOUD))
 
 
