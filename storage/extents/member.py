@@ -101,6 +101,7 @@ class Member:
 
     def ask(self, asked: Asked, request: int, head: bytes, payload: Buffer = b"") -> None:
         """Send one frame; `asked` hears of the answer."""
+        assert self.state is not MemberState.AWAY, "it would never be sent"
         self.pending[request] = asked
         self.out.append(head)
         if payload:
@@ -135,17 +136,17 @@ class Member:
                 asked.answered(self, Reply(flags, length, offset, payload, why))
         return start
 
-    def disconnect(self, now: float, reason: str) -> None:
-        """The connection has ended: all that was asked is lost."""
+    def disconnect(self, now: float, reason: str) -> list[Asked]:
+        """The connection has ended; what was asked, and is lost. It may be asked elsewhere, but not before the owner
+        has taken note: so it is the owner that passes the news on."""
         self.state = MemberState.AWAY
         self.away_since = now
         self.reason = reason
         self.floor = 0
         self.out.clear()
-        pending = list(self.pending.values())
+        lost = list(self.pending.values())
         self.pending.clear()
-        for asked in pending:
-            asked.lost(self)
+        return lost
 
     def is_late(self, now: float, seconds: float) -> bool:
         """Whether its oldest unanswered request has been so for `seconds`. To be asked regularly."""

@@ -93,9 +93,6 @@ class Recovery:
         for target, resync in tuple(self._resyncs.items()):
             if resync.involves(member):
                 self._cancel_resync(target)
-        if self._owner.is_open and not all(self._owner.readers):
-            self._owner.surroundings.note("volume waits", reason="an extent has no current replica")
-            self._reopen()
         self._advance()
 
     def set_changed(self) -> None:
@@ -116,6 +113,9 @@ class Recovery:
 
     def _advance(self) -> None:
         owner = self._owner
+        if owner.is_open and not all(owner.readers):
+            owner.surroundings.note("volume waits", reason="an extent has no current replica")
+            self._reopen()
         if not owner.is_open:
             self._open()
         elif owner.writes:

@@ -228,8 +228,10 @@ class Owner:
         member = self.members[disk_id]
         if member.state is not MemberState.AWAY:
             self.surroundings.note("replica lost", disk=disk_id, reason=reason, state=member.state.value)
-            member.disconnect(self.surroundings.now(), reason)
+            lost = member.disconnect(self.surroundings.now(), reason)
             self.refresh()
+            for asked in lost:
+                asked.lost(member)
             self.settle_inflight()
             self.recovery.lost(member)
             self.in_sync.adjust()
