@@ -1,4 +1,4 @@
-"""A host of its own for the real hypervisor: namespaces, a libvirtd, volumes over NBD; gone with the test, however it ends."""
+"""A host of its own for the real hypervisor: namespaces, a libvirtd, volumes over NBD. It ends with the test run."""
 
 import ctypes
 import os
@@ -13,6 +13,10 @@ from pathlib import Path
 
 DRIVER = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so")
 READY_S_MAX = 60.0
+UNSHARE = (
+    *("unshare", "-m", "-n", "-p", "-u", "-i", "--fork", "--mount-proc"),
+    *("--kill-child=KILL", "--propagation", "private"),
+)
 
 BOOT = """\
 set -eu
@@ -84,12 +88,11 @@ class PrivateHost:
         self._log = (directory / "log").open("ab")
         self._spawned: list[subprocess.Popen[bytes]] = []
         self._unshare = subprocess.Popen(
-            ["unshare", "-m", "-n", "-p", "-u", "-i", "--fork", "--mount-proc", "--kill-child=KILL"]
-            + ["--propagation", "private", "sh", str(directory / "boot.sh"), str(directory)],
+            [*UNSHARE, "sh", str(directory / "boot.sh"), str(directory)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # nothing else in this process has threads that hold locks
         )
         _until((directory / "booted").exists, "booting the private host")
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
