@@ -1,4 +1,7 @@
-"""Who speaks NBD with QEMU? A unix socket that root alone may open; any number of connections, one volume."""
+"""Who speaks NBD with QEMU? A unix socket that root and one group may open; any number of connections, one volume.
+
+QEMU is often a user of its own. The group is that of the run directory: whoever may pass through it is let in.
+"""
 
 import os
 import socket
@@ -16,7 +19,7 @@ CONNECTIONS_MAX: Final = 64
 class NbdServer:
     """The listener and its clients."""
 
-    def __init__(self, loop: Loop, path: Path, name: str, backend: Backend) -> None:
+    def __init__(self, loop: Loop, path: Path, name: str, backend: Backend, group: int) -> None:
         self._loop = loop
         self._name = name
         self._backend = backend
@@ -24,6 +27,8 @@ class NbdServer:
         self.clients: set[NbdClient] = set()
         self.written: set[NbdClient] = set()
         self._listener = private_listener(path)
+        os.chown(path, -1, group)
+        path.chmod(0o660)
         loop.add(self._listener.fileno(), self._accept)
         loop.after.append(self._send_all)
 

@@ -89,7 +89,7 @@ class VolumeServer:
         run, volume_id = self._asked.run, VolumeId(self._asked.volume)
         self._links.start(self._owner)
         if not self._asked.repair:
-            NbdServer(self._loop, nbd_socket(run, volume_id), volume_id, self._front)
+            NbdServer(self._loop, nbd_socket(run, volume_id), volume_id, self._front, run.stat().st_gid)
         commands = {"status": self._status, "export": self._export, "unexport": self._unexport, "stop": self._stop}
         ControlServer(self._loop, control_socket(run, volume_id), commands)
         self._tick()

@@ -24,6 +24,11 @@ mount --bind /run/lab/log /var/log
 cp -R /run/lab/etc/. /etc/
 cd /
 
+# As the package has it (packaging/debian): QEMU's user reaches the sockets of its disks through a group.
+groupadd --force --system noded
+usermod --append --groups noded libvirt-qemu
+install -d -m 710 -g noded /run/noded
+
 # A /dev of its own, without kvm: a libvirtd that sees a /dev/kvm it may not use probes it for a minute.
 mkdir /run/dev
 mount -t tmpfs -o mode=755,size=16m tmpfs /run/dev

@@ -1,4 +1,7 @@
-"""How a simulated host's own libvirtd is configured: QEMU only, no TCP, nothing that needs cgroups or a second user."""
+"""How a simulated host's own libvirtd is configured: QEMU only, no TCP, nothing that needs cgroups.
+
+QEMU runs as Debian's libvirt-qemu, as it does on real hosts: what it may not reach there it does not reach here.
+"""
 
 import shutil
 from pathlib import Path
@@ -20,9 +23,8 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
 
 QEMU = """\
-user = "root"
-group = "root"
-dynamic_ownership = 0
+user = "libvirt-qemu"
+group = "libvirt-qemu"
 remember_owner = 0
 security_driver = "none"
 namespaces = []
