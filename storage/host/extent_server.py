@@ -34,6 +34,7 @@ from storage.host.tls import NodeTls
 
 CONNECTIONS_MAX: Final = 1024
 HANDSHAKE_SECONDS_MAX: Final = 10.0
+IDLE_SECONDS: Final = 30.0
 
 
 class Connection:
@@ -117,6 +118,7 @@ class ExtentServer:
         self._tls = tls
         self._connections: set[Connection] = set()
         loop.after.append(self._commit)
+        self._look_for_idleness()
 
     def listen(self, listener: socket.socket, *, secured: bool) -> None:
         """Take connections from a listening socket."""
@@ -151,6 +153,10 @@ class ExtentServer:
         self._connections.add(connection)
         if secured:
             self.loop.call_later(HANDSHAKE_SECONDS_MAX, connection.give_up_handshake)
+
+    def _look_for_idleness(self) -> None:
+        self.store.settle_if_idle()
+        self.loop.call_later(IDLE_SECONDS, self._look_for_idleness)
 
     def _commit(self) -> None:
         while self.touched:

@@ -61,6 +61,7 @@ class ExtentStore:
         self._dirty: dict[Extent, DiskReplica] = {}
         self._touched: set[DiskReplica] = set()
         self._entries = 0
+        self._batches = self._batches_seen = 0
         self._settling: Settling | None = None
         self._unchecked_bytes = 0
         self._journal = Journal(directory / "journal", segment_bytes)
@@ -105,6 +106,7 @@ class ExtentStore:
         for replica, change in staged:
             self._apply(replica, change, position + HEADER_BYTES)
             position += len(change.frame)
+        self._batches += 1
         self._unchecked_bytes += size
         if self._unchecked_bytes > SPACE_CHECK_BYTES:
             self._check_space()
@@ -200,6 +202,13 @@ class ExtentStore:
         self.commit()
         self._switch()
         self.finish_settling(wait=True)
+
+    def settle_if_idle(self) -> None:
+        """To be called now and then: brings an overlay that nobody adds to into the files, to free its memory."""
+        idle = self._batches == self._batches_seen
+        self._batches_seen = self._batches
+        if idle and self._dirty and self._settling is None:
+            self._switch()
 
     def finish_settling(self, *, wait: bool = False) -> None:
         """Take note of a settling that has ended. Raises the OSError that it met: the process must end."""

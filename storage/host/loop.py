@@ -69,10 +69,13 @@ class Loop:
                 # Another handler of this batch may have closed it.
                 if handler is not None:
                     handler(events)
-            if self._timers:
-                self._run_timers()
             for call in after:
                 call()
+            # Timers come when nothing of the batch is left to be done; what they bring about is done at once as well.
+            if self._timers and self._timers[0][0] <= time.monotonic():
+                self._run_timers()
+                for call in after:
+                    call()
 
     def _patience(self) -> float:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1

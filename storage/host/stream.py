@@ -4,6 +4,7 @@ Received bytes stay where `recv_into` put them, in one buffer that protocols rea
 sent is a list of buffers, sent together. The socket is non-blocking.
 """
 
+import mmap
 import socket
 import ssl
 from typing import Final
@@ -20,6 +21,9 @@ SENDMSG_BUFFERS_MAX: Final = 512
 # TLS copies what it sends; larger pieces save calls, smaller ones memory.
 TLS_SEND_BYTES: Final = 256 * 1024
 SOCKET_BUFFER_BYTES: Final = 1 << 20
+# A buffer that was filled further than this is given back to the system when the connection has been quiet for a while.
+KEPT_BYTES: Final = 256 * 1024
+QUIET_SECONDS: Final = 5.0
 
 
 class Stream:
@@ -28,13 +32,14 @@ class Stream:
     Every method may raise OSError (ConnectionError at the end of the stream): then call `close`.
     """
 
-    __slots__ = ("_buffer", "_loop", "_sock", "_tls", "_watched", "closed", "end", "out", "start", "view")
+    __slots__ = ("_buffer", "_loop", "_sock", "_sweeping", "_tls", "_watched", "closed", "end", "out", "start", "view")
 
     def __init__(self, loop: Loop, sock: socket.socket, handler: Handler, events: int = READ) -> None:
         self._loop = loop
         self._sock = sock
         self._tls = isinstance(sock, ssl.SSLSocket)
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = mmap.mmap(-1, BUFFER_BYTES)
+        self._sweeping = False
         self.view = memoryview(self._buffer)
         self.start = self.end = 0
         self.out: list[Buffer] = []
@@ -63,6 +68,9 @@ class Stream:
         if size == 0:
             raise ConnectionResetError("the other side closed the connection")
         self.end += size
+        if self.end > KEPT_BYTES and not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(QUIET_SECONDS, self._sweep)
         return self._tls and self._sock.pending() > 0  # type: ignore[attr-defined]
 
     @property
@@ -87,6 +95,12 @@ class Stream:
             self._loop.remove(self._sock.fileno())
             self._sock.close()
             self.out.clear()
+
+    def _sweep(self) -> None:
+        """Give the buffer's memory back, if all that came was taken."""
+        self._sweeping = False
+        if not self.closed and self.start == self.end:
+            self._buffer.madvise(mmap.MADV_DONTNEED)
 
     def _send_some(self, out: list[Buffer]) -> None:
         if self._tls:

@@ -33,8 +33,8 @@ async def nodes(tmp_path: Path) -> AsyncIterator[StorageNodes]:
         yield nodes
 
 
-def new_volume(nodes: StorageNodes, number: int) -> VolumeId:
-    """An empty volume with a replica on every node, for a server on one of them."""
+def new_volume(nodes: StorageNodes, number: int, *, size_bytes: int = 4 * MIB, extent_bytes: int = MIB) -> VolumeId:
+    """An empty volume of four extents with a replica on every node, for a server on one of them."""
     volume_id = VolumeId(new_uuid())
     disks = tuple(DiskId(disk.id) for disk in nodes.shared.machine.picture.all(Disk))
     node_id = NodeId(nodes.ids[number - 1])
@@ -44,8 +44,8 @@ def new_volume(nodes: StorageNodes, number: int) -> VolumeId:
             volume_id=volume_id,
             project_id=MINE,
             name="load",
-            size_bytes=4 * MIB,
-            extent_bytes=MIB,
+            size_bytes=size_bytes,
+            extent_bytes=extent_bytes,
             layout=tuple((*disks[at % 3 :], *disks[: at % 3]) for at in range(4)),
             purpose=Purpose.ROOT,
             now_ms=0,
