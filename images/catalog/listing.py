@@ -101,8 +101,11 @@ def _matches(image: Image, query: Query, tags: Sequence[str]) -> bool:
     times = {"created_at": image.created_at_ms, "updated_at": image.updated_at_ms}
     if any(name in query and not _compares(name, query[name], ms) for name, ms in times.items()):
         return False
+    wanted = {name: value for name, value in query.items() if name not in _CONTROLS}
+    if not wanted:
+        return True
     values = image_view(image)
-    return all(_equals(name, values.get(name), wanted) for name, wanted in query.items() if name not in _CONTROLS)
+    return all(_equals(name, values.get(name), value) for name, value in wanted.items())
 
 
 def _equals(name: str, value: object, wanted: str) -> bool:

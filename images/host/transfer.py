@@ -1,14 +1,17 @@
 """How do images' bytes get into a file and out of it, fast, without the daemon's loop waiting for a disk?
 
-    network ─► pieces of 1 MiB ─┬─► thread: inspect
-                                ├─► thread: MD5
-                                ├─► thread: SHA-512
-                                └─► thread: write           (each piece by all, in order, a few ahead)
+    network ─► pieces of 1 MiB ─┬─► a thread: inspect
+               (a few buffers,  ├─► a thread: MD5
+                used again and  ├─► a thread: SHA-512       each of these in order
+                again)          └─► several threads: write  in any order
 
-The loop only gathers; hashing, writing and reading release the interpreter and run on threads of their own.
+The loop only gathers; hashing, writing and reading release the interpreter. Writes go past the page cache (O_DIRECT):
+then FUSE lets several of them be under way at once, and a volume's writes take their time to reach every replica.
 """
 
+import errno
 import hashlib
+import mmap
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
@@ -24,8 +27,9 @@ from noded.core.errors import TooLarge, Unavailable
 from noded.core.units import KIB, MIB
 
 PIECE_BYTES: Final = MIB
-PIECES_AHEAD_MAX: Final = 4  # bounds the memory of a transfer
-THREADS_MAX: Final = 16  # for all transfers of this node together
+PIECES_MAX: Final = 8  # bounds the memory of a transfer
+WRITES_MAX: Final = 4  # at once, of one transfer
+THREADS_MAX: Final = 32  # for all transfers of this node together
 CONVERSIONS_MAX: Final = 2
 _BLOCK_BYTES: Final = 4 * KIB
 _ZEROES: Final = bytes(PIECE_BYTES)
@@ -43,20 +47,18 @@ class ImageTransfer:
         target = await trio.to_thread.run_sync(_Target, path, limiter=self._threads)
         md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
         sha512 = hashlib.sha512()
+        takers: list[tuple[Callable[[_Piece], None], int]] = [
+            (lambda piece: inspection.eat(bytes(piece.data)), 1),
+            (lambda piece: md5.update(piece.data), 1),
+            (lambda piece: sha512.update(piece.data), 1),
+            (target.take, WRITES_MAX),
+        ]
         try:
-            async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-                takers = (inspection.eat, md5.update, sha512.update, target.take)
-                workers = [await stack.enter_async_context(self._worker(nursery, take)) for take in takers]
-                async for piece in await stack.enter_async_context(aclosing(_gathered(pieces))):
-                    for worker in workers:
-                        await worker.send(piece)
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
-        else:
+            size_bytes = await self._spread(pieces, takers)
             await trio.to_thread.run_sync(target.finish, limiter=self._threads)
         finally:
             target.close()
-        return Received(size_bytes=target.received_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
+        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
 
     async def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `ImageBytes.send`."""
@@ -78,33 +80,90 @@ class ImageTransfer:
         async with self._conversions:
             await qemu_img.convert(path, disk_format, socket)
 
-    def _worker(self, nursery: trio.Nursery, take: Callable[[bytes], None]) -> trio.MemorySendChannel[bytes]:
-        """A channel whose pieces are given to `take` in order, on threads."""
-        sender, receiver = trio.open_memory_channel[bytes](PIECES_AHEAD_MAX)
+    async def _spread(self, pieces: AsyncIterator[bytes], takers: "list[tuple[Callable[[_Piece], None], int]]") -> int:
+        """Give every piece to every taker, on as many threads as it may have; how many bytes came."""
+        free = _Buffers(PIECES_MAX, len(takers))
+        size_bytes = 0
+        try:
+            async with trio.open_nursery() as nursery, AsyncExitStack() as senders:
+                channels = []
+                for take, threads in takers:
+                    sender, receiver = trio.open_memory_channel[_Piece](PIECES_MAX)
+                    channels.append(await senders.enter_async_context(sender))
+                    for _ in range(threads):
+                        nursery.start_soon(self._work, receiver.clone(), take, free)
+                    receiver.close()
+                async for piece in await senders.enter_async_context(aclosing(_gathered(pieces, free))):
+                    size_bytes += piece.size
+                    for channel in channels:
+                        await channel.send(piece)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+        return size_bytes
 
-        async def work() -> None:
-            async with receiver:
-                async for piece in receiver:
-                    await trio.to_thread.run_sync(take, piece, limiter=self._threads)
+    async def _work(
+        self, receiver: "trio.MemoryReceiveChannel[_Piece]", take: "Callable[[_Piece], None]", free: "_Buffers"
+    ) -> None:
+        async with receiver:
+            async for piece in receiver:
+                await trio.to_thread.run_sync(take, piece, limiter=self._threads)
+                free.taken(piece)
 
-        nursery.start_soon(work)
-        return sender
+
+class _Piece:
+    """Some bytes of the image, in a buffer that is used again when every taker has had them."""
+
+    __slots__ = ("buffer", "data", "offset", "size", "takers_left")
+
+    def __init__(self, buffer: mmap.mmap, offset: int, size: int, takers: int) -> None:
+        self.buffer = buffer
+        self.offset = offset
+        self.size = size
+        self.data = memoryview(buffer)[:size]
+        self.takers_left = takers
 
 
-async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+class _Buffers:
+    """The buffers of one transfer, at page borders as O_DIRECT wants them."""
+
+    def __init__(self, count: int, takers: int) -> None:
+        self._takers = takers
+        self._give, self._receive = trio.open_memory_channel[mmap.mmap](count)
+        for _ in range(count):
+            self._give.send_nowait(mmap.mmap(-1, PIECE_BYTES))
+
+    async def one(self) -> mmap.mmap:
+        """A buffer that nobody needs any more."""
+        return await self._receive.receive()
+
+    def piece(self, buffer: mmap.mmap, offset: int, size: int) -> _Piece:
+        """What was gathered into it."""
+        return _Piece(buffer, offset, size, self._takers)
+
+    def taken(self, piece: _Piece) -> None:
+        """One more taker has had the piece."""
+        piece.takers_left -= 1
+        if not piece.takers_left:
+            self._give.send_nowait(piece.buffer)
+
+
+async def _gathered(pieces: AsyncIterator[bytes], free: _Buffers) -> AsyncGenerator[_Piece, None]:
     """The same bytes in pieces of `PIECE_BYTES`, the last one perhaps smaller."""
-    gathered = bytearray()
-    try:
-        async for piece in pieces:
-            gathered += piece
-            while len(gathered) >= PIECE_BYTES:
-                yield bytes(memoryview(gathered)[:PIECE_BYTES])
-                del gathered[:PIECE_BYTES]
-        if gathered:
-            yield bytes(gathered)
-    finally:
-        if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()
+    buffer, filled, offset = await free.one(), 0, 0
+    async for came in pieces:
+        rest = memoryview(came)
+        while rest:
+            part = rest[: PIECE_BYTES - filled]
+            buffer[filled : filled + len(part)] = part
+            filled, rest = filled + len(part), rest[len(part) :]
+            if filled == PIECE_BYTES:
+                yield free.piece(buffer, offset, filled)
+                buffer, filled, offset = await free.one(), 0, offset + PIECE_BYTES
+    if filled:
+        yield free.piece(buffer, offset, filled)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -117,17 +176,26 @@ class _Target:
     """The file that is written. It is new, so zeroes need not be written."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_DIRECT)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._fd = os.open(path, os.O_RDWR)  # a file system without O_DIRECT
         self._size = os.fstat(self._fd).st_size
-        self.received_bytes = 0
 
-    def take(self, piece: bytes) -> None:
-        if self.received_bytes + len(piece) > self._size:
+    def take(self, piece: _Piece) -> None:
+        if piece.offset + piece.size > self._size:
             raise TooLarge(f"The image is larger than the {self._size} bytes that were announced.")
-        if piece != _ZEROES:
-            # Whole blocks: a part of one would have to be read before it is written.
-            self._write(piece + bytes(-len(piece) % _BLOCK_BYTES))
-        self.received_bytes += len(piece)
+        if piece.data == _ZEROES:
+            return
+        # Whole blocks: a part of one would have to be read before it is written.
+        whole = -(-piece.size // _BLOCK_BYTES) * _BLOCK_BYTES
+        piece.buffer[piece.size : whole] = bytes(whole - piece.size)
+        with _volume_faults():
+            done = 0
+            while done < whole:
+                done += os.pwrite(self._fd, memoryview(piece.buffer)[done:whole], piece.offset + done)
 
     def finish(self) -> None:
         with _volume_faults():
@@ -137,13 +205,6 @@ class _Target:
         # A volume that has gone says so again here; the write that failed has said it already.
         with suppress(OSError):
             os.close(self._fd)
-
-    def _write(self, data: bytes) -> None:
-        rest, at = memoryview(data), self.received_bytes
-        with _volume_faults():
-            while rest:
-                written = os.pwrite(self._fd, rest, at)
-                rest, at = rest[written:], at + written
 
 
 @contextmanager

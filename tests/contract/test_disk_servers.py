@@ -18,9 +18,10 @@ from storage.host.lock import send_signal
 from storage.host.paths import extent_lock
 from storage.pools.links import DiskServers
 from tests.twins.keys import Keys
+from tests.twins.loopback import own_address
 from tests.twins.storage import SimulatedDisks
 
-ADDRESS = "127.0.0.1"
+ADDRESS = own_address(1)
 
 
 def short_run() -> Path:
@@ -104,8 +105,8 @@ async def test_an_extent_server_is_found_again_and_follows_the_nodes_address(tmp
         assert len({served.port for served in before}) == 2
         again = await host(tmp_path, run, "one", "two").serve(str(tmp_path / "one"), ids[0])
         assert (again.host, again.port) == (before[0].host, before[0].port)
-        moved = await host(tmp_path, run, "one", address="127.0.0.2").serve(str(tmp_path / "one"), ids[0])
-        assert moved.host == "127.0.0.2"
+        moved = await host(tmp_path, run, "one", address=own_address(2)).serve(str(tmp_path / "one"), ids[0])
+        assert moved.host == own_address(2)
         async with await trio.open_tcp_stream(moved.host, moved.port):
             pass
         assert not send_signal(extent_lock(run, DiskId("0" * 32)), signal.SIGTERM)

@@ -38,6 +38,7 @@ from storage.volumes.links import VolumeAttachments, VolumeFiles
 from storage.volumes.model import Volume
 from tests.twins.cluster import SharedCluster
 from tests.twins.keys import Keys
+from tests.twins.loopback import own_address
 from tests.twins.request import Asked, route
 from tests.unit.images.builders import caller
 
@@ -51,7 +52,7 @@ class StorageNode:
     def __init__(self, directory: Path, run: Path, keys: Keys, number: int) -> None:
         self.directory = directory
         self.run = run
-        self.address = f"127.0.1.{number}"
+        self.address = own_address(number)
         self.node_id: NodeId = keys.admit(directory / "tls")
         (directory / "disk").mkdir()
         run.mkdir(parents=True)
