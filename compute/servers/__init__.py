@@ -2,7 +2,7 @@
 
 from compute.endpoint import COMPUTE
 from compute.servers.api import ROUTES
-from compute.servers.authority import tell_console
+from compute.servers.authority import AWAKE_CALL, tell_awake, tell_console
 from compute.servers.commands import (
     ChangeServer,
     CreateServers,
@@ -39,6 +39,6 @@ SERVICE = Service(
     ),
     routes=ROUTES,
     reconcilers=(ServersReconciler,),
-    peer_calls={CONSOLE_CALL: tell_console, **PEER_CALLS},
+    peer_calls={CONSOLE_CALL: tell_console, AWAKE_CALL: tell_awake, **PEER_CALLS},
     explain=EXPLAIN,
 )

@@ -9,6 +9,7 @@ from compute import inputs
 from compute.pages import page
 from compute.placement.commands import NODE_FULL
 from compute.servers import versions
+from compute.servers.authority import silent_of
 from compute.servers.bodies import ActionBody, CreateBody, UpdateBody
 from compute.servers.commands import (
     ChangeServer,
@@ -22,14 +23,15 @@ from compute.servers.commands import (
     visible,
 )
 from compute.servers.console import CONSOLE_CALL, LINES_BYTES_MAX, ConsoleQuestion, last_lines
-from compute.servers.creation import address, compose, hostname, manual_disk, read_wish
+from compute.servers.creation import Wish, address, compose, hostname, manual_disk, read_wish
 from compute.servers.listing import listed
 from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
 from noded.core import dice
 from noded.core.clock import now_ms
+from noded.core.cluster import Cluster
 from noded.core.errors import Invalid
-from noded.core.ids import ServerId
+from noded.core.ids import NodeId, ServerId
 from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route
 from storage.volumes.commands import PLACES_CHANGED
@@ -85,17 +87,29 @@ async def show_server(request: Request) -> Response:
     return Response(body={"server": server_detail(named(request), reader_of(request))})
 
 
+async def _silent(cluster: Cluster, wish: Wish, asked: Event) -> frozenset[NodeId]:
+    """The nodes that would be chosen but do not answer; raises `NoRoom` when no others are left."""
+    silent: frozenset[NodeId] = frozenset()
+    while True:
+        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked)
+        found = await silent_of(cluster, {server.node_id for server in command.servers})
+        if not found:
+            return silent
+        silent |= found
+
+
 async def create_servers(request: Request) -> Response:
     """One or many servers with their ports and disks: one log entry, all or none."""
     body = await request.json(CreateBody)
     cluster = request.cluster
     wish = read_wish(cluster.view(), request.caller, body, request.microversion)
     asked = event(request, "create")
+    silent = await _silent(cluster, wish, asked)
     server_id = ServerId("")
 
     def chosen() -> CreateServers:
         nonlocal server_id
-        command = compose(cluster.view(), wish, cluster.reachable(), asked)
+        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked)
         server_id = command.servers[0].server_id
         return command
 

@@ -171,16 +171,28 @@ class PeerClient:
         self._lines: dict[NodeId, _Line] = {}
 
     async def call(self, node_id: NodeId, method: str, payload: bytes, deadline_s: float = CALL_S_DEFAULT) -> bytes:
-        """Ask a node. Raises what it refused as `Refused`, and `Unreachable` if no answer came."""
+        """Ask a node. Raises what it refused as `Refused`, and `Unreachable` if no answer came.
+
+        Calls are made to be repeated: one that breaks on a kept connection is sent again on a new one, since the node
+        may have been switched off and on in the meantime.
+        """
         frame = call_frame(method, payload, deadline_s)
         line = self._lines.setdefault(node_id, _Line())
         sent = False
         try:
             with trio.fail_after(deadline_s):
                 async with line.limiter:
+                    kept = bool(line.idle)
                     connection = await self._connection(line, node_id)
                     sent = True
-                    body = await _exchange(connection, frame)
+                    try:
+                        body = await _exchange(connection, frame)
+                    except BROKEN:
+                        if not kept:
+                            raise
+                        await self._forget_idle(line)
+                        connection = await self._connect(node_id)
+                        body = await _exchange(connection, frame)
         except trio.TooSlowError:
             raise Unreachable(node_id, f"no answer to {method} within {deadline_s:g} s", maybe_done=sent) from None
         except BROKEN as error:
@@ -191,8 +203,11 @@ class PeerClient:
     async def aclose(self) -> None:
         """Close every connection that is not in use."""
         for line in self._lines.values():
-            while line.idle:
-                await trio.aclose_forcefully(line.idle.pop().stream)
+            await self._forget_idle(line)
+
+    async def _forget_idle(self, line: _Line) -> None:
+        while line.idle:
+            await trio.aclose_forcefully(line.idle.pop().stream)
 
     async def _connection(self, line: _Line, node_id: NodeId) -> _Connection:
         while line.idle:
