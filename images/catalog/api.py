@@ -34,6 +34,7 @@ async def create_image(request: Request) -> Response:
 
 async def list_images(request: Request) -> Response:
     """One page of the images that the caller may see; each in full."""
+    _refuse_empty_id(request)
     tags, sort_keys = request.query_all("tag"), request.query_all("sort_key")
     page = listed(request.cluster.view(), request.caller, request.query, tags, sort_keys)
     return Response(
@@ -43,6 +44,18 @@ async def list_images(request: Request) -> Response:
             **page_links(request.query, tags, sort_keys, page),
         }
     )
+
+
+async def delete_nothing(request: Request) -> Response:
+    """An id must be given: `/v2/images` itself is not deleted."""
+    _refuse_empty_id(request)
+    raise Refused("Name the image to delete.", kind=Kind.METHOD_NOT_ALLOWED)
+
+
+def _refuse_empty_id(request: Request) -> None:
+    # With a slash at its end the path names an image with an empty id, for Glance's clients.
+    if request.path.endswith("/"):
+        raise NotFound.of("image", "")
 
 
 async def show_image(request: Request) -> Response:
@@ -143,6 +156,7 @@ async def _change(request: Request, change: Callable[[ImageForm], ImageForm]) ->
 ROUTES = (
     Route(verb="POST", path="/v2/images", handler=create_image, allow=Allow.MEMBER, done=Done.CREATED),
     Route(verb="GET", path="/v2/images", handler=list_images, allow=Allow.READER),
+    Route(verb="DELETE", path="/v2/images", handler=delete_nothing, allow=Allow.MEMBER),
     Route(verb="GET", path="/v2/images/{image_id}", handler=show_image, allow=Allow.READER),
     Route(verb="PATCH", path="/v2/images/{image_id}", handler=change_image, allow=Allow.MEMBER),
     Route(verb="DELETE", path="/v2/images/{image_id}", handler=delete_image, allow=Allow.MEMBER, done=Done.EMPTY),

@@ -204,6 +204,12 @@ async def test_a_bad_file_is_refused_and_nothing_stays(
     assert stores[0].shared.machine.picture.count(Volume) == 0
 
 
+async def test_an_empty_id_names_no_image(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"{IMAGES}/")).status_code == 404
+    assert (await client.delete(f"{IMAGES}/")).status_code == 404
+    assert (await client.delete(IMAGES)).status_code == 405
+
+
 async def test_data_of_another_type_is_refused(client: httpx.AsyncClient) -> None:
     image = await make(client)
     answer = await client.put(f"{IMAGES}/{image['id']}/file", content=b"x", headers={"content-type": "text/plain"})
