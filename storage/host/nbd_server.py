@@ -3,6 +3,7 @@
 QEMU is often a user of its own. The group is that of the run directory: whoever may pass through it is let in.
 """
 
+import grp
 import os
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from storage.host.loop import WRITE, Loop
 from storage.host.stream import Stream
 
 CONNECTIONS_MAX: Final = 64
+GUESTS_GROUP: Final = "noded"
 
 
 class NbdServer:
@@ -100,6 +102,19 @@ class NbdClient:
             return
         if self._session.ended:
             self.end("it said goodbye")
+
+
+def let_guests_in(path: Path) -> None:
+    """On an installed node QEMU is no root: whoever is in the group `noded` may open the socket, and pass to it."""
+    try:
+        group = grp.getgrnam(GUESTS_GROUP).gr_gid
+    except KeyError:
+        return  # QEMU runs as root here, or can't be let in: its guests then say that they can't open their disk
+    for directory in (path.parent.parent, path.parent):
+        os.chown(directory, -1, group)
+        directory.chmod(0o710)
+    os.chown(path, -1, group)
+    path.chmod(0o660)
 
 
 def private_listener(path: Path) -> socket.socket:
