@@ -41,7 +41,7 @@ class InSyncSet:
     def bits(self) -> int:
         """The members of the set."""
         members = self._owner.members
-        return sum(members[disk].bit for disk in self.volume.in_sync if disk in members)
+        return sum(members[disk].bit for disk in self.volume.in_sync)
 
     def counted_bits(self) -> int:
         """The members of the set, and the one that is perhaps being added."""
@@ -55,6 +55,10 @@ class InSyncSet:
     def is_indispensable(self, member: Member) -> bool:
         """Whether some extent would be left without an in-sync replica if this one left."""
         return not may_leave(self.volume.layout, self.volume.in_sync, (member.disk_id,))
+
+    def look_again(self) -> None:
+        """What is known of the set is out of date: ask for it at the next occasion."""
+        self._looked_at = -LOOK_AGAIN_SECONDS
 
     def adjust(self) -> None:
         """Ask for the next change that is needed, unless one is under way."""
@@ -76,6 +80,7 @@ class InSyncSet:
         if volume.epoch != owner.epoch and owner.writes:
             owner.stop(f"the volume is at epoch {volume.epoch} now, this owner has {owner.epoch}")
             return
+        owner.epoch = volume.epoch
         if volume.in_sync != self.volume.in_sync:
             owner.surroundings.note("in-sync set changed", asked=type(asked).__name__, in_sync=volume.in_sync)
         self.volume = volume
@@ -128,8 +133,7 @@ class InSyncSet:
         )
 
     def _is_connected(self, disk_id: DiskId) -> bool:
-        member = self._owner.members.get(disk_id)
-        return member is not None and disk_id in self.volume.in_sync and member.state in _CONNECTED
+        return disk_id in self.volume.in_sync and self._owner.members[disk_id].state in _CONNECTED
 
     def _may_join(self, member: Member) -> bool:
         return (

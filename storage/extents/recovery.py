@@ -152,13 +152,13 @@ class Recovery:
     def _all_sealed(self) -> bool:
         """Whether no in-sync replica takes anything from an earlier owner. One that is away is taken out of the set."""
         members = self._owner.members
-        in_sync = [members[disk] for disk in self._owner.in_sync.volume.in_sync if disk in members]
+        in_sync = [members[disk] for disk in self._owner.in_sync.volume.in_sync]
         return all(member.state in _SEALED_OR_MORE for member in in_sync)
 
     def _in_sync_members(self, extent: int) -> list[Member]:
         owner = self._owner
         in_sync = owner.in_sync.volume.in_sync
-        return [owner.members[disk] for disk in owner.layout[extent] if disk in in_sync and disk in owner.members]
+        return [owner.members[disk] for disk in owner.layout[extent] if disk in in_sync]
 
     def _opened(self) -> None:
         """The in-sync replicas are equal. Writes that were under way are sent again to each; then guests go on."""
@@ -179,8 +179,8 @@ class Recovery:
 
     def _trust_sealed(self) -> None:
         for disk in self._owner.in_sync.volume.in_sync:
-            member = self._owner.members.get(disk)
-            if member is not None and member.state is MemberState.SEALED:
+            member = self._owner.members[disk]
+            if member.state is MemberState.SEALED:
                 member.state = MemberState.CURRENT
         self._owner.refresh()
 

@@ -75,10 +75,11 @@ class Owner:
         self.writes = writes
         self.phase = Phase.OPENING
         now = surroundings.now()
+        # A disk without an address has a member too: as long as it is in sync, it must be waited for.
+        here = {disk_id for disk_id, address in volume.disks.items() if address.node_id == node_id}
         self.members = {
-            disk_id: Member(disk_id, 1 << at, now, is_local=volume.disks[disk_id].node_id == node_id)
+            disk_id: Member(disk_id, 1 << at, now, is_local=disk_id in here)
             for at, disk_id in enumerate(dict.fromkeys(disk for extent in volume.layout for disk in extent))
-            if disk_id in volume.disks
         }
         self.stamp = frame.first_stamp(volume.epoch)
         # Everything up to this stamp is on every in-sync replica.
@@ -244,8 +245,12 @@ class Owner:
 
     def refused(self, member: Member, reply: Reply) -> None:
         """A replica does not do what it was asked."""
-        if reply.why == Why.FENCED:
+        if reply.why == Why.FENCED and self.writes:
             self.stop(f"disk {member.disk_id}: {reply.words}")
+        elif reply.why == Why.FENCED:
+            # Somebody claimed the volume to repair it. It is immutable: at its new epoch it says the same.
+            self.in_sync.look_again()
+            self.fail(member, reply.words)
         else:
             member.is_full = reply.why == Why.FULL
             self.fail(member, reply.words)
@@ -272,7 +277,7 @@ class Owner:
         self.trusted = self.in_sync.bits() & current
         self.required, self.recipients, self.readers = [], [], []
         for disks in self.layout:
-            members = [by_disk[disk] for disk in disks if disk in by_disk]
+            members = [by_disk[disk] for disk in disks]
             recipients = [member for member in members if member.state in sent]
             must = sum(member.bit for member in members if member.bit & counted or member in recipients)
             readers = [member for member in members if member.bit & self.trusted]

@@ -5,7 +5,6 @@ Making a connection blocks (resolve, connect, handshake), so threads do it; what
 
 import socket
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,20 +23,20 @@ from storage.host.tls import NodeTls, server_name
 CONNECT_SECONDS_MAX: Final = 3.0
 AGAIN_SECONDS: Final = 0.3
 AGAIN_SECONDS_MAX: Final = 3.0
+# A replica that refuses something is not asked again at once; a full disk stays full for a while.
+REFUSED_SECONDS: Final = 2.0
+FULL_SECONDS: Final = 30.0
 DIALERS: Final = 3
 
 
 class ReplicaLinks:
     """The streams to all replicas of one volume."""
 
-    def __init__(
-        self, loop: Loop, node_id: NodeId, run: Path, tls: NodeTls, disks: Mapping[DiskId, DiskAddress]
-    ) -> None:
+    def __init__(self, loop: Loop, node_id: NodeId, run: Path, tls: NodeTls) -> None:
         self._loop = loop
         self._node_id = node_id
         self._run = run
         self._tls = tls
-        self.disks = dict(disks)
         self._streams: dict[DiskId, Stream] = {}
         self._pauses: dict[DiskId, float] = {}
         self._dialers = ThreadPoolExecutor(DIALERS, thread_name_prefix="dial")
@@ -51,11 +50,12 @@ class ReplicaLinks:
             self._dial(disk_id)
 
     def drop(self, disk_id: DiskId) -> None:
-        """End a connection and make a new one in a moment."""
+        """End a connection of which the owner expects nothing more, and make a new one later."""
         stream = self._streams.pop(disk_id, None)
         if stream is not None:
             stream.close()
-        self._dial_later(disk_id)
+        is_full = self._owner is not None and self._owner.members[disk_id].is_full
+        self._loop.call_later(FULL_SECONDS if is_full else REFUSED_SECONDS, partial(self._dial, disk_id))
 
     def close(self) -> None:
         """End all of them."""
@@ -71,8 +71,14 @@ class ReplicaLinks:
         self._loop.call_later(pause, partial(self._dial, disk_id))
 
     def _dial(self, disk_id: DiskId) -> None:
-        if self._owner is not None and disk_id not in self._streams:
-            self._dialers.submit(self._connect, disk_id, self.disks[disk_id])
+        if self._owner is None or disk_id in self._streams:
+            return
+        # The newest map's: a node may have another address than when the volume was opened.
+        address = self._owner.in_sync.volume.disks.get(disk_id)
+        if address is None:
+            self._dial_later(disk_id)
+        else:
+            self._dialers.submit(self._connect, disk_id, address)
 
     def _connect(self, disk_id: DiskId, address: DiskAddress) -> None:
         """In a thread: a connection, or the reason why there is none."""

@@ -77,7 +77,7 @@ class VolumeServer:
         self._authority = authority
         self._asked = asked
         node_id = NodeId(asked.node)
-        self._links = ReplicaLinks(loop, node_id, asked.run, NodeTls(asked.tls), volume.disks)
+        self._links = ReplicaLinks(loop, node_id, asked.run, NodeTls(asked.tls))
         self._owner = Owner(volume, node_id, self, writes=not asked.read_only)
         self._front = Front(self._owner)
         self._file: Any = None
