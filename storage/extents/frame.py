@@ -33,7 +33,7 @@ _SEQUENCE_BITS: Final = 44
 
 
 class Op(IntEnum):
-    """What a frame asks or answers. `mark` and `offset` mean what the table in README.md says for each."""
+    """What a frame asks or answers. `mark` and `offset` mean what the table in README.md says for each op."""
 
     HELLO = 1  # binds a connection to a volume; payload: msgpack of `Hello`
     SEAL = 2  # stamp: the claim's first stamp; older epochs are refused from now on
