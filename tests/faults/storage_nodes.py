@@ -4,10 +4,10 @@ What the daemon does for storage and images is done here by the services' own re
 drivers. A node has an address of its own on the loopback, a disk directory, certificates and a peers socket.
 """
 
-import contextlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,7 +27,6 @@ from noded.core.route import Caller, Response
 from noded.core.service import PeerContext
 from noded.peers import PeerCalls
 from noded.reconcile.loop import keep_reconciling
-from storage.host.detached import until_ended
 from storage.host.drivers import add_storage_drivers
 from storage.host.lock import send_signal
 from storage.host.paths import peers_socket, volume_lock
@@ -66,15 +65,26 @@ class StorageNode:
         """Signal the server of one volume on this node."""
         return send_signal(volume_lock(self.run, volume_id), number)
 
-    async def end(self) -> None:
-        """Leave no process and no mount."""
-        for lock in (*self.run.glob("volumes/*/lock"), *self.run.glob("extents/*.lock")):
-            send_signal(lock, signal.SIGTERM)
-            with contextlib.suppress(Exception):
-                await until_ended(lock, 5)
-            send_signal(lock, signal.SIGKILL)
-        for mount in self.run.glob("volumes/*/file"):
-            subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+
+def clean_up(root: Path) -> None:
+    """Leave no process, no mount and no file of the nodes whose run directories are in `root`."""
+    for lock in (*root.glob("*/volumes/*/lock"), *root.glob("*/extents/*.lock")):
+        send_signal(lock, signal.SIGKILL)
+    # Not looked for by their own names: what a killed process has mounted can't even be looked at.
+    for lock in root.glob("*/volumes/*/lock"):
+        subprocess.run(["umount", "-l", lock.with_name("file")], check=False, capture_output=True)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def lifeline(root: Path) -> Iterator[None]:
+    """Clean up when the context ends, however this process ends: another one waits for its end of a pipe to close."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.storage_nodes", root], stdin=subprocess.PIPE, start_new_session=True
+    ) as watcher:
+        yield
+        assert watcher.stdin is not None
+        watcher.stdin.close()
 
 
 class StorageNodes:
@@ -174,16 +184,15 @@ class StorageNodes:
 async def storage_nodes(directory: Path, count: int = 3) -> AsyncIterator[StorageNodes]:
     """The nodes, with their disks registered."""
     nodes = StorageNodes(directory, count)
-    try:
+    with lifeline(nodes.root):
         async with trio.open_nursery() as nodes.nursery:
-            nursery = nodes.nursery
             for node in nodes.nodes.values():
-                await nursery.start(nodes.run_daemon, node)
+                await nodes.nursery.start(nodes.run_daemon, node)
             await nodes.until(lambda: nodes.shared.machine.picture.count(Disk) == count)
             yield nodes
-            nursery.cancel_scope.cancel()
-    finally:
-        with trio.CancelScope(shield=True):
-            for node in nodes.nodes.values():
-                await node.end()
-        shutil.rmtree(nodes.root, ignore_errors=True)
+            nodes.nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    clean_up(Path(sys.argv[1]))
