@@ -73,7 +73,9 @@ class Connection:
     def end(self, reason: Exception | str) -> None:
         """Close it."""
         if not self.stream.closed:
-            note("connection ended", reason=str(reason), volume=self.session.volume_id)
+            # The daemon asks its few questions on a connection each: their ends would fill the log.
+            if self.session.volume_id or not isinstance(reason, ConnectionResetError):
+                note("connection ended", reason=str(reason), volume=self.session.volume_id)
             self.stream.close()
             self._server.forget(self)
 

@@ -1,9 +1,11 @@
 """A real extent server: who is let in, what a full disk answers, and what is left when it is killed."""
 
+import fcntl
 import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -28,6 +30,8 @@ DISK = DiskId("d")
 EXTENT_BYTES = 64 << 20
 PORT = 27_410
 SECONDS_MAX = 10.0
+EXT4_SHUTDOWN = 0x8004587D
+SHUTDOWN_NO_FLUSH = 2
 
 
 class Client:
@@ -150,6 +154,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", path], check=True)
 
 
+@pytest.fixture
+def mortal_disk(tmp_path: Path) -> Iterator[Path]:
+    """An ext4 of its own, which can be let die."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    image, path = tmp_path / "image", tmp_path / "mortal"
+    path.mkdir()
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, path], check=True)
+    yield path
+    # With the mount goes its loop device.
+    subprocess.run(["umount", "-l", path], check=True)
+
+
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         client = server.local()
@@ -210,6 +230,19 @@ def test_a_full_disk_says_so_before_it_is_and_serves_again_after_a_trim(tmp_path
         client.open(2)
         assert client.usage().bytes_free > 8 << 20
         assert client.write(0, os.urandom(1 << 20))[0] == Op.ACK
+
+
+def test_a_disk_that_dies_takes_its_server_along_and_nothing_is_acknowledged(tmp_path: Path, mortal_disk: Path) -> None:
+    with serving(tmp_path, mortal_disk) as server:
+        client = server.local()
+        client.open(1)
+        assert client.write(0, bytes([1]) * BLOCK_BYTES)[0] == Op.ACK
+        directory = os.open(mortal_disk, os.O_RDONLY)
+        fcntl.ioctl(directory, EXT4_SHUTDOWN, struct.pack("I", SHUTDOWN_NO_FLUSH))
+        os.close(directory)
+        with pytest.raises((OSError, EOFError)):
+            client.write(0, bytes([2]) * BLOCK_BYTES)
+        assert server.process.wait(SECONDS_MAX) != 0
 
 
 def test_two_servers_never_serve_one_disk(tmp_path: Path) -> None:
