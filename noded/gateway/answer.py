@@ -40,20 +40,30 @@ def answer_of(response: Response, status: int, headers: Mapping[str, str]) -> An
 
 
 async def send_answer(answer: Answer, verb: str, body: Body, send: Send) -> None:
-    """Send it. A stream ends early when the client goes away; if making it fails, the connection is cut short."""
+    """Send it, then end the exchange: with the whole request read, the connection is ready for the next one.
+
+    The client has its answer before it is drained: one that looks while it sends may stop. If it sends on past the
+    limits, the exchange is left open, upon which anycorn closes the connection. Ended then, it would wait for ever
+    for room in the queue of body pieces, which nobody reads any more.
+
+    A stream ends early when the client goes away; if making it fails, the connection is cut short.
+    """
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     content = answer.content
-    if isinstance(content, bytes):
-        if faults.has_body(answer.status):
-            headers.append((b"content-length", str(len(content)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        silent = verb == "HEAD" or not faults.has_body(answer.status)
-        await send({"type": "http.response.body", "body": b"" if silent else content})
-        return
+    if isinstance(content, bytes) and faults.has_body(answer.status):
+        headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if verb != "HEAD":
-        await _send_pieces(content, body, send)
-    await send({"type": "http.response.body", "body": b""})
+    if verb != "HEAD" and faults.has_body(answer.status):
+        if isinstance(content, bytes):
+            await send(_part(content))
+        else:
+            await _send_pieces(content, body, send)
+    if await body.drain():
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _part(content: bytes) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": True}
 
 
 async def _send_pieces(content: AsyncIterator[bytes], body: Body, send: Send) -> None:
@@ -61,7 +71,7 @@ async def _send_pieces(content: AsyncIterator[bytes], body: Body, send: Send) ->
         nursery.start_soon(_cancel_when_gone, body, nursery.cancel_scope)
         async with aclosing(_closable(content)) as pieces:
             async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send(_part(piece))
         nursery.cancel_scope.cancel()
 
 

@@ -26,6 +26,7 @@ from noded.gateway.answer import Answer, Send, answer_of, send_answer
 from noded.gateway.authenticate import Recognizer, WorthNothing, recognize
 from noded.gateway.body import Body, ClientGone, Receive
 from noded.gateway.freshness import freshest_view
+from noded.gateway.limits import DRAIN_BYTES_MAX
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
 from noded.gateway.router import Match, NoSuchVerb, Router
 
@@ -54,8 +55,16 @@ def _unwrapped() -> Iterator[None]:
 class Gateway:
     """Every API of the registered services on this node."""
 
-    def __init__(self, services: Iterable[Service], cluster: Cluster, drivers: Drivers) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        cluster: Cluster,
+        drivers: Drivers,
+        *,
+        drain_bytes_max: int = DRAIN_BYTES_MAX,
+    ) -> None:
         self.router = Router(services)
+        self.drain_bytes_max = drain_bytes_max
         self._cluster = cluster
         self._drivers = drivers
 
@@ -93,7 +102,7 @@ class _Exchange:
         self._path = scope["raw_path"].decode("latin-1")
         self._headers = headers_of(scope["headers"])
         self._base_url = base_url_of(scope, self._headers)
-        self._body = Body(receive, 0)
+        self._body = Body(receive, 0, gateway.drain_bytes_max)
         self._receive = receive
         self._endpoint: Endpoint | None = None
         self._handler: str | None = None
@@ -105,7 +114,6 @@ class _Exchange:
         status = None
         try:
             answer = await self._decide()
-            await self._body.drain()
             status = answer.status
             await send_answer(answer, self._verb, self._body, send)
         except ClientGone:
@@ -131,7 +139,7 @@ class _Exchange:
         gateway = self._gateway
         match = self._find()
         route = match.target.route
-        self._body = Body(self._receive, route.body_max)
+        self._body = Body(self._receive, route.body_max, gateway.drain_bytes_max)
         version = self._negotiate(match.target.endpoint)
         self._caller = await self._authenticate(match)
         self._check_length(route.body_max)

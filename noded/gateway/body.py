@@ -1,6 +1,7 @@
 """What did the client send after its headers? Read piece by piece, never past the route's limit, never for ever."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -12,16 +13,17 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-class ClientGone(Exception):  # noqa: N818  # it names what happened  # it names what happened
+class ClientGone(Exception):  # noqa: N818  # it names what happened
     """The client closed the connection before its request was whole: nobody waits for an answer."""
 
 
 class Body:
     """One request's body. Each byte is read once."""
 
-    def __init__(self, receive: Receive, bytes_max: int) -> None:
+    def __init__(self, receive: Receive, bytes_max: int, drain_bytes_max: int = DRAIN_BYTES_MAX) -> None:
         self._receive = receive
         self._bytes_max = bytes_max
+        self._drain_bytes_max = drain_bytes_max
         self._bytes = 0
         self._finished = False
 
@@ -41,18 +43,22 @@ class Body:
         """All of it."""
         return b"".join([piece async for piece in self.pieces()])
 
-    async def drain(self) -> None:
-        """Throw away what was not read, within limits: an answer reaches only a client that has finished sending."""
-        stop_at = self._bytes + DRAIN_BYTES_MAX
+    async def drain(self) -> bool:
+        """Throw away what was not read, within limits: closing on a client that still sends may lose it the answer.
+
+        Whether all has been read. Raises `ClientGone`.
+        """
+        stop_at = self._bytes + self._drain_bytes_max
         with trio.move_on_after(DRAIN_S):
             while not self._finished and self._bytes < stop_at:
                 await self._next()
+        return self._finished
 
     async def until_gone(self) -> None:
-        """Return when the client closes the connection."""
-        message = await self._receive()
-        while message["type"] != "http.disconnect":
-            message = await self._receive()
+        """Throw away what was not read, and return when the client closes the connection."""
+        with suppress(ClientGone):
+            while True:
+                await self._next()
 
     async def _next(self) -> bytes:
         message = await self._receive()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from noded.core.units import KIB, MIB
+from noded.core.units import GIB, KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ BODY_IDLE_S: Final = 60.0  # a body of which nothing arrives for so long is give
 TOKEN_CHARS_MAX: Final = 4 * KIB
 HOST_CHARS_MAX: Final = 255
 
-# A refused body is read and thrown away up to here, because closing on a client that is still sending loses the answer.
-DRAIN_BYTES_MAX: Final = 32 * MIB
+# A refused body is read and thrown away up to here; then the connection is closed on a client that is still sending.
+# So much, because whoever only sends, such as Python's requests, takes that for a broken connection and shows its user
+# no reason: an image of the usual size shall be refused with one.
+DRAIN_BYTES_MAX: Final = GIB
 DRAIN_S: Final = 10.0

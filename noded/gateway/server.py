@@ -8,7 +8,7 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_USER_TIMEOUT
+from socket import IPPROTO_TCP, SHUT_WR, SO_KEEPALIVE, SOL_SOCKET, TCP_USER_TIMEOUT
 from typing import Any, Final
 
 import anyio
@@ -152,9 +152,17 @@ class _Door:
 
 
 class _Connection(TCPServer):  # type: ignore[misc]  # anycorn ships no types that mypy may follow
-    """anycorn's connection; without this it stays for the whole idle time after its client has gone."""
+    """anycorn's connection; without this it stays for the whole idle time after its client has gone.
+
+    It also ends in order: who only sends would see a reset, and may throw the answer away with it.
+    """
 
     gone = False
+
+    async def _close(self) -> None:
+        with suppress(OSError):  # it has ended already
+            _attribute(self.stream, SocketAttribute.raw_socket).shutdown(SHUT_WR)
+        await super()._close()
 
     async def _read_data(self) -> None:
         await super()._read_data()

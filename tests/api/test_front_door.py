@@ -4,9 +4,10 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from noded.core.errors import Conflict
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.service import Endpoint, FaultStyle, Microversions, Service
 from noded.core.units import MIB
+from noded.gateway.app import Gateway
 from noded.gateway.limits import ConnectionLimits
 from noded.gateway.server import serve
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, api_certificate, found_cloud
@@ -51,6 +53,13 @@ class Stage:
             await trio.sleep_forever()
         finally:
             self.events_closed.set()
+
+    async def finite(self, request: Request) -> Response:
+        return Response(content=self._finite(), content_type="text/event-stream")
+
+    async def _finite(self) -> AsyncIterator[bytes]:
+        yield b"data: first\n\n"
+        yield b"data: last\n\n"
 
     async def break_down(self, request: Request) -> Response:
         raise RuntimeError("inner secret 4711")
@@ -87,6 +96,7 @@ class Stage:
         lines: list[tuple[str, str, Callable[[Request], Awaitable[Response]], Done]] = [
             ("POST", "/echo", self.echo, Done.OK),
             ("GET", "/events", self.events, Done.OK),
+            ("GET", "/finite", self.finite, Done.OK),
             ("GET", "/broken", self.break_down, Done.OK),
             ("GET", "/broken-late", self.break_late, Done.OK),
             ("POST", "/busy", self.refuse, Done.OK),
@@ -98,7 +108,8 @@ class Stage:
             for verb, path, handler, done in lines
         ]
         upload = Route(verb="PUT", path="/file", handler=self.upload, allow=Allow.ANYONE, body_max=64 * MIB)
-        return Service(name="stage", endpoint=nova, routes=(*routes, upload))
+        busy = Route(verb="PUT", path="/busy", handler=self.refuse, allow=Allow.ANYONE, body_max=64 * MIB)
+        return Service(name="stage", endpoint=nova, routes=(*routes, upload, busy))
 
 
 @dataclass
@@ -145,7 +156,10 @@ async def read_to_end(stream: trio.abc.ReceiveStream) -> bytes:
 @asynccontextmanager
 async def open_house(directory: Path, limits: ConnectionLimits | None = None) -> AsyncIterator[House]:
     stage = Stage()
-    cloud = await found_cloud((*IDENTITY_SERVICES, stage.service()))
+    services = (*IDENTITY_SERVICES, stage.service())
+    cloud = await found_cloud(services)
+    node = cloud.gateways["node1"]
+    cloud.gateways["node1"] = Gateway(services, node.cluster, node.drivers, drain_bytes_max=16 * MIB)
     shown, authority = api_certificate(directory)
     async with trio.open_nursery() as nursery:
         start = partial(
@@ -268,6 +282,45 @@ async def test_ten_megabytes_in_unannounced_pieces_are_refused(house: House) -> 
         answer = await client.post("/compute/v2.1/echo", content=pieces())
         assert answer.status_code == 413
         assert await is_alive(house)
+
+
+@pytest.mark.parametrize("size_mib", [10, 64])
+async def test_a_client_that_only_sends_hears_why_it_was_refused(house: House, size_mib: int) -> None:
+    """As python-requests does: it looks at the answer when all is sent, or can't be sent."""
+
+    def upload() -> tuple[int, bool]:
+        client = HTTPSConnection("127.0.0.1", house.port, timeout=PATIENCE_S, context=house.trusted)
+        with closing(client):
+            with suppress(BrokenPipeError, ssl.SSLEOFError):
+                client.request("PUT", "/compute/v2.1/busy", body=b"x" * size_mib * MIB)
+            answer = client.getresponse()
+            assert b"The thing is busy." in answer.read()
+            client.auto_open = 0
+            try:
+                client.request("GET", "/healthz")
+                return answer.status, client.getresponse().status == 200
+            except OSError:
+                return answer.status, False
+
+    assert await trio.to_thread.run_sync(upload) == (409, size_mib == 10), "what was drained may be followed by more"
+    assert await is_alive(house)
+
+
+async def test_a_stream_is_not_held_up_by_a_client_that_sends_for_ever(house: House) -> None:
+    head = b"GET /compute/v2.1/finite HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with house.raw() as stream, trio.open_nursery() as nursery:
+        await stream.send_all(head)
+
+        async def send_for_ever() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(b"100000\r\n" + b"x" * MIB + b"\r\n")
+
+        nursery.start_soon(send_for_ever)
+        with suppress(trio.BrokenResourceError):
+            assert b"data: last" in await read_to_end(stream)
+        nursery.cancel_scope.cancel()
+    assert await is_alive(house)
 
 
 async def test_an_upload_is_streamed(house: House) -> None:
