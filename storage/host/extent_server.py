@@ -12,6 +12,7 @@ When the disk fails the process ends, and acknowledges nothing any more.
 import argparse
 import gc
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -32,7 +33,7 @@ from storage.host.paths import extent_lock, extent_socket
 from storage.host.stream import Stream
 from storage.host.tls import NodeTls
 
-CONNECTIONS_MAX: Final = 1024
+CONNECTIONS_MAX: Final = 512
 HANDSHAKE_SECONDS_MAX: Final = 10.0
 IDLE_SECONDS: Final = 30.0
 
@@ -199,6 +200,7 @@ def main(words: Sequence[str]) -> None:
     # The directory has a lock too: two run directories must not serve the same disk.
     disk_lock = ProcessLock(asked.disk / "lock")
     disk_lock.take()
+    _allow_many_files()
     loop = Loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: loop.call_from_thread(loop.stop))
@@ -225,6 +227,12 @@ def main(words: Sequence[str]) -> None:
     loop.run()
     store.close()
     note("extent server stopped", disk=disk_id)
+
+
+def _allow_many_files() -> None:
+    """A connection needs one descriptor and an open extent two; the usual soft limit of 1024 is just enough."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _local_listener(path: Path) -> socket.socket:

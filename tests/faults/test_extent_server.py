@@ -204,6 +204,21 @@ def test_nodes_of_the_cluster_are_let_in_over_tls_and_nobody_else(tmp_path: Path
         assert local.usage().volumes == (VOLUME,)
 
 
+def test_renewed_certificates_count_from_the_next_connection_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.local()
+        server.keys.admit(tmp_path / "other")
+        before = server.remote(NodeTls(tmp_path / "other").client())
+        renewed = Keys()
+        node_id = renewed.admit(tmp_path / "new")
+        renewed.admit(tmp_path / "peer")
+        for name in ("node.key", "node.crt", "ca.crt"):
+            (tmp_path / "new" / name).rename(tmp_path / "tls" / name)
+        server.node_id = node_id
+        assert server.remote(NodeTls(tmp_path / "peer").client()).usage().volumes == ()
+        assert before.usage().volumes == ()
+
+
 def test_garbage_ends_its_own_connection_only(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         good, bad = server.local(), server.local()
