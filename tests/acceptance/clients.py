@@ -17,6 +17,7 @@ import openstack
 from tests.lab.lab import Lab
 
 PATIENCE_S = 120.0
+ANSWER_S_MAX = 60.0
 AUTHORITY = "ca.crt"
 
 
@@ -70,8 +71,8 @@ class Person:
         return done.stdout + ("" if done.returncode == 0 else done.stderr)
 
     def connect(self, host: int = 1) -> Any:
-        """An SDK connection to one host."""
-        return openstack.connection.Connection(
+        """An SDK connection to one host; it waits a minute for an answer, and not for ever, when that loses power."""
+        made = openstack.connection.Connection(
             auth={
                 "auth_url": f"{self.lab.host(host).url}/identity/v3",
                 "username": self.user,
@@ -84,6 +85,8 @@ class Person:
             identity_api_version="3",
             region_name="RegionOne",
         )
+        made.session.timeout = ANSWER_S_MAX
+        return made
 
 
 def administrator(lab: Lab) -> Person:
