@@ -61,16 +61,17 @@ def explanation(sections: dict[str, object]) -> RenderableType:
 
 
 def _branch(name: str, value: object) -> Tree:
+    # Texts, not markup: what users and kernels write may have brackets in it.
     if isinstance(value, dict):
-        tree = Tree(f"[bold]{name}[/bold]")
+        tree = Tree(Text(name, style="bold"))
         for key, below in value.items():
             tree.add(_branch(str(key), below))
     elif isinstance(value, list):
-        tree = Tree(f"[bold]{name}[/bold]" + ("" if value else " -"))
+        tree = Tree(Text.assemble((name, "bold"), "" if value else " -"))
         for below in value:
             tree.add(_branch("•", below) if isinstance(below, dict | list) else Text(str(below)))
     else:
-        tree = Tree(f"{name} [cyan]{value}[/cyan]")
+        tree = Tree(Text.assemble(name, " ", (str(value), "cyan")))
     return tree
 
 

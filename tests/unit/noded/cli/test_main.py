@@ -1,0 +1,170 @@
+"""The command against a daemon that is a socket with one answer: what it prints, and how it ends."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click.testing
+import msgspec
+import pytest
+
+from consensus.calls import Call, body_length, denied_frame, done_frame, read_call
+from noded.cli.host.local import SOCKET_NAME
+from noded.cli.main import NO_DAEMON, REFUSED, USAGE, main
+from noded.core.errors import NotFound, Refused
+from noded.core.ids import NodeId
+from noded.core.units import GIB
+from noded.inspection.model import ClusterStatus, ExplainCall, NodeStatus, Space, Vitals
+
+PATIENCE_S = 10.0
+
+
+@contextmanager
+def daemon(directory: Path, answer: object) -> Iterator[list[Call]]:
+    """A daemon that answers one call; `answer` is a refusal, or what is told. Gives what was asked."""
+    asked: list[Call] = []
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(directory / SOCKET_NAME))
+    listener.listen()
+    listener.settimeout(PATIENCE_S)
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as stream:
+            asked.append(read_call(stream.read(body_length(stream.read(4)))))
+            if isinstance(answer, Refused):
+                connection.sendall(denied_frame(answer))
+            else:
+                connection.sendall(done_frame(msgspec.msgpack.encode(answer)))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "noded.toml"
+    file.write_text(f'run_dir = "{tmp_path}"\n')
+    return file
+
+
+def run(config: Path, *words: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(main, ["--config", str(config), *words])
+
+
+def told(config: Path, answer: object, *words: str) -> tuple[click.testing.Result, Call]:
+    with daemon(config.parent, answer) as asked:
+        result = run(config, *words)
+    return result, asked[0]
+
+
+def node(name: str, *, up: bool = True, leader: bool = False) -> NodeStatus:
+    space = Space(total_bytes=8 * GIB, used_bytes=2 * GIB)
+    vitals = Vitals(cpus=4, cpu_percent=25.0, load_1min=1.0, memory=space, disks={"/d": space}, uptime_s=9.0)
+    return NodeStatus(
+        id=NodeId(name * 8),
+        name=name,
+        addresses=("10.0.0.1",),
+        up=up,
+        leader=leader,
+        release="0.1.0",
+        replicas=3,
+        replicas_behind=0 if up else 2,
+        vitals=vitals if up else None,
+    )
+
+
+def cluster(leader: str | None = "blue") -> ClusterStatus:
+    return ClusterStatus(
+        cluster="home",
+        answered_by=NodeId("blue" * 8),
+        leader=None if leader is None else NodeId(leader * 8),
+        nodes=(node("blue", leader=leader == "blue"), node("gray", up=False)),
+        counts={"server": 2, "port": 0},
+    )
+
+
+def test_status_shows_the_cluster_on_one_screen(config: Path) -> None:
+    result, asked = told(config, cluster(), "status")
+    assert result.exit_code == 0, result.output
+    assert asked.method == "inspection.status"
+    for words in ("cluster home: 1 of 2 nodes up", "server 2"):
+        assert words in result.output
+    assert "no leader" not in result.output
+    assert "port 0" not in result.output
+
+
+def test_status_says_when_nobody_leads(config: Path) -> None:
+    assert "no leader" in told(config, cluster(None), "status")[0].output
+
+
+@pytest.mark.parametrize("words", [("status",), ("node", "list")])
+def test_json_is_the_whole_answer(config: Path, words: tuple[str, ...]) -> None:
+    found = json.loads(told(config, cluster(), *words, "--json")[0].output)
+    nodes = found if isinstance(found, list) else found["nodes"]
+    assert [each["name"] for each in nodes] == ["blue", "gray"]
+    assert nodes[1]["vitals"] is None
+
+
+def test_routes_are_listed(config: Path) -> None:
+    line = {"verb": "GET", "path": "/v/{id}", "handler": "volumes.show", "allow": "reader"}
+    shown = told(config, [line], "routes")[0].output
+    assert all(word in shown for word in line.values())
+    assert json.loads(told_again(config, [line], "routes", "--json").output) == [line]
+
+
+def told_again(config: Path, answer: object, *words: str) -> click.testing.Result:
+    (config.parent / SOCKET_NAME).unlink()
+    return told(config, answer, *words)[0]
+
+
+def test_an_explanation_is_a_tree_whatever_is_written_in_it(config: Path) -> None:
+    answer = {"desired": {"power": "on", "tags": ["[/bold]", {"[a]": "[/]"}], "none": []}, "steps": ["start [x]"]}
+    result, asked = told(config, answer, "explain", "server", "web")
+    assert result.exit_code == 0, result.exception
+    assert msgspec.msgpack.decode(asked.payload, type=ExplainCall) == ExplainCall(noun="server", id="web")
+    for words in ("desired", "power on", "[/bold]", "[a] [/]", "none -", "start [x]"):
+        assert words in result.output
+    assert json.loads(told_again(config, answer, "explain", "server", "web", "--json").output) == answer
+
+
+def test_a_volume_is_verified_by_its_id(config: Path) -> None:
+    result, asked = told(config, {"equal": True}, "volume", "verify", "v1")
+    assert (result.exit_code, asked.method, asked.payload) == (0, "volume.verify", b"v1")
+    assert "equal True" in result.output
+
+
+def test_a_refusal_is_one_sentence_and_exit_code_1(config: Path) -> None:
+    result, _ = told(config, NotFound.of("server", "web"), "explain", "server", "web")
+    assert result.exit_code == REFUSED
+    assert result.stderr == "noded: No server with id or name web was found.\n"
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("explain", "server"), ("status", "--yaml"), ("node", "lisst")])
+def test_wrong_words_are_exit_code_2(config: Path, words: tuple[str, ...]) -> None:
+    assert run(config, *words).exit_code == USAGE
+
+
+def test_a_wrong_file_is_exit_code_2_and_named(config: Path) -> None:
+    config.write_text("nmae = 'x'")
+    result = run(config, "status")
+    assert result.exit_code == USAGE
+    assert "noded.toml" in result.stderr
+    assert "nmae" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("node", "list"), ("routes",), ("explain", "server", "x"), ("volume", "verify", "x")]
+)
+def test_no_daemon_is_exit_code_3(config: Path, words: tuple[str, ...]) -> None:
+    result = run(config, *words)
+    assert result.exit_code == NO_DAEMON
+    assert "Is the daemon running?" in result.stderr
