@@ -59,6 +59,8 @@ def read_config(path: Path) -> Config:
         return Config()
     except OSError as fault:
         raise ConfigFault(f"{path} can't be read: {fault.strerror}") from fault
+    except UnicodeDecodeError as fault:
+        raise ConfigFault(f"{path} is not UTF-8: {fault}") from fault
     try:
         config = msgspec.convert(tomllib.loads(text), Config)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as fault:
