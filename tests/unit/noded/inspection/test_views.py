@@ -1,0 +1,85 @@
+"""How routes are listed, and replicas counted."""
+
+from consensus.store import Picture
+from noded.core.ids import DiskId, NodeId, ProjectId, Revision
+from noded.core.route import Allow, Request, Response, Route
+from noded.core.service import Endpoint, FaultStyle, Service
+from noded.inspection.views import replicas_by_node, route_lines
+from storage import pools, volumes
+from storage.pools.model import Disk
+from storage.volumes.model import Purpose, Volume
+from tests.twins.cluster import SharedCluster
+
+NODES = {"d1": "n1", "d2": "n2", "d3": "n2"}
+
+
+async def show(request: Request) -> Response:
+    return Response()
+
+
+def test_routes_are_listed_by_their_whole_path() -> None:
+    endpoint = Endpoint(name="x", types=(), prefix="/x/v1", fault_style=FaultStyle.NODED)
+    routes = tuple(
+        Route(verb=verb, path=path, handler=show, allow=Allow.READER)
+        for verb, path in (("PUT", "/b"), ("GET", "/b"), ("GET", "/a"))
+    )
+    lines = route_lines([Service(name="x", endpoint=endpoint, routes=routes), Service(name="y")])
+    assert [(line["verb"], line["path"]) for line in lines] == [
+        ("GET", "/x/v1/a"),
+        ("GET", "/x/v1/b"),
+        ("PUT", "/x/v1/b"),
+    ]
+    assert {(line["allow"], line["handler"]) for line in lines} == {("reader", routes[0].name)}
+
+
+def picture(*found: Volume) -> Picture:
+    change = SharedCluster((pools.SERVICE, volumes.SERVICE)).machine.picture.begin(Revision(1))
+    for name, node in NODES.items():
+        change.put(
+            Disk(
+                id=name,
+                node_id=NodeId(node),
+                name=name,
+                size_bytes=1,
+                reserve_bytes=0,
+                host="h",
+                port=1,
+                registered_at_ms=1,
+            )
+        )
+    for volume in found:
+        change.put(volume)
+    return change.commit()
+
+
+def volume(id: str, *layout: str, in_sync: tuple[str, ...] | None = None, deleting: bool = False) -> Volume:
+    disks = tuple(DiskId(name) for name in layout)
+    return Volume(
+        id=id,
+        project_id=ProjectId("p"),
+        name=id,
+        size_bytes=1,
+        extent_bytes=1,
+        layout=(disks,),
+        disk_ids=disks,
+        in_sync=disks if in_sync is None else tuple(DiskId(name) for name in in_sync),
+        purpose=Purpose.IMAGE,
+        created_at_ms=1,
+        updated_at_ms=1,
+        deleting=deleting,
+    )
+
+
+def test_replicas_are_counted_where_their_disks_are() -> None:
+    there, behind = replicas_by_node(picture(volume("a", "d1", "d2"), volume("b", "d1", "d3")))
+    assert (there, behind) == ({"n1": 2, "n2": 2}, {})
+
+
+def test_a_replica_out_of_sync_is_behind() -> None:
+    _, behind = replicas_by_node(picture(volume("a", "d1", "d2", in_sync=("d1",))))
+    assert behind == {"n2": 1}
+
+
+def test_what_is_being_deleted_or_on_an_unknown_disk_does_not_count() -> None:
+    there, behind = replicas_by_node(picture(volume("a", "d1", "d2", deleting=True), volume("b", "d1", "gone")))
+    assert (there, behind) == ({"n1": 1}, {})

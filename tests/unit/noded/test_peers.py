@@ -1,0 +1,76 @@
+"""Which way a call takes: to this node's own handler, or to another node."""
+
+import pytest
+
+from consensus.members import SERVICE as MEMBERS
+from consensus.members.model import Node
+from noded.core.errors import NotFound, Unavailable
+from noded.core.ids import NodeId, Revision
+from noded.core.reconciler import Drivers
+from noded.core.service import PeerContext, Service
+from noded.peers import AddressBook, PeerCalls
+from tests.twins.cluster import SharedCluster
+
+HERE, THERE = NodeId("node1"), NodeId("node2")
+
+
+class Elsewhere:
+    """The other nodes: they say what they were asked."""
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        if node_id != THERE:
+            raise Unavailable("nobody there")
+        return b"there: " + method.encode() + payload
+
+
+async def _shout(context: PeerContext, payload: bytes) -> bytes:
+    return context.cluster.node_id.encode() + payload.upper()
+
+
+async def _refuse(context: PeerContext, payload: bytes) -> bytes:
+    raise NotFound.of("thing", payload.decode())
+
+
+def peer_calls() -> PeerCalls:
+    service = Service(name="x", peer_calls={"x.shout": _shout, "x.refuse": _refuse})
+    calls = PeerCalls(HERE, (service,), Elsewhere())
+    calls.ready(PeerContext(cluster=SharedCluster((MEMBERS,)).cluster(HERE), drivers=Drivers()))
+    return calls
+
+
+async def test_a_call_to_this_node_is_answered_here_and_another_over_there() -> None:
+    calls = peer_calls()
+    assert await calls.call(HERE, "x.shout", b"a") == b"node1A"
+    assert await calls.call(THERE, "x.shout", b"a") == b"there: x.shouta"
+    with pytest.raises(Unavailable):
+        await calls.call(NodeId("node3"), "x.shout", b"a")
+
+
+async def test_what_is_served_to_others_is_what_is_served_here() -> None:
+    served = peer_calls().served()
+    assert served.keys() == {"x.shout", "x.refuse"}
+    assert await served["x.shout"](THERE, b"b") == b"node1B"
+    with pytest.raises(NotFound, match="thing"):
+        await served["x.refuse"](THERE, b"b")
+
+
+async def test_a_method_that_nobody_serves_is_refused() -> None:
+    with pytest.raises(NotFound, match=r"x\.none"):
+        await peer_calls().call(HERE, "x.none", b"")
+
+
+def test_two_services_cannot_serve_one_method() -> None:
+    service = Service(name="x", peer_calls={"x.shout": _shout})
+    with pytest.raises(AssertionError, match=r"x\.shout"):
+        PeerCalls(HERE, (service, service), Elsewhere())
+
+
+def test_a_node_is_where_its_record_says_and_before_that_where_it_was_admitted() -> None:
+    shared = SharedCluster((MEMBERS,))
+    book = AddressBook(shared.machine, {THERE: ("10.0.0.2",)})
+    assert list(book.addresses_of(THERE)) == ["10.0.0.2"]
+    assert list(book.addresses_of(NodeId("stranger"))) == []
+    change = shared.machine.picture.begin(Revision(1))
+    change.put(Node(id=THERE, name="two", addresses=("10.0.0.9",), fingerprint="f", admitted_at_ms=1, release="1"))
+    shared.machine._picture = change.commit()
+    assert list(book.addresses_of(THERE)) == ["10.0.0.9"]
