@@ -7,7 +7,6 @@ from noded.core.errors import Unavailable
 from noded.core.reconciler import Drivers
 from noded.core.store import View
 from noded.gateway.app import Gateway
-from noded.gateway.authenticate import Recognizer
 from noded.gateway.catalog import Catalog
 from noded.gateway.freshness import freshest_view
 from noded.identity.host.argon2 import Argon2Passwords
@@ -39,7 +38,6 @@ def lagging(cloud: Cloud) -> tuple[Laggard, httpx.AsyncClient]:
     drivers = Drivers()
     add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))
     drivers.add(Catalog, Catalog(IDENTITY_SERVICES))
-    assert drivers.get(Recognizer)
     gateway = Gateway(IDENTITY_SERVICES, handle, drivers)
     handle.behind = handle.view()
     return handle, httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url=BASE)

@@ -71,7 +71,7 @@ async def test_a_token_says_who_and_brings_implied_roles(cluster: SharedCluster)
     book = TokenBook()
     view = cluster.cluster().view()
     caller = TokenRecognizer(book).caller(view, book.seal(view, TOKEN), NOW)
-    assert (caller.user_id, caller.project_id, caller.roles) == (ALICE, HOME, {"member", "reader"})
+    assert (caller.user_id, caller.project_id, caller.roles) == (ALICE, HOME, frozenset({"member", "reader"}))
 
 
 async def test_what_one_node_sealed_another_opens(cluster: SharedCluster) -> None:
