@@ -1,5 +1,6 @@
 """How API answers become what a page shows. Pure."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -74,10 +75,15 @@ def new_server_body(form: Mapping[str, str]) -> Thing:
         body["networks"] = [{"uuid": form["network"]}]
     if form.get("key"):
         body["key_name"] = form["key"]
-    count = int(form["count"]) if form.get("count", "").isdigit() else 1
-    if count != 1:
+    if (count := _count(form.get("count", ""))) != 1:
         body |= {"min_count": count, "max_count": count}
     return {"server": body}
+
+
+def _count(text: str) -> int | str:
+    """The number in the form; what is none stays as it is, for the API to refuse with its reason."""
+    text = text.strip() or "1"
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
 
 
 def as_command(form: Mapping[str, str]) -> str:

@@ -39,6 +39,7 @@ from images.catalog.model import Contents, Image, Visibility
 from net.links import PortWiring, Tap
 from noded.core.errors import Unavailable
 from noded.core.ids import NodeId, PortId, ProjectId, Revision, ServerId, VolumeId
+from noded.core.service import Service
 from noded.core.units import MIB
 from storage.pools.reconcile import DisksReconciler
 from storage.volumes.commands import choose_layout, create_volume, seal_volume
@@ -160,11 +161,13 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    memory_mib: int = 1024, nodes: Iterable[str] = ("node1", "node2", "node3")
+    memory_mib: int = 1024,
+    nodes: Iterable[str] = ("node1", "node2", "node3"),
+    more: Iterable[Service] = (),
 ) -> AsyncIterator[Stage]:
-    """The stage with a network, an image and three reported nodes."""
+    """The stage with a network, an image and three reported nodes; `more` services than compute asks for."""
     with tempfile.TemporaryDirectory() as directory:
-        cloud = await found_cloud(SERVICES)
+        cloud = await found_cloud((*SERVICES, *more))
         async with cloud.client() as client:
             stage = Stage(cloud, client, await cloud.admin(client))
             for number, node in enumerate(nodes, 1):

@@ -1,0 +1,174 @@
+"""Every template, with and without each thing that it shows: whatever a template asks for must be there."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from itertools import product
+from typing import Any
+
+import jinja2
+import pytest
+
+from noded.core.ids import DomainId, ProjectId, UserId
+from noded.core.route import Caller
+from noded.dashboard import views
+from noded.dashboard.render import ago, page, percent, size
+
+NASTY = "<script>alert('x')</script>"
+SERVER: dict[str, Any] = {"id": "s1", "name": NASTY, "status": "ACTIVE"}
+FULL_SERVER = SERVER | {
+    "OS-EXT-STS:task_state": "spawning",
+    "addresses": {"net": [{"addr": "10.0.0.5"}]},
+    "flavor": {"original_name": "tiny"},
+    "image": {"id": "i1"},
+    "key_name": "k",
+    "OS-EXT-SRV-ATTR:host": "blue",
+    "created": "2026-01-01T00:00:00Z",
+    "fault": {"message": NASTY},
+}
+SERVERS = views.servers([SERVER, SERVER | {"status": "SHUTOFF"}, FULL_SERVER], [], [])
+SPACE = {"total_bytes": 8, "used_bytes": 2}
+NODE: dict[str, Any] = {
+    "id": "n1",
+    "name": NASTY,
+    "up": True,
+    "leader": True,
+    "addresses": ["10.0.0.1"],
+    "release": "1",
+    "replicas": 1,
+    "replicas_behind": 1,
+    "vitals": {"cpus": 4, "cpu_percent": 1.5, "memory": SPACE, "disks": {"/d": SPACE}},
+}
+STATUS = {"leader": "n1", "nodes": [NODE, NODE | {"up": False, "leader": False, "vitals": None, "replicas_behind": 0}]}
+IMAGE = {"id": "i1", "name": NASTY, "status": "active", "disk_format": "raw", "size": 5, "virtual_size": 9}
+IMAGE |= {"visibility": "public", "created_at": "2026-01-01T00:00:00Z"}
+EMPTY_IMAGE = IMAGE | {"name": None, "disk_format": None, "size": None, "virtual_size": None, "status": "queued"}
+FLAVOR = {"id": "1", "name": "tiny", "vcpus": 1, "ram": 128, "disk": 1}
+NETWORK = {"id": "w1", "name": NASTY, "status": "ACTIVE", "mtu": 1450}
+SUBNET = {"network_id": "w1", "cidr": "10.0.0.0/24", "name": NASTY}
+VOLUME = {"id": "v1", "name": "", "status": "in-use", "size": 1, "volume_type": None, "created_at": "2026-01-01"}
+FORM = {"name": NASTY, "image": "i1", "flavor": "1", "network": "w1", "key": "k", "count": "2"}
+
+# Every value that a page may have, by template: each combination is rendered.
+PAGES: Mapping[str, Mapping[str, list[Any]]] = {
+    "overview.html": {
+        "status": [None, STATUS, STATUS | {"leader": None}],
+        "nodes": [[], views.nodes(STATUS)],
+        "servers": [[], SERVERS],
+        "images": [[], [IMAGE]],
+        "networks": [[], [NETWORK]],
+        "volumes": [[], [VOLUME]],
+    },
+    "servers.html": {"servers": [[], SERVERS], "fault": ["", NASTY]},
+    "server.html": {"server": SERVERS, "console": ["", NASTY]},
+    "new_server.html": {
+        "images": [[], [IMAGE, EMPTY_IMAGE]],
+        "flavors": [[], [FLAVOR]],
+        "networks": [[], [NETWORK, NETWORK | {"name": ""}]],
+        "keys": [[], [{"name": "k"}], [{"name": "k"}, {"name": "l"}]],
+        "form": [{}, {"count": "1"}, FORM],
+        "fault": ["", NASTY],
+        "command": ["openstack"],
+    },
+    "images.html": {"images": [[], [IMAGE, EMPTY_IMAGE]], "fault": ["", NASTY], "tone": [views.tone]},
+    "networks.html": {
+        "networks": [[], [NETWORK, NETWORK | {"name": "", "id": "w2"}]],
+        "subnets": [[], [SUBNET]],
+        "ports": [[], [{"network_id": "w1"}]],
+        "fault": ["", NASTY],
+        "tone": [views.tone],
+    },
+    "volumes.html": {"volumes": [[], [VOLUME]], "fault": ["", NASTY], "tone": [views.tone]},
+    "nodes.html": {"status": [None, STATUS], "nodes": [[], views.nodes(STATUS)], "fault": ["", NASTY]},
+}
+
+
+def caller(*roles: str) -> Caller:
+    return Caller(
+        user_id=UserId("u"),
+        user_name=NASTY,
+        user_domain_id=DomainId("default"),
+        project_id=ProjectId("p"),
+        project_name=NASTY,
+        roles=frozenset(roles),
+    )
+
+
+def combinations(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for chosen in product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
+
+
+def rendered(template: str, **values: Any) -> str:
+    content = page(template, **values).content
+    assert isinstance(content, bytes)
+    return content.decode()
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_a_page_is_made_whatever_is_there_and_nothing_in_it_becomes_markup(template: str) -> None:
+    for values in combinations(PAGES[template]):
+        for roles, notice in product([(), ("admin",)], ["", NASTY]):
+            text = rendered(
+                template, layout="layout.html", caller=caller(*roles), path="/servers", notice=notice, **values
+            )
+            assert NASTY not in text, values
+            assert ('href="/nodes"' in text.split("</nav>")[0]) == bool(roles)
+        part = rendered(template, layout="part.html", caller=caller(), path="/", notice="", **values)
+        assert "<html" not in part
+
+
+@pytest.mark.parametrize("fault", ["", NASTY])
+def test_the_door_is_shown(fault: str) -> None:
+    text = rendered("sign_in.html", fault=fault, user=NASTY, following=NASTY)
+    assert ("alert" in text.split("<label>")[0]) or not fault
+    assert NASTY not in text
+
+
+def test_no_template_is_left_out() -> None:
+    built_of = {"layout.html", "part.html", "macros.html", "sign_in.html"}
+    found = {each.name for each in (files("noded.dashboard") / "templates").iterdir()}
+    assert found == set(PAGES) | built_of
+
+
+def test_what_a_page_was_not_given_is_a_fault() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        page("servers.html", layout="part.html", fault="")
+
+
+def test_the_only_key_is_chosen_unless_the_form_says_otherwise() -> None:
+    values = {name: options[-1] for name, options in PAGES["new_server.html"].items()}
+    values |= {"layout": "part.html", "caller": caller(), "path": "/", "notice": "", "keys": [{"name": "k"}]}
+    assert "selected>k<" in rendered("new_server.html", **values | {"form": {"count": "1"}})
+    two = values | {"keys": [{"name": "k"}, {"name": "l"}]}
+    assert "selected>k<" not in rendered("new_server.html", **two | {"form": {}})
+    assert "selected>l<" in rendered("new_server.html", **two | {"form": {"key": "l"}})
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [(None, "-"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (12 << 20, "12 MiB"), (3 << 30, "3 GiB")],
+)
+def test_sizes_are_short(size_bytes: int | None, words: str) -> None:
+    assert size(size_bytes) == words
+
+
+def test_a_share_of_nothing_is_nothing() -> None:
+    assert [percent(1, 0), percent(1, 4), percent(9, 4)] == [0, 25, 100]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "words"),
+    [
+        (None, "-"),
+        ("", "-"),
+        ("yesterday", "yesterday"),
+        ("2026-01-02T12:00:00Z", "just now"),
+        ("2026-01-02T13:00:00", "just now"),
+        ("2026-01-02T11:57:00", "3 min ago"),
+        ("2026-01-02T10:00:00+00:00", "2 h ago"),
+        ("2025-12-31T12:00:00Z", "2 d ago"),
+    ],
+)
+def test_times_are_told_as_people_do(stamp: str | None, words: str) -> None:
+    assert ago(stamp, datetime(2026, 1, 2, 12, tzinfo=UTC)) == words
