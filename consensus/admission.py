@@ -1,5 +1,7 @@
 """What do two nodes say to one another once a door is open, and whom does a cluster admit? Values and rules only.
 
+The exchanges, each from a question to its answer:
+
     Greet          → Standing     who I am, whom I see: unclaimed or member
     AskPromise     → Reply        unclaimed nodes only: may I found? (`consensus/founding.py`)
     AskBack        → Reply        unclaimed nodes only: give me my promise back

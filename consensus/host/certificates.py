@@ -17,9 +17,7 @@ from consensus.host.identity import NodeIdentity
 from consensus.host.tls import TlsContexts, api_certificate_file, node_certificate_file
 
 
-def keep_node_certificate(
-    contexts: TlsContexts, identity: NodeIdentity, state_dir: Path, authority: Authority
-) -> bool:
+def keep_node_certificate(contexts: TlsContexts, identity: NodeIdentity, state_dir: Path, authority: Authority) -> bool:
     """Renew this node's certificate if it is getting old; new connections show the new one. Whether it was renewed."""
     path = node_certificate_file(state_dir)
     now = datetime.now(UTC)

@@ -177,9 +177,7 @@ async def _dial(addresses: Sequence[str], port: int) -> trio.SSLStream[trio.Sock
     raise failure
 
 
-async def _authenticate(
-    seed: Seed, identity: NodeIdentity, stream: trio.SSLStream[trio.SocketStream]
-) -> DoorSession:
+async def _authenticate(seed: Seed, identity: NodeIdentity, stream: trio.SSLStream[trio.SocketStream]) -> DoorSession:
     try:
         with trio.fail_after(HANDSHAKE_S_MAX):
             await stream.do_handshake()

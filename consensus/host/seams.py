@@ -41,6 +41,7 @@ OVERRIDDEN: Final = (
     "__onBecomeLeader",
 )
 
+
 def clock() -> float:
     """The only clock that may be compared with the deadlines inside (CLOCK_MONOTONIC_RAW, seconds)."""
     return float(syncobj.monotonicTime())
