@@ -24,8 +24,8 @@ def status(found: ClusterStatus) -> RenderableType:
 def nodes(found: Iterable[NodeStatus]) -> RenderableType:
     """A line a node."""
     table = Table(box=None, pad_edge=False)
-    for column in ("node", "id", "address", "state", "cpu", "memory", "disks", "replicas", "release"):
-        table.add_column(column, overflow="fold")
+    for column in ("node", "address", "state", "cpu", "memory", "disks", "replicas", "release"):
+        table.add_column(column, no_wrap=column in {"node", "address", "state", "cpu"})
     for node in found:
         state = Text("up" if node.up else "down", style="green" if node.up else "bold red")
         if node.leader:
@@ -33,7 +33,6 @@ def nodes(found: Iterable[NodeStatus]) -> RenderableType:
         vitals = node.vitals
         table.add_row(
             node.name,
-            node.id[:12],
             ", ".join(node.addresses),
             state,
             f"{vitals.cpu_percent:.0f} % of {vitals.cpus}" if vitals else "-",
