@@ -4,7 +4,7 @@ Replicas are compared by their lists of stamps above a watermark, up to which al
 listed, fetched and written is what has changed since then, and not the volume.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -38,44 +38,43 @@ class Copy(NamedTuple):
 
 def newest_wins(reports: Sequence[tuple[Member, Lines]]) -> list[Copy]:
     """What makes sealed replicas equal when none is known to be right: each block's newest write is kept."""
-    pairs: list[tuple[int, Member, tuple[Member, ...]]] = []
+    copies: list[Copy] = []
     for block in sorted({block for _, lines in reports for block in lines}):
         source, newest = max(
             ((member, lines.get(block, _ABSENT)) for member, lines in reports), key=lambda each: each[1].stamp
         )
         targets = tuple(member for member, lines in reports if lines.get(block, _ABSENT).stamp < newest.stamp)
         if targets:
-            pairs.append((block, source, targets))
-    return _joined(pairs, 0)
-
-
-def source_wins(source: Member, right: Lines, target: Member, other: Lines, floor: int) -> list[Copy]:
-    """What makes `target` equal to a current replica. What is newer than `floor` is sent to both of them anyway.
-
-    A block that only the target lists has a write there that was never acknowledged: it is rolled back.
-    """
-    pairs: list[tuple[int, Member, tuple[Member, ...]]] = []
-    for block in sorted(right.keys() | other.keys()):
-        good, present = right.get(block, _ABSENT), other.get(block, _ABSENT)
-        if good != present and good.stamp < floor and present.stamp < floor:
-            pairs.append((block, source, (target,)))
-    return _joined(pairs, floor)
-
-
-def _joined(pairs: Iterable[tuple[int, Member, tuple[Member, ...]]], below: int) -> list[Copy]:
-    copies: list[Copy] = []
-    for block, source, targets in pairs:
-        last = copies[-1] if copies else None
-        if (
-            last is not None
-            and (last.source, last.targets) == (source, targets)
-            and block == last.first + last.blocks
-            and last.blocks < FETCH_BLOCKS_MAX
-        ):
-            copies[-1] = last._replace(blocks=last.blocks + 1)
-        else:
-            copies.append(Copy(source, targets, block, 1, below))
+            _add(copies, Copy(source, targets, block, 1, 0))
     return copies
+
+
+def source_wins(source: Member, right: Lines, target: Member, other: Lines) -> list[Copy]:
+    """What makes `target` equal to a current replica, in all but the writes that are sent to it anyway.
+
+    A block that only the target lists has a write there that was never acknowledged: it is rolled back. A block that
+    has changed on the target since it was listed has a newer write of the guest: it stays.
+    """
+    copies: list[Copy] = []
+    for block in sorted(right.keys() | other.keys()):
+        present = other.get(block, _ABSENT)
+        if right.get(block, _ABSENT) != present and not target.is_sent(present.stamp):
+            _add(copies, Copy(source, (target,), block, 1, max(present.stamp, target.watermark) + 1))
+    return copies
+
+
+def _add(copies: list[Copy], copy: Copy) -> None:
+    """Add a copy of one block, to the last one if it only goes on where that ends."""
+    last = copies[-1] if copies else None
+    if (
+        last is not None
+        and (last.source, last.targets, last.below) == (copy.source, copy.targets, copy.below)
+        and copy.first == last.first + last.blocks
+        and last.blocks < FETCH_BLOCKS_MAX
+    ):
+        copies[-1] = last._replace(blocks=last.blocks + 1)
+    else:
+        copies.append(copy)
 
 
 class Comparison:
@@ -129,6 +128,10 @@ class Comparison:
             if len(self._members) > 1:
                 self._ask_stamps()
                 return
+            if self._target is not None:
+                # Nobody can say what is right in this extent. It must not pass for compared.
+                self._owner.fail(self._target, "no current replica to compare with")
+                return
             self._at += 1
         self._members = []
         self.cancelled = True
@@ -168,7 +171,7 @@ class Comparison:
             self._copies = newest_wins(reports)
         else:
             (source, right), (target, other) = reports
-            self._copies = source_wins(source, right, target, other, target.floor)
+            self._copies = source_wins(source, right, target, other)
         self._copies.reverse()
         self._copy_more()
 

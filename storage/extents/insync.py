@@ -38,6 +38,10 @@ class InSyncSet:
         self._ask_again_at: float | None = None
         self._looked_at = owner.surroundings.now()
 
+    def counts(self, member: Member) -> bool:
+        """Whether a replica is a member of the set."""
+        return member.disk_id in self.volume.in_sync
+
     def bits(self) -> int:
         """The members of the set."""
         members = self._owner.members

@@ -9,6 +9,8 @@ from storage.extents import frame
 from storage.extents.frame import HEADER, HEADER_BYTES, PAYLOAD, BadFrame, Op, Why, hash_of
 from storage.extents.serving import Buffer
 
+# Above every stamp.
+NOTHING_IS_SENT: Final = 1 << 64
 _HASHED_BYTES: Final = HEADER_BYTES - 8
 
 
@@ -72,13 +74,14 @@ class Member:
         "away_since",
         "bit",
         "disk_id",
-        "floor",
         "is_full",
         "is_local",
         "out",
         "pending",
         "quiet_since",
         "reason",
+        "resent",
+        "sent_after",
         "state",
         "watermark",
     )
@@ -91,13 +94,18 @@ class Member:
         self.out: list[Buffer] = []
         self.pending: dict[int, Asked] = {}
         self.watermark = 0
-        # Writes from this stamp on are sent to the replica in this connection; what is older must be compared.
-        self.floor = 0
+        # The writes that it is sent in this connection: all after a stamp, and those that were under way then.
+        self.sent_after = NOTHING_IS_SENT
+        self.resent: frozenset[int] = frozenset()
         self.is_full = False
         self.reason = "not connected yet"
         self.away_since = self.quiet_since = now
         self._watched = -1
         self._watched_since = now
+
+    def is_sent(self, stamp: int) -> bool:
+        """Whether the write of that stamp is sent to it in this connection, so that nobody else needs to give it."""
+        return stamp > self.sent_after or stamp in self.resent
 
     def ask(self, asked: Asked, request: int, head: bytes, payload: Buffer = b"") -> None:
         """Send one frame; `asked` hears of the answer."""
@@ -142,7 +150,8 @@ class Member:
         self.state = MemberState.AWAY
         self.away_since = now
         self.reason = reason
-        self.floor = 0
+        self.sent_after = NOTHING_IS_SENT
+        self.resent = frozenset()
         self.out.clear()
         lost = list(self.pending.values())
         self.pending.clear()

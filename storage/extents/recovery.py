@@ -87,7 +87,8 @@ class Recovery:
 
     def lost(self, member: Member) -> None:
         """A replica's connection has ended."""
-        if self._opening is not None and self._opening.involves(member):
+        if self._opening is not None and self._owner.in_sync.counts(member):
+            # Also when it takes no part in the present extent: it would in a later one.
             self._opening.cancel()
             self._opening = None
         for target, resync in tuple(self._resyncs.items()):
@@ -193,8 +194,10 @@ class Recovery:
         if not all(owner.readers[extent] for extent in extents):
             return
         member.state = MemberState.SYNCING
-        # From here on it is sent every write; those under way may have been sent to the others only.
-        member.floor = next(iter(owner.inflight), owner.stamp + 1)
+        # From here on it is sent every write; those under way may have been sent to the others only. They are named one
+        # by one, because between their stamps there are writes that were completed without this replica.
+        member.sent_after = owner.stamp
+        member.resent = frozenset(owner.inflight)
         owner.refresh()
         for write in tuple(owner.inflight.values()):
             if member in owner.recipients[write.extent]:

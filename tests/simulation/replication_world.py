@@ -1,4 +1,4 @@
-"""A volume with three replicas in bad weather: the real protocol code over a simulated network, disks, log and clock.
+"""A replicated volume in bad weather: the real protocol code over a simulated network, disks, log and clock.
 
 Guests write unique values and read them back; afterwards each block must look as if all its reads and writes had
 happened one after another (a linearizable register), and all replicas must be equal when everything has healed.
@@ -28,11 +28,12 @@ from storage.extents.serving import Buffer, Session
 from tests.twins.extents import MemoryReplica, MemoryStore
 
 VOLUME = VolumeId("5e3f7a10-0000-4000-8000-000000000001")
-EXTENT_BYTES = 2 * BLOCK_BYTES
-BLOCKS = 4
-GUESTS = 3
 TICK_S = 0.25
-DISKS = tuple(DiskId(f"disk{number}") for number in range(3))
+DISKS = tuple(DiskId(f"disk{number}") for number in range(4))
+Layout = tuple[tuple[DiskId, ...], ...]
+# Not every disk has a replica of every extent, so that writes wait for different replicas.
+MIXED: Layout = (DISKS[:3], DISKS[1:], DISKS[2:], DISKS[:2])
+SAME: Layout = (DISKS[:3],) * 2
 
 
 @dataclass
@@ -56,7 +57,12 @@ class Weather:
     commit: float = 0.02
     fault: float = 2.0
     seconds: float = 60.0
-    slow: float = 0.01
+    # How many requests are under way at the same time.
+    guests: int = 6
+    # Few: each is written often. Many: what was missed is not soon covered by a newer write.
+    blocks: int = 16
+    layout: Layout = MIXED
+    slow: float = 0.02
 
 
 class Disk:
@@ -70,6 +76,11 @@ class Disk:
         # A dict keeps their order, which a seed must fix.
         self.links: dict[Link, None] = {}
         self.committing = False
+
+    def content(self, key: int, extent: int) -> dict[int, tuple[int, int, bytes]]:
+        """What it holds of one extent of the volume."""
+        blocks = self.store.replicas[key].blocks
+        return {number: block for (where, number), block in blocks.items() if where == extent}
 
     def power_cut(self) -> None:
         self.up = False
@@ -85,7 +96,7 @@ class Disk:
         """Something is staged: it is committed, and acknowledged, in a moment."""
         if not self.committing:
             self.committing = True
-            self.world.later(self.world.dice.expovariate(1 / self.world.weather.commit), self._commit)
+            self.world.later(self.world.delay(self.world.weather.commit), self._commit)
 
     def _commit(self) -> None:
         self.committing = False
@@ -136,7 +147,7 @@ class Link:
         if self.broken or self.world.is_cut(self.server, disk):
             self.silence()
             return
-        self._arrivals[way] = max(self._arrivals[way], self.world.now + self.world.delay())
+        self._arrivals[way] = max(self._arrivals[way], self.world.now + self.world.delay(self.world.weather.latency))
         self.world.at(self._arrivals[way], arrive)
 
     def _arrive(self, content: bytes) -> None:
@@ -153,7 +164,10 @@ class Link:
         self.disk.received()
 
     def _return(self, content: bytes) -> None:
-        if self.broken or not self.server.alive or self.world.is_cut(self.server, self.disk):
+        if self.broken or not self.server.alive:
+            return
+        if self.world.is_cut(self.server, self.disk):
+            self.silence()
             return
         end = self.server.owner.received(self.disk.disk_id, memoryview(content), 0, len(content))
         assert end == len(content) or self.broken
@@ -192,10 +206,10 @@ class Server:
             self.kill()
             return
         self.owner = Owner(volume, NodeId(self.name), self)
-        for disk_id in DISKS:
+        for disk_id in self.owner.members:
             self._connect(disk_id)
         self._tick()
-        for _ in range(GUESTS):
+        for _ in range(self.world.weather.guests):
             self._guest()
 
     def _tick(self) -> None:
@@ -238,7 +252,7 @@ class Server:
         if not self.alive or self.world.calm:
             return
         dice = self.world.dice
-        block = dice.randrange(BLOCKS)
+        block = dice.randrange(self.world.weather.blocks)
         count = 2 if block % 2 == 0 and dice.random() < 0.2 else 1
         numbers = range(block, block + count)
         if dice.random() < 0.5:
@@ -340,7 +354,7 @@ class Log:
         self.world.later(1.5, lambda: self._give_up(answered, refused))
 
     def _delay(self) -> float:
-        return self.world.dice.expovariate(1 / self.world.weather.log_latency)
+        return self.world.delay(self.world.weather.log_latency)
 
     def _give_up(self, answered: list[bool], refused: Callable[[Refused], None]) -> None:
         if not answered:
@@ -388,17 +402,18 @@ class World:
         self.servers: list[Server] = []
         self.cuts: set[tuple[str, str]] = set()
         self.disks = {disk_id: Disk(self, disk_id) for disk_id in DISKS}
+        used = tuple(disk for disk in DISKS if any(disk in disks for disks in self.weather.layout))
         addresses = {disk_id: DiskAddress(NodeId(disk_id), "", 0) for disk_id in DISKS}
         self.log = Log(
             self,
             VolumeMap(
                 volume_id=VOLUME,
-                size_bytes=BLOCKS * BLOCK_BYTES,
-                extent_bytes=EXTENT_BYTES,
-                layout=(DISKS,) * (BLOCKS * BLOCK_BYTES // EXTENT_BYTES),
+                size_bytes=self.weather.blocks * BLOCK_BYTES,
+                extent_bytes=self.weather.blocks * BLOCK_BYTES // len(self.weather.layout),
+                layout=self.weather.layout,
                 epoch=0,
                 changes=0,
-                in_sync=DISKS,
+                in_sync=used,
                 parents=(),
                 disks=addresses,
                 writable=True,
@@ -420,9 +435,10 @@ class World:
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self.at(self.now + seconds, call)
 
-    def delay(self) -> float:
-        slow = self.dice.uniform(0.5, 2) if self.dice.random() < self.weather.slow else 0
-        return self.dice.expovariate(1 / self.weather.latency) + slow
+    def delay(self, mean: float) -> float:
+        is_slow = not self.calm and self.dice.random() < self.weather.slow
+        slow = self.dice.uniform(0.5, 2) if is_slow else 0
+        return self.dice.expovariate(1 / mean) + slow
 
     def run_until(self, moment: float) -> None:
         while self._queue and self._queue[0][0] < moment:
@@ -487,7 +503,7 @@ class World:
         self.later(dice.expovariate(1 / self.weather.fault), self._fault)
 
     def _cut(self, server: Server) -> None:
-        cuts = {(server.name, disk_id) for disk_id in self.dice.sample(DISKS, self.dice.randint(0, 3))}
+        cuts = {(server.name, disk_id) for disk_id in self.dice.sample(DISKS, self.dice.randint(0, 4))}
         from_log = {server.name} if self.dice.random() < 0.4 else set()
         self.cuts |= cuts
         self.log.cut |= from_log
@@ -506,12 +522,14 @@ class World:
     # --- the verdict
 
     def check(self) -> None:
-        assert set(self.log.volume.in_sync) == set(DISKS), f"not whole: {self.log.volume.in_sync}"
+        wanted = {disk for disks in self.weather.layout for disk in disks}
+        assert set(self.log.volume.in_sync) == wanted, f"not whole: {self.log.volume.in_sync}"
         owner = next(server for server in self.servers if server.alive).owner
         assert all(member.state is MemberState.CURRENT for member in owner.members.values())
-        contents = [disk.store.replicas[owner.key].blocks for disk in self.disks.values()]
-        assert contents[0] == contents[1] == contents[2], "replicas differ"
-        for block in range(BLOCKS):
+        for extent, disks in enumerate(self.weather.layout):
+            contents = [self.disks[disk].content(owner.key, extent) for disk in disks]
+            assert all(content == contents[0] for content in contents), "replicas differ"
+        for block in range(self.weather.blocks):
             history = [operation for operation in self.operations if operation.block == block]
             assert is_linearizable(history), f"block {block} went back in time, or lost a write"
 

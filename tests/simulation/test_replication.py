@@ -19,9 +19,9 @@ from storage.extents.replication import Owner
 from storage.extents.requests import Read, Write
 from storage.extents.serving import Session
 from tests.simulation import replication_world
-from tests.simulation.replication_world import World
+from tests.simulation.replication_world import SAME, Weather, World
 
-SEEDS: Final = 60
+SEEDS: Final = 40
 SEEDS_TO_NOTICE: Final = 200
 
 Patch = Callable[[Any, str, Any], None]
@@ -93,8 +93,8 @@ def nothing_is_compared_at_opening(patch: Patch) -> None:
 def what_was_not_acknowledged_is_kept(patch: Patch) -> None:
     careful = comparison.source_wins
 
-    def source_wins(source: Member, right: Any, target: Member, other: Any, floor: int) -> Any:
-        return careful(source, right, target, {block: other[block] for block in other if block in right}, floor)
+    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
+        return careful(source, right, target, {block: other[block] for block in other if block in right})
 
     patch(comparison, "source_wins", source_wins)
 
@@ -102,8 +102,20 @@ def what_was_not_acknowledged_is_kept(patch: Patch) -> None:
 def repairs_overwrite_newer_writes(patch: Patch) -> None:
     careful = comparison.source_wins
 
-    def source_wins(source: Member, right: Any, target: Member, other: Any, floor: int) -> Any:
-        return careful(source, right, target, other, 1 << 63)
+    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
+        return [copy._replace(below=1 << 63) for copy in careful(source, right, target, other)]
+
+    patch(comparison, "source_wins", source_wins)
+
+
+def all_after_the_oldest_write_under_way_is_taken_as_sent(patch: Patch) -> None:
+    careful = comparison.source_wins
+
+    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
+        floor = min(target.resent, default=target.sent_after + 1)
+        sent = {block for block, state in right.items() if state.stamp >= floor}
+        rest = [{block: lines[block] for block in lines if block not in sent} for lines in (right, other)]
+        return careful(source, rest[0], target, rest[1])
 
     patch(comparison, "source_wins", source_wins)
 
@@ -179,31 +191,43 @@ def a_replica_being_added_does_not_count(patch: Patch) -> None:
 # Each rule, and a seed that notices when it is missing: the search begins there, since some are noticed rarely.
 RULES: Final[dict[Rule, int]] = {
     a_majority_is_enough: 1,
-    older_owners_are_not_refused: 80,
-    nobody_is_sealed: 59,
-    acknowledged_before_it_is_durable: 4,
+    older_owners_are_not_refused: 14,
+    nobody_is_sealed: 75,
+    acknowledged_before_it_is_durable: 1,
     replicas_join_before_they_have_everything: 1,
-    nothing_is_compared_at_opening: 1,
-    what_was_not_acknowledged_is_kept: 59,
-    repairs_overwrite_newer_writes: 8,
-    the_set_shrinks_without_the_log: 12,
-    reads_do_not_wait_for_writes: 29,
-    the_watermark_runs_ahead: 64,
+    nothing_is_compared_at_opening: 4,
+    what_was_not_acknowledged_is_kept: 5,
+    repairs_overwrite_newer_writes: 17,
+    all_after_the_oldest_write_under_way_is_taken_as_sent: 3,
+    the_set_shrinks_without_the_log: 13,
+    reads_do_not_wait_for_writes: 159,
+    the_watermark_runs_ahead: 38,
     resyncing_replicas_are_told_the_watermark: 1,
     writes_under_way_are_not_sent_again: 1,
     one_sealed_replica_is_enough: 1,
-    an_unanswered_change_is_forgotten: 184,
-    a_replica_being_added_does_not_count: 18,
+    an_unanswered_change_is_forgotten: 14,
+    a_replica_being_added_does_not_count: 112,
 }
 
 
-def test_nothing_acknowledged_is_lost_and_no_read_goes_back() -> None:
+WEATHERS: Final = {
+    "mixed layout": Weather(),
+    "the same disks": Weather(layout=SAME),
+    "one guest, few blocks": Weather(guests=2, blocks=4, layout=SAME, slow=0.01),
+    "slow log": Weather(log_latency=0.5),
+    "storm": Weather(fault=1.0, slow=0.05),
+    "slow network": Weather(latency=0.15, fault=4.0, slow=0.01),
+}
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_nothing_acknowledged_is_lost_and_no_read_goes_back_in(weather: str) -> None:
     answered = 0
     for seed in range(1, SEEDS + 1):
-        world = World(seed)
+        world = World(seed, WEATHERS[weather])
         world.run()
         answered += sum(1 for operation in world.operations if operation.end is not None)
-    assert answered > 200 * SEEDS, "the weather was so bad that nothing was tested"
+    assert answered > 40 * SEEDS, "the weather was so bad that nothing was tested"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
