@@ -15,6 +15,7 @@ from noded.core.route import Request
 
 PATTERN_LENGTH_MAX = 255
 REPETITIONS_MAX = 2  # in one pattern: each multiplies the time that matching may take
+ALTERNATIVES_MAX = 4  # in groups: each may double it
 
 _FOR_ALL = {
     *("all_tenants", "changes-before", "changes-since", "deleted", "flavor", "image", "ip", "ip6", "limit", "locked"),
@@ -172,10 +173,14 @@ def bounded_pattern(text: str) -> re.Pattern[str]:
     """A regular expression from outside, if it can be matched in bearable time; raises `Invalid`."""
     quantified_group = re.search(r"\)[*+?{]", text)
     back_reference = re.search(r"\\[0-9]|\(\?", text)
-    repetitions = len(re.findall(r"[*+{]", text))
-    if len(text) > PATTERN_LENGTH_MAX or quantified_group or back_reference or repetitions > REPETITIONS_MAX:
+    repetitions = len(re.findall(r"[*+?{]", text))
+    # Outside of groups each alternative is tried by itself; in groups they multiply one another.
+    alternatives = text.count("|") if "(" in text else 0
+    bearable = repetitions <= REPETITIONS_MAX and alternatives <= ALTERNATIVES_MAX
+    if len(text) > PATTERN_LENGTH_MAX or quantified_group or back_reference or not bearable:
         raise Invalid(
-            f"The pattern {text[:64]} is too complex: at most {REPETITIONS_MAX} repetitions, none of a group."
+            f"The pattern {text[:64]} is too complex: at most {REPETITIONS_MAX} repetitions, none of a group, and"
+            f" {ALTERNATIVES_MAX} alternatives in groups."
         )
     try:
         return re.compile(text, re.IGNORECASE)
