@@ -92,7 +92,8 @@ def _meta_data(facts: Facts) -> dict[str, object]:
 
 def _network_data(view: View, port: Port) -> dict[str, object]:
     """All the cards of the server that has the port: every guest is configured by DHCP."""
-    cards = view.find(Port, "device_id", port.device_id) if port.device_id else [port]
+    # Whoever owns a port may write any server's id on it; only a server's own ports are bound to a node.
+    cards = [card for card in view.find(Port, "device_id", port.device_id) if card.node_id is not None] or [port]
     links: list[dict[str, object]] = []
     networks: list[dict[str, object]] = []
     nameservers: dict[str, None] = {}

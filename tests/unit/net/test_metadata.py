@@ -6,10 +6,11 @@ import pytest
 from net.dataplane.metadata import EC2_VERSIONS, OPENSTACK_VERSIONS, document
 from net.links import Facts
 from net.ports.model import Port
-from noded.core.ids import ProjectId
-from tests.unit.net.builders import PROJECT, Store, network, port, subnet
+from noded.core.ids import NodeId, ProjectId
+from tests.unit.net.builders import OTHER_PROJECT, PROJECT, Store, network, port, subnet
 
 P1 = "00000001-0000-4000-8000-000000000000"
+NODE = NodeId("node1")
 FACTS = Facts(
     uuid="0badcafe-0000-4000-8000-000000000000",
     name="Web One",
@@ -25,7 +26,9 @@ FACTS = Facts(
 def get(path: str, facts: Facts = FACTS) -> bytes | None:
     store = Store()
     view = store.apply(
-        network(), subnet(dns_nameservers=("9.9.9.9",)), port(P1, device_id=FACTS.uuid, mac="fa:16:3e:00:00:01")
+        network(),
+        subnet(dns_nameservers=("9.9.9.9",)),
+        port(P1, device_id=FACTS.uuid, node_id=NODE, mac="fa:16:3e:00:00:01"),
     )
     found = document(path, facts, view, view.need(Port, P1))
     return None if found is None else found.content
@@ -56,6 +59,18 @@ def test_network_data_describes_the_cards() -> None:
     (link,) = data["links"]
     assert (link["ethernet_mac_address"], link["mtu"], link["vif_id"]) == ("fa:16:3e:00:00:01", 1450, P1)
     assert [each["type"] for each in data["networks"]] == ["ipv4_dhcp"]
+    assert data["services"] == [{"type": "dns", "address": "9.9.9.9"}]
+
+
+def test_a_port_that_only_claims_to_be_the_servers_is_not_among_its_cards() -> None:
+    store = Store()
+    store.apply(network(), subnet(dns_nameservers=("9.9.9.9",)), port(P1, device_id=FACTS.uuid, node_id=NODE))
+    store.apply(network("net-2", OTHER_PROJECT), subnet("sub-2", "net-2", dns_nameservers=("6.6.6.6",)))
+    view = store.apply(port("forged", "net-2", OTHER_PROJECT, device_id=FACTS.uuid))
+    found = document("/openstack/latest/network_data.json", FACTS, view, view.need(Port, P1))
+    assert found is not None
+    data = msgspec.json.decode(found.content)
+    assert [link["vif_id"] for link in data["links"]] == [P1]
     assert data["services"] == [{"type": "dns", "address": "9.9.9.9"}]
 
 
