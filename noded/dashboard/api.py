@@ -105,7 +105,8 @@ async def sign_in(request: Request) -> Response:
 
 def _own_path(path: str) -> str:
     """A path of this site; anything that could lead elsewhere becomes the overview."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+    plain = path.isascii() and path.isprintable() and path.startswith("/")
+    return path if plain and not path.startswith(("//", "/\\")) else "/"
 
 
 async def sign_out(request: Request) -> Response:
