@@ -10,6 +10,7 @@ from noded.core.route import Request
 T = TypeVar("T")
 
 LIMIT_MAX = 1000  # items a page, however many are asked for
+LIMIT_DIGITS_MAX = 18  # Python itself reads no number of any length
 
 
 def page(request: Request, items: Sequence[T], key: Callable[[T], str]) -> tuple[list[T], list[dict[str, str]]]:
@@ -25,7 +26,7 @@ def _limit(request: Request) -> int:
     text = request.query.get("limit")
     if text is None:
         return LIMIT_MAX
-    if not text.isascii() or not text.isdecimal():
+    if not text.isascii() or not text.isdecimal() or len(text) > LIMIT_DIGITS_MAX:
         raise Invalid(f"Invalid input for query parameters limit. Value: {text[:64]}. It must be zero or more.")
     return min(int(text), LIMIT_MAX)
 

@@ -13,6 +13,7 @@ from noded.core.errors import Invalid, NotFound
 Item = Mapping[str, object]
 
 LIMIT_MAX = 1000  # items a page, however many are asked for; the next page is linked
+LIMIT_DIGITS_MAX = 18  # Python itself reads no number of any length
 _CONTROL = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir", "changed_since"}
 _TAG_FILTERS: dict[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda have, asked: asked <= have,
@@ -141,7 +142,7 @@ def _limit(request: Query) -> int:
     text = request.query.get("limit")
     if text is None:
         return LIMIT_MAX
-    if not text.isascii() or not text.isdecimal():
+    if not text.isascii() or not text.isdecimal() or len(text) > LIMIT_DIGITS_MAX:
         raise Invalid(f"Limit must be an integer 0 or greater and not '{text[:64]}'", code="HTTPBadRequest")
     return min(int(text) or LIMIT_MAX, LIMIT_MAX)
 

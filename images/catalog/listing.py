@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
 
@@ -123,10 +123,9 @@ def _compares(name: str, wanted: str, ms: int) -> bool:
         word, time = "eq", wanted
     try:
         moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        if moment.tzinfo is None:
-            moment = datetime.fromisoformat(time + "+00:00")
     except ValueError:
         raise Invalid(f"{name}: {wanted[:64]} is not a time such as gte:2026-01-02T03:04:05Z.") from None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     # Times are shown in whole seconds and so they are compared.
     return _COMPARISONS[word](ms // 1000, int(moment.timestamp()))
 

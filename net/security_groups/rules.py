@@ -50,7 +50,7 @@ def checked_protocol(value: str | int | None, ethertype: Ethertype) -> str | Non
     text = str(value).strip().lower()
     if text in _ANY:
         return None
-    known = text in PROTOCOL_NUMBERS or (text.isascii() and text.isdecimal() and int(text) <= 255)
+    known = text in PROTOCOL_NUMBERS or (text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= 255)
     if not known:
         raise Invalid(
             f"Security group rule protocol {text[:64]} not supported. Only protocol values "

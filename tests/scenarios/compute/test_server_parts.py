@@ -1,5 +1,7 @@
 """What is read and written through a server beside itself: metadata, tags, cards, groups, history, limits."""
 
+import pytest
+
 from tests.scenarios.compute.stage import open_stage
 
 
@@ -89,3 +91,9 @@ async def test_limits_count_what_is_used() -> None:
         newest = (await stage.compute("GET", "/limits", status=200, version="2.57"))["limits"]["absolute"]
         assert "maxImageMeta" not in newest
         assert "maxPersonality" not in newest
+
+
+@pytest.mark.parametrize("limit", ["-1", "x", "²", "9" * 5000])
+async def test_a_page_of_an_odd_size_is_refused(limit: str) -> None:
+    async with open_stage() as stage:
+        await stage.compute("GET", f"/servers?limit={limit}", status=400)

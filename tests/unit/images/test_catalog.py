@@ -119,6 +119,7 @@ def test_a_list_shows_own_public_and_accepted_images_newest_first() -> None:
         ({"sort_key": "name", "sort_dir": "asc"}, ["mine", "public", "shared"]),
         ({"sort": "name:desc"}, ["shared", "public", "mine"]),
         ({"created_at": "gt:1970-01-01T00:00:03Z"}, ["shared"]),
+        ({"created_at": "gt:0001-01-01"}, ["shared", "public", "mine"]),
         ({"limit": "1", "marker": str(image_id(5))}, ["public"]),
         ({"limit": "0"}, []),
         ({"member_status": "rejected"}, ["public", "mine"]),
@@ -134,7 +135,7 @@ def test_lists_are_filtered_sorted_and_paged(query: dict[str, str], names: list[
     [
         {"limit": "-1"}, {"limit": "x"}, {"marker": "nowhere"}, {"sort_key": "shoe"}, {"sort_dir": "up"},
         {"sort": "name:up"}, {"visibility": "secret"}, {"member_status": "maybe"}, {"created_at": "gt:yesterday"},
-        {"size_min": "x"}, {"os_hidden": "perhaps"},
+        {"size_min": "x"}, {"os_hidden": "perhaps"}, {"limit": "9" * 5000},
     ],
 )  # fmt: skip
 def test_a_query_that_cannot_be_is_refused(query: dict[str, str]) -> None:
