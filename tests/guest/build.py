@@ -53,6 +53,8 @@ def _build(image: GuestImage, cache: Path, say: Callable[[str], None]) -> None:
         say("guest image: qcow2 (80 %)")
         disk.to_qcow2(raw, image.qcow2)
         shutil.move(raw, image.raw)
+        for earlier in {*cache.glob("guest-*.qcow2"), *cache.glob("guest-*.raw")} - {image.qcow2, image.raw}:
+            earlier.unlink()
         say(f"guest image: {image.qcow2.stat().st_size / 1e6:.0f} MB (100 %)")
 
 

@@ -261,6 +261,8 @@ class Lab:
         return reply["result"]
 
     def _check_plan(self) -> None:
+        if os.geteuid():
+            raise LabError("a lab makes namespaces, mounts and links: run it as root")
         earlier = load(self.plan.root)
         if earlier is not None and earlier.hosts_count != self.plan.hosts_count:
             raise LabError(
