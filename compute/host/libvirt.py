@@ -150,10 +150,9 @@ class LibvirtHypervisor:
         self._consoles.trim()
         guests = {}
         for domain in connection.listAllDomains():
-            run = _marked_run(domain)
-            if run is not None:
-                server_id = ServerId(domain.UUIDString())
-                guests[server_id] = Guest(server_id=server_id, state=_state(domain), run=run)
+            guest = _guest(domain)
+            if guest is not None:
+                guests[guest.server_id] = guest
         return guests
 
     async def _of(self, server_id: ServerId, act: Callable[[Any], object]) -> None:
@@ -253,6 +252,20 @@ def _marked_run(domain: Any) -> int | None:
         return run_of(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, MARK))
     except libvirt.libvirtError as fault:
         if fault.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+
+
+def _guest(domain: Any) -> Guest | None:
+    """What a domain on the list is, if it is ours and is there still: others are removed while a list is read."""
+    run = _marked_run(domain)
+    if run is None:
+        return None
+    server_id = ServerId(domain.UUIDString())
+    try:
+        return Guest(server_id=server_id, state=_state(domain), run=run)
+    except libvirt.libvirtError as fault:
+        if fault.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
 
