@@ -148,6 +148,18 @@ async def test_after_many_wrong_passwords_the_right_one_waits_on_every_node(
     assert (await cloud.sign_in(client)).status_code == 201, "others are not locked"
 
 
+async def test_where_passwords_are_changed_they_can_be_guessed_no_more_often(
+    cloud: Cloud, client: httpx.AsyncClient, admin: dict[str, str]
+) -> None:
+    user = await make(client, admin, "user", name="ann", password="pw")
+    for _ in range(FAILURES_MAX):
+        guess = {"user": {"original_password": "no", "password": "new"}}
+        assert (await client.post(f"{V3}/users/{user['id']}/password", json=guess)).status_code == 401
+    right = {"user": {"original_password": "pw", "password": "new"}}
+    assert (await client.post(f"{V3}/users/{user['id']}/password", json=right)).status_code == 401
+    assert (await cloud.sign_in(client, "ann", "pw", None)).status_code == 401
+
+
 async def test_a_revoked_token_is_gone_everywhere(cloud: Cloud, client: httpx.AsyncClient) -> None:
     token = (await cloud.admin(client))["X-Auth-Token"]
     admin = await cloud.admin(client)

@@ -1,20 +1,23 @@
 """Answers /users."""
 
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 import msgspec
 
+from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id
-from noded.core.errors import Conflict, Forbidden, Unauthenticated
+from noded.core.errors import Conflict, Forbidden, Unauthenticated, Unavailable
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
 from noded.identity.attributes import Id, Name255, Password, Text, read, truth
-from noded.identity.links import Passwords
+from noded.identity.failures import FAILURES_MAX, LOCK_MS
+from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listing
 from noded.identity.model import User
 from noded.identity.standing import projects_of
-from noded.identity.users.commands import CreateUser, DeleteUser, SetPassword, UpdateUser
+from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
 
 Email = Annotated[str, msgspec.Meta(max_length=255)]
 
@@ -144,7 +147,10 @@ async def change_password(request: Request) -> Response:
     passwords = request.driver(Passwords)
     user = request.cluster.view().get(User, request.params["user_id"])
     old_matches = await passwords.matches(None if user is None else user.password_hash, change.original_password)
-    if user is None or not old_matches or not user.enabled:
+    now = now_ms()
+    if user is not None and not old_matches:
+        await _note_failure(request, user, now)
+    if user is None or not old_matches or not user.enabled or user.locked_until_ms > now:
         raise Unauthenticated("The request you have made requires authentication.")
     if change.password == change.original_password:
         raise Conflict("The new password must differ from the old one.")
@@ -156,6 +162,15 @@ async def change_password(request: Request) -> Response:
         )
     )
     return Response()
+
+
+async def _note_failure(request: Request, user: User, now: int) -> None:
+    """A wrong password counts as it does at the sign-in: here, too, one could guess."""
+    failures = request.driver(SignInFailures)
+    if failures.count(user.id, now) >= FAILURES_MAX:
+        failures.forget(user.id)
+        with suppress(Unavailable):  # whether the lock can be written or not, this try has failed
+            await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + LOCK_MS))
 
 
 async def delete_user(request: Request) -> Response:
