@@ -222,7 +222,8 @@ def _whole_batch(image: mmap.mmap, at: int, end: int) -> Batch | None:
 def _create(path: Path, size: int) -> None:
     """A file of zeroes that are really on the disk: later writes then change no metadata of the file system."""
     new = path.with_suffix(".new")
-    with new.open("wb") as file:
+    # What guests have just written is in it: for nobody else on this host.
+    with open(new, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         zeroes = bytes(1 << 20)
         for start in range(0, size, len(zeroes)):
             file.write(zeroes[: size - start])
