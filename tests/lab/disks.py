@@ -23,14 +23,14 @@ def create(image: Path, size_bytes: int) -> None:
 
 
 def attached(directory: Path) -> list[str]:
-    """The loop devices of this machine whose file lies in `directory`."""
+    """The loop devices of this machine whose file is a disk below `directory`.
+
+    Asked by inode: the kernel tells a file's path as the host saw it, which is the same in every host.
+    """
     found = []
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if Path(backing.read_text().strip()).is_relative_to(directory):
-                found.append(backing.parts[3])
-        except OSError:
-            continue  # detached between the listing and the look
+    for image in sorted(directory.rglob("*.img")):
+        listed = call("losetup", "--list", "--noheadings", "--output", "NAME", "--associated", str(image))
+        found += listed.split()
     return found
 
 

@@ -128,7 +128,9 @@ def test_a_killed_host_is_gone_at_once_and_comes_back_with_its_disk(lab: Lab) ->
     host.run("sh", "-c", "echo kept > /var/lib/noded/disks/d1/file; sync")
     before = host.pids()
     assert len(before) > 3
+    assert len(disks.attached(host.plan.directory)) == 2
     host.kill()
+    assert disks.attached(host.plan.directory) == []
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
     assert not reaches(lab, 1, 2)
     with pytest.raises(LabError, match="host2 is off"):
