@@ -35,6 +35,8 @@ class InSyncSet:
         self._owner = owner
         self.volume = volume
         self._asked: authority.Request | None = None
+        # The bit of a replica that the log has been asked to add: it may be in the set until a map says otherwise.
+        self._perhaps_added = 0
         self._ask_again_at: float | None = None
         self._looked_at = owner.surroundings.now()
 
@@ -49,8 +51,7 @@ class InSyncSet:
 
     def counted_bits(self) -> int:
         """The members of the set, and the one that is perhaps being added."""
-        growing = self._owner.members[self._asked.disk_id].bit if isinstance(self._asked, Grow) else 0
-        return self.bits() | growing
+        return self.bits() | self._perhaps_added
 
     def is_whole(self) -> bool:
         """Whether every replica is in the set."""
@@ -80,6 +81,7 @@ class InSyncSet:
         owner = self._owner
         asked, self._asked = self._asked, None
         self._ask_again_at = None
+        self._perhaps_added = 0
         self._looked_at = owner.surroundings.now()
         if volume.epoch != owner.epoch and owner.writes:
             owner.stop(f"the volume is at epoch {volume.epoch} now, this owner has {owner.epoch}")
@@ -98,7 +100,7 @@ class InSyncSet:
         if isinstance(refusal, NotFound) or refusal.code == authority.SUPERSEDED:
             self._owner.stop(str(refusal))
         elif refusal.code in {authority.STALE_CHANGE, authority.LAST_REPLICA}:
-            # What it was is known now: it was not applied. What the set is will be seen.
+            # An earlier attempt, whose answer was lost, may have changed the set; so what it is must be seen.
             self._ask(Locate(self.volume.volume_id))
         else:
             self._ask_again_at = self._owner.surroundings.now() + ASK_AGAIN_SECONDS
@@ -106,6 +108,8 @@ class InSyncSet:
     def _ask(self, request: authority.Request) -> None:
         self._asked = request
         self._ask_again_at = None
+        if isinstance(request, Grow):
+            self._perhaps_added = self._owner.members[request.disk_id].bit
         # Who counts may depend on what is asked.
         self._owner.refresh()
         self._owner.surroundings.ask(request)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from storage.extents import comparison
+from storage.extents import authority, comparison
 from storage.extents.authority import Shrink
 from storage.extents.comparison import Comparison
 from storage.extents.insync import InSyncSet
@@ -180,6 +180,17 @@ def an_unanswered_change_is_forgotten(patch: Patch) -> None:
     patch(InSyncSet, "refused", refused)
 
 
+def a_refused_change_is_taken_for_one_that_was_not_applied(patch: Patch) -> None:
+    careful = InSyncSet.refused
+
+    def refused(self: InSyncSet, refusal: Any) -> None:
+        if refusal.code == authority.STALE_CHANGE:
+            self._perhaps_added = 0
+        careful(self, refusal)
+
+    patch(InSyncSet, "refused", refused)
+
+
 def a_replica_being_added_does_not_count(patch: Patch) -> None:
     def counted_bits(self: InSyncSet) -> int:
         current = sum(m.bit for m in self._owner.members.values() if m.state is MemberState.SYNCING)
@@ -206,6 +217,7 @@ RULES: Final[dict[Rule, int]] = {
     writes_under_way_are_not_sent_again: 1,
     one_sealed_replica_is_enough: 1,
     an_unanswered_change_is_forgotten: 14,
+    a_refused_change_is_taken_for_one_that_was_not_applied: 3109,
     a_replica_being_added_does_not_count: 112,
 }
 
