@@ -6,6 +6,7 @@ const state = document.getElementById("state");
 const everySeconds = Number(live?.dataset.every || 0);
 let fetching = false;
 let again = false;
+let leaving = false;
 
 const say = (word, good) => {
   if (state) {
@@ -18,7 +19,7 @@ const atBottom = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 
 
 // One fetch at a time; a notice that comes meanwhile asks for one more afterwards.
 async function refresh() {
-  if (!live || !("live" in live.dataset) || document.hidden) return;
+  if (!live || !("live" in live.dataset) || document.hidden || leaving) return;
   if (fetching) {
     again = true;
     return;
@@ -62,6 +63,8 @@ function listen() {
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.ask;
   if (question && !confirm(question)) event.preventDefault();
+  // The answer is another page: what this one shows may be gone when it comes.
+  else leaving = true;
 });
 
 // The new-server form shows the same order as a shell line while it is filled in.
