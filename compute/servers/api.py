@@ -1,6 +1,6 @@
 """What the server routes do: create, list, show, change, delete, and act on."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from msgspec import UNSET
@@ -23,7 +23,7 @@ from compute.servers.commands import (
     visible,
 )
 from compute.servers.console import CONSOLE_CALL, LINES_BYTES_MAX, ConsoleQuestion, last_lines
-from compute.servers.creation import Wish, address, compose, hostname, manual_disk, read_wish
+from compute.servers.creation import Wish, address, compose, draw_luck, hostname, manual_disk, read_wish
 from compute.servers.listing import listed
 from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
@@ -87,11 +87,11 @@ async def show_server(request: Request) -> Response:
     return Response(body={"server": server_detail(named(request), reader_of(request))})
 
 
-async def _silent(cluster: Cluster, wish: Wish, asked: Event) -> frozenset[NodeId]:
+async def _silent(cluster: Cluster, wish: Wish, asked: Event, luck: Mapping[NodeId, float]) -> frozenset[NodeId]:
     """The nodes that would be chosen but do not answer; raises `NoRoom` when no others are left."""
     silent: frozenset[NodeId] = frozenset()
     while True:
-        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked)
+        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked, luck)
         found = await silent_of(cluster, {server.node_id for server in command.servers})
         if not found:
             return silent
@@ -104,12 +104,13 @@ async def create_servers(request: Request) -> Response:
     cluster = request.cluster
     wish = read_wish(cluster.view(), request.caller, body, request.microversion)
     asked = event(request, "create")
-    silent = await _silent(cluster, wish, asked)
+    luck = draw_luck(cluster.view())
+    silent = await _silent(cluster, wish, asked, luck)
     server_id = ServerId("")
 
     def chosen() -> CreateServers:
         nonlocal server_id
-        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked)
+        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked, luck)
         server_id = command.servers[0].server_id
         return command
 

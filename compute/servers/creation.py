@@ -96,13 +96,23 @@ def read_wish(view: View, caller: Caller, body: CreateBody, version: tuple[int, 
     )
 
 
-def compose(view: View, wish: Wish, reachable: Collection[NodeId], event: Event) -> CreateServers:
-    """The command, with a node, a disk layout and fresh ids for each server; raises `NoRoom` with the reasons."""
+def draw_luck(view: View) -> dict[NodeId, float]:
+    """A chance for each node, drawn once a request: so that many at once don't all choose the same one."""
+    return {NodeId(node.id): dice.new_fraction() for node in view.all(ComputeNode)}
+
+
+def compose(
+    view: View, wish: Wish, reachable: Collection[NodeId], event: Event, luck: Mapping[NodeId, float]
+) -> CreateServers:
+    """The command, with a node, a disk layout and fresh ids for each server; raises `NoRoom` with the reasons.
+
+    Equal views, nodes and luck choose equal nodes: those that were asked whether they answer are those that are taken.
+    """
     terms = Terms(
         reachable=reachable,
         wanted=wish.wanted_node,
         image_near=_image_near(view, wish.source),
-        luck={node.id: dice.new_fraction() for node in view.all(ComputeNode)},
+        luck=luck,
     )
     nodes = choose(view, wish.demand, len(wish.names), terms)
     root_extents = extent_count(whole_blocks(wish.form.root_bytes), wish.source.extent_bytes)
