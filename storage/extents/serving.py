@@ -217,6 +217,8 @@ class Session(Generic[R]):
             self._answer(request, lines + bytes(data))
         elif op == Op.STAMPS:
             replica = self._bound(extent, offset, BLOCK_BYTES)
+            # The list answers for all that came before it: what is staged must not show up behind the owner's back.
+            self.store.commit()
             lines, next_offset = self.store.stamps(replica, extent, offset, mark)
             self._answer(request, lines, flags=MORE if next_offset else 0, offset=next_offset)
         else:

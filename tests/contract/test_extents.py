@@ -10,7 +10,7 @@ import pytest
 from noded.core.ids import DiskId
 from storage.extents import frame
 from storage.extents.frame import ALWAYS, ZEROES, BadFrame, Op, Why
-from storage.extents.messages import Usage, Welcome
+from storage.extents.messages import BLOCK_LINE, Usage, Welcome
 from storage.host.extent_store import ExtentStore
 from tests.twins.extents import MemoryStore
 from tests.unit.storage.talk import CLONE, EXTENT_BYTES, VOLUME, Talk, block, refusal
@@ -106,6 +106,13 @@ def test_stamps_above_a_watermark_are_listed(store: Any) -> None:
         talk.write(number, block(number))
     assert list(talk.stamps(frame.first_stamp(1) + 1)) == [1, 2]
     assert talk.stamps(extent=1) == {}
+
+
+def test_a_list_of_stamps_has_what_was_sent_before_it(store: Any) -> None:
+    talk = Talk(store)
+    answers = talk.send(talk.write_frame(3, block(1)), talk.frame(Op.STAMPS))
+    [listed] = [answer for answer in answers if answer.op == Op.DATA]
+    assert len(listed.payload) == BLOCK_LINE.size
 
 
 def test_a_repair_leaves_newer_writes_alone(store: Any) -> None:
