@@ -3,15 +3,24 @@
 import functools
 import operator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from noded.core.command import Command
 from noded.core.errors import Invalid
+from noded.core.origin import Origin
 from noded.core.record import Record
 
 ENTRY_BYTES_MAX = 128 * 1024  # one entry must never hold up the log's heartbeats
-_FORMAT = 1
+_FORMAT = 2  # [2, origin, [command, ...]]
+
+
+class Entry(NamedTuple):
+    """What one entry of the log says."""
+
+    origin: Origin
+    commands: tuple[Command, ...]
 
 
 class Codec:
@@ -19,22 +28,22 @@ class Codec:
 
     def __init__(self, commands: Sequence[type[Command]], records: Sequence[type[Record]]) -> None:
         self._encoder = msgspec.msgpack.Encoder(order="deterministic")
-        self._entry = msgspec.msgpack.Decoder(tuple[int, tuple[_union(commands), ...]])  # type: ignore[misc]
+        self._entry = msgspec.msgpack.Decoder(tuple[int, Origin, tuple[_union(commands), ...]])  # type: ignore[misc]
         self._records = msgspec.msgpack.Decoder(list[_union(records)])  # type: ignore[misc]
 
-    def encode_entry(self, commands: Sequence[Command]) -> bytes:
+    def encode_entry(self, origin: Origin, commands: Sequence[Command]) -> bytes:
         """One log entry. Raises `Invalid` when it is larger than an entry may be."""
-        entry = self._encoder.encode((_FORMAT, tuple(commands)))
+        entry = self._encoder.encode((_FORMAT, origin, tuple(commands)))
         if len(entry) > ENTRY_BYTES_MAX:
             raise Invalid(f"The change is {len(entry)} bytes long; at most {ENTRY_BYTES_MAX} fit. Split it.")
         return entry
 
-    def decode_entry(self, entry: bytes) -> tuple[Command, ...]:
-        """The commands of an entry; raises `msgspec.DecodeError` (`ValidationError` for an unknown tag or format)."""
-        format_, commands = self._entry.decode(entry)
+    def decode_entry(self, entry: bytes) -> Entry:
+        """The entry; raises `msgspec.DecodeError` (`ValidationError` for an unknown tag or format)."""
+        format_, origin, commands = self._entry.decode(entry)
         if format_ != _FORMAT:
             raise msgspec.ValidationError(f"entry format {format_} is not known to this release")
-        return tuple(commands)
+        return Entry(origin, tuple(commands))
 
     def encode_records(self, records: Sequence[Record]) -> bytes:
         """Several records, in their order; equal records give equal bytes."""

@@ -59,7 +59,7 @@ class Machine:
         revision = Revision(index)
         change = self._picture.begin(revision)
         try:
-            for command in self._codec.decode_entry(payload):
+            for command in self._codec.decode_entry(payload).commands:
                 command.apply(change)
         except Refused as refused:
             self._picture = self._picture.at(revision)

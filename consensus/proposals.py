@@ -1,6 +1,6 @@
 """How this node's handlers and reconcilers reach the log: the `Cluster` handle."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import trio
@@ -9,8 +9,10 @@ from consensus.codec import Codec
 from consensus.log import Log, OutcomeUnknown
 from consensus.machine import Applied, Declined, Machine
 from noded.core import errors
+from noded.core.clock import now_ms
 from noded.core.command import Command
 from noded.core.ids import NodeId, Revision
+from noded.core.origin import Origin, of_node
 from noded.core.record import Record, table_of
 from noded.core.store import View
 
@@ -47,8 +49,15 @@ class LogCluster:
     def view(self) -> View:
         return self._machine.picture
 
+    def acting_for(self, origin: Origin) -> "ActingCluster":
+        return ActingCluster(self, origin)
+
     async def propose(self, *commands: Command) -> Revision:
-        entry = self._codec.encode_entry(commands)
+        return await self.propose_as(of_node(self.node_id, now_ms()), commands)
+
+    async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
+        """What `propose` promises, on behalf of `origin`."""
+        entry = self._codec.encode_entry(origin, commands)
         try:
             outcome = await self._log.propose(entry, deadline_s=PROPOSE_S_MAX)
         except OutcomeUnknown:
@@ -94,3 +103,40 @@ class LogCluster:
             if picture.changed_at(tables) > after:
                 del self._waiters[event]
                 event.set()
+
+
+class ActingCluster:
+    """A node's handle in the name of one origin: only what it proposes differs."""
+
+    def __init__(self, cluster: LogCluster, origin: Origin) -> None:
+        self._cluster = cluster
+        self._origin = origin
+
+    @property
+    def node_id(self) -> NodeId:
+        return self._cluster.node_id
+
+    @property
+    def leader_id(self) -> NodeId | None:
+        return self._cluster.leader_id
+
+    def acting_for(self, origin: Origin) -> "ActingCluster":
+        return ActingCluster(self._cluster, origin)
+
+    def view(self) -> View:
+        return self._cluster.view()
+
+    async def propose(self, *commands: Command) -> Revision:
+        return await self._cluster.propose_as(self._origin, commands)
+
+    async def fresh_view(self) -> View:
+        return await self._cluster.fresh_view()
+
+    async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
+        return await self._cluster.changed(kinds, after)
+
+    def reachable(self) -> frozenset[NodeId]:
+        return self._cluster.reachable()
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        return await self._cluster.call(node_id, method, payload)

@@ -1,45 +1,17 @@
 """What can be typed: `noded <noun> <verb>`. Exit codes: 0 done, 1 refused, 2 wrong words, 3 no daemon answers."""
 
-import sys
-from collections.abc import Callable
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import ParamSpec
 
 import click
 import msgspec
-from rich.console import Console
 
 from noded.cli import show
-from noded.cli.host.local import ask
+from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.cli.node import node
+from noded.cli.volume import volume
 from noded.config import CONFIG_FILE, Config, ConfigFault, read_config
-from noded.core.errors import Refused, Unavailable
 from noded.inspection.model import ClusterStatus, ExplainCall
-
-REFUSED, USAGE, NO_DAEMON = 1, 2, 3
-
-P = ParamSpec("P")
-
-
-def _plainly(command: Callable[P, None]) -> Callable[P, None]:
-    """Tell a refusal in one sentence and by its exit code."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except Unavailable as fault:
-            click.echo(f"noded: {fault.message} Is the daemon running?", err=True)
-            sys.exit(NO_DAEMON)
-        except Refused as refused:
-            click.echo(f"noded: {refused.message}", err=True)
-            sys.exit(REFUSED)
-
-    return run
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,55 +44,21 @@ def daemon(config: Config) -> None:
 @main.command()
 @as_json
 @click.pass_obj
-@_plainly
+@plainly
 def status(config: Config, as_json: bool) -> None:
     """Show the cluster: its nodes, who leads, how busy and how full they are."""
     answer = ask(config.run, "inspection.status")
-    _print(answer, as_json, lambda: show.status(msgspec.msgpack.decode(answer, type=ClusterStatus)))
-
-
-@main.group()
-def node() -> None:
-    """The machines of the cluster."""
-
-
-@node.command("list")
-@as_json
-@click.pass_obj
-@_plainly
-def node_list(config: Config, as_json: bool) -> None:
-    """List the nodes."""
-    found = msgspec.msgpack.decode(ask(config.run, "inspection.status"), type=ClusterStatus)
-    _print(msgspec.msgpack.encode(found.nodes), as_json, lambda: show.nodes(found.nodes))
-
-
-@main.group()
-def volume() -> None:
-    """The cluster's volumes, images and root disks among them."""
-
-
-@volume.command("verify")
-@click.argument("id")
-@as_json
-@click.pass_obj
-@_plainly
-def volume_verify(config: Config, id: str, as_json: bool) -> None:
-    """Read every replica of a volume from end to end, check all blocks, and show whether the replicas are equal.
-
-    Replicas that are written meanwhile differ for a moment.
-    """
-    answer = ask(config.run, "volume.verify", id.encode())
-    _print(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
+    print_answer(answer, as_json, lambda: show.status(msgspec.msgpack.decode(answer, type=ClusterStatus)))
 
 
 @main.command()
 @as_json
 @click.pass_obj
-@_plainly
+@plainly
 def routes(config: Config, as_json: bool) -> None:
     """List every HTTP route, the function that answers it, and who may use it."""
     answer = ask(config.run, "inspection.routes")
-    _print(answer, as_json, lambda: show.routes(msgspec.msgpack.decode(answer, type=list[dict[str, str]])))
+    print_answer(answer, as_json, lambda: show.routes(msgspec.msgpack.decode(answer, type=list[dict[str, str]])))
 
 
 @main.command()
@@ -128,18 +66,15 @@ def routes(config: Config, as_json: bool) -> None:
 @click.argument("id")
 @as_json
 @click.pass_obj
-@_plainly
+@plainly
 def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     """Explain why a thing is as it is: what is wanted, what was observed, what is still to do.
 
     NOUN is what it is, such as `server`; ID is its id or name.
     """
     answer = ask(config.run, "inspection.explain", msgspec.msgpack.encode(ExplainCall(noun=noun, id=id)))
-    _print(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
+    print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-def _print(answer: bytes, as_json: bool, table: Callable[[], object]) -> None:
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(msgspec.msgpack.decode(answer))))
-    else:
-        Console().print(table())
+for noun in (node, volume):
+    main.add_command(noun)

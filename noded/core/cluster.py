@@ -5,6 +5,7 @@ from typing import Protocol
 
 from noded.core.command import Command
 from noded.core.ids import NodeId, Revision
+from noded.core.origin import Origin
 from noded.core.record import Record
 from noded.core.store import View
 
@@ -19,6 +20,9 @@ class Cluster(Protocol):
     @property
     def leader_id(self) -> NodeId | None:
         """The node that leads the log, as far as this node knows."""
+
+    def acting_for(self, origin: Origin) -> "Cluster":
+        """The same handle, whose changes are said to come from `origin`; without it they come from this node."""
 
     def view(self) -> View:
         """The newest picture that this node has applied."""

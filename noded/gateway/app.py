@@ -18,6 +18,7 @@ from noded.core.cluster import Cluster
 from noded.core.dice import new_request_id
 from noded.core.errors import Kind, Refused, TooLarge
 from noded.core.ids import RequestId
+from noded.core.origin import Origin
 from noded.core.reconciler import Drivers
 from noded.core.route import Caller
 from noded.core.service import Endpoint, Service
@@ -152,13 +153,28 @@ class _Exchange:
             base_url=self._base_url,
             request_id=self._request_id,
             microversion=version,
-            cluster=gateway.cluster,
+            cluster=gateway.cluster.acting_for(self._origin()),
             drivers=gateway.drivers,
             body=self._body,
             maybe_caller=self._caller,
         )
         response = await route.handler(request)
         return answer_of(response, faults.status_of_done(response.done or route.done), self._back)
+
+    def _origin(self) -> Origin:
+        caller = self._caller
+        return Origin(
+            who="anyone" if caller is None else f"user:{caller.user_id}",
+            name="" if caller is None else caller.user_name,
+            project_id="" if caller is None else caller.project_id or "",
+            request_id=self._request_id,
+            address=self._client(),
+            at_ms=now_ms(),
+        )
+
+    def _client(self) -> str:
+        address: str = (self._scope.get("client") or ("",))[0]
+        return address.removeprefix("::ffff:")
 
     def _find(self) -> Match:
         router = self._gateway.router
@@ -210,5 +226,5 @@ class _Exchange:
             ms=round((time.perf_counter() - self._started_s) * 1000, 2),
             user=self._caller.user_id if self._caller else None,
             project=self._caller.project_id if self._caller else None,
-            client=(self._scope.get("client") or ("",))[0].removeprefix("::ffff:"),
+            client=self._client(),
         )

@@ -19,6 +19,7 @@ from net.security_groups.commands import CreateSecurityGroupRule, DeleteSecurity
 from net.security_groups.model import Direction, Ethertype, SecurityGroupRule
 from noded.core.command import Command
 from noded.core.ids import NodeId, PortId
+from noded.core.origin import of_node
 from tests.contract.net.arena import Arena, Guest, Namespace, arena
 from tests.contract.net.dataplane_suite import AT_LAST, COMMON
 from tests.contract.net.node import SERVICES
@@ -62,7 +63,7 @@ class Cloud:
     def commit(self, *commands: Command) -> None:
         """Write an entry, and let every host make it so."""
         self.store.apply(*commands)
-        self.entries.append(self._codec.encode_entry(commands).hex())
+        self.entries.append(self._codec.encode_entry(of_node(ONE, 0), commands).hex())
         self.arena.everywhere("entry", payload=self.entries[-1])
         self.arena.everywhere("reconcile")
 

@@ -13,6 +13,7 @@ from consensus.store import Picture
 from noded.core.command import Command
 from noded.core.errors import Conflict, Kind, NotFound
 from noded.core.ids import Revision
+from noded.core.origin import Origin
 from noded.core.record import Record
 from noded.core.store import Transaction
 
@@ -47,6 +48,7 @@ class Explode(Command, frozen=True, kw_only=True, tag="book.explode.1"):
         raise ZeroDivisionError
 
 
+ORIGIN = Origin("node:n1", "", "", "", "", 0)
 CODEC = Codec([AddBook, DropBook, Explode], [Book])
 
 
@@ -57,13 +59,13 @@ def book(id: str, shelf: str | None = None, *topics: str) -> AddBook:
 def filled() -> Machine:
     machine = Machine(CODEC)
     for index, command in enumerate([book("b", "s1", "x"), book("a", "s1", "x", "y"), book("c", "s2")], start=1):
-        assert isinstance(machine.apply(index, CODEC.encode_entry([command])), Applied)
+        assert isinstance(machine.apply(index, CODEC.encode_entry(ORIGIN, [command])), Applied)
     return machine
 
 
 def test_an_entry_applies_all_of_its_commands_or_none() -> None:
     machine = filled()
-    outcome = machine.apply(4, CODEC.encode_entry([book("d"), book("a")]))
+    outcome = machine.apply(4, CODEC.encode_entry(ORIGIN, [book("d"), book("a")]))
     assert outcome == Declined(Revision(4), Kind.CONFLICT, "Book a is already there.", "")
     assert machine.picture.get(Book, "d") is None
     assert machine.picture.revision == 4
@@ -71,11 +73,11 @@ def test_an_entry_applies_all_of_its_commands_or_none() -> None:
 
 def test_a_command_that_raises_changes_nothing_and_stops_nothing() -> None:
     machine = filled()
-    outcome = machine.apply(4, CODEC.encode_entry([Explode()]))
+    outcome = machine.apply(4, CODEC.encode_entry(ORIGIN, [Explode()]))
     assert isinstance(outcome, Declined)
     assert outcome.kind is Kind.BUG
     assert machine.picture.get(Book, "half-made") is None
-    assert isinstance(machine.apply(5, CODEC.encode_entry([book("d")])), Applied)
+    assert isinstance(machine.apply(5, CODEC.encode_entry(ORIGIN, [book("d")])), Applied)
 
 
 def test_an_entry_that_cannot_be_read_is_declined() -> None:

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from consensus.calls import Call, body_length, denied_frame, done_frame, read_call
+from noded.cli.asking import NO_DAEMON, REFUSED, USAGE
 from noded.cli.host.local import SOCKET_NAME
-from noded.cli.main import NO_DAEMON, REFUSED, USAGE, main
+from noded.cli.main import main
 from noded.core.errors import NotFound, Refused
 from noded.core.ids import NodeId
 from noded.core.units import GIB

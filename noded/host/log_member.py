@@ -1,0 +1,147 @@
+"""What makes a machine a member? Its log, its store, the handle to both, and where its peers are.
+
+Every kind of node has this much; `noded/daemon.py` builds the rest upon it.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from consensus.admission import EntryConfig
+from consensus.codec import Codec
+from consensus.discovery import NodeState
+from consensus.host.files import write_durably
+from consensus.host.identity import NodeIdentity
+from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
+from consensus.host.peers import PeerClient
+from consensus.host.raft import RaftNode
+from consensus.links import Discovery
+from consensus.machine import Machine
+from consensus.members.links import Electorate, PeerBook, Presence
+from consensus.members.model import CLUSTER, ClusterFacts, Node
+from consensus.ports import RAFT_PORT
+from consensus.proposals import LogCluster
+from noded.config import Config
+from noded.core.clock import now_ms
+from noded.core.dice import new_hex_id, new_password, new_uuid
+from noded.core.errors import Refused, Unavailable
+from noded.core.ids import ProjectId
+from noded.core.reconciler import Drivers
+from noded.core.service import Founding
+from noded.identity.host.argon2 import Argon2Passwords
+from noded.inspection.links import Registry
+from noded.peers import AddressBook, PeerCalls
+from noded.services import SERVICES, DaemonRegistry, all_commands, all_records
+
+PASSWORD_FILE = "admin-password"  # noqa: S105  # a file's name
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Who this node is, and of which cluster."""
+
+    config: Config
+    entry: EntryConfig
+    identity: NodeIdentity
+    membership: Membership
+    discovery: Discovery
+
+
+class LogMember:
+    """A node's part in its cluster: `cluster` is its handle, `raft` its end of the log, `machine` the state."""
+
+    def __init__(self, standing: Standing) -> None:
+        """Open the log. Raises what `RaftNode` raises."""
+        self._standing = standing
+        membership = standing.membership
+        codec = Codec(all_commands(), all_records())
+        self.machine = Machine(codec)
+        book = AddressBook(self.machine, membership.peers)
+        self.calls = PeerCalls(membership.node_id, SERVICES, PeerClient(membership.tls, book.addresses_of))
+        self.raft = RaftNode(
+            membership.node_id,
+            standing.config.state / "log",
+            self.machine,
+            tls=membership.tls,
+            listen=(standing.entry.addresses[0], RAFT_PORT),
+            found=membership.founder,
+            on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
+        )
+        self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
+
+    def add_drivers(self, drivers: Drivers) -> None:
+        """What every kind of node has."""
+        drivers.add(Electorate, self.raft)
+        drivers.add(Presence, self._standing.entry)
+        drivers.add(PeerBook, KeptPeers(self._standing.config.state))
+        drivers.add(Discovery, self._standing.discovery)
+        drivers.add(Registry, DaemonRegistry(self.machine))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part in the log until cancelled; started once the store names this node."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.raft.run)
+            nursery.start_soon(self._follow_sightings)
+            await self._know_own_record()
+            task_status.started()
+
+    async def _follow_sightings(self) -> None:
+        """Tell the log where its peers are, from what they announce: an address is soft, the certificate decides."""
+        membership, discovery = self._standing.membership, self._standing.discovery
+        for node_id, addresses in membership.peers.items():
+            self.raft.set_peer(node_id, (addresses[0], RAFT_PORT))
+        while True:
+            for sighting in discovery.sightings().values():
+                if sighting.state is NodeState.MEMBER and sighting.cluster == membership.cluster_name:
+                    self.raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))
+            await discovery.changed()
+
+    async def _know_own_record(self) -> None:
+        """Wait until the store names this node: it is founded, or what was admitted has reached us."""
+        if self._standing.membership.founder:
+            await self._found()
+        seen = self.cluster.view().revision
+        while self.cluster.view().get(Node, self._standing.membership.node_id) is None:
+            log.info("waiting for the cluster's state", leader=self.cluster.leader_id)
+            seen = await self.cluster.changed([Node], seen)
+
+    async def _found(self) -> None:
+        """Propose the cluster's first entry, once: everything that a new cloud starts with."""
+        state = self._standing.config.state
+        while not self._is_founded():
+            founding = await _draw_founding(self._admin_password())
+            first = [command for service in SERVICES if service.founding for command in service.founding(founding)]
+            standing = self._standing
+            found = founding_command(standing.membership, standing.entry, standing.identity, founding.now_ms)
+            try:
+                await self.cluster.propose(found, *first)
+            except Unavailable as fault:
+                log.info("founding not confirmed yet", reason=fault.message)
+            except Refused:
+                # This process was killed after the log had the entry and before the membership file said so.
+                if not self._is_founded():
+                    raise
+        settle_founding(state)
+
+    def _is_founded(self) -> bool:
+        return self.cluster.view().get(ClusterFacts, CLUSTER) is not None
+
+    def _admin_password(self) -> str:
+        """The administrator's first password: on disk, for root alone, before anything depends on it."""
+        path = self._standing.config.state / PASSWORD_FILE
+        if not path.exists():
+            write_durably(path, (new_password() + "\n").encode())
+        return path.read_text().strip()
+
+
+async def _draw_founding(password: str) -> Founding:
+    return Founding(
+        now_ms=now_ms(),
+        new_uuid=new_uuid,
+        new_hex_id=new_hex_id,
+        admin_project_id=ProjectId(new_hex_id()),
+        admin_password_hash=await Argon2Passwords().hash(password),
+    )
