@@ -8,6 +8,7 @@ import jinja2
 
 from noded.core.route import Response
 from noded.core.units import GIB, MIB
+from noded.dashboard.menu import MENU
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -29,6 +30,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(size=size, ago=ago, percent=percent)
+    environment.globals.update(menu=MENU)
     return environment
 
 

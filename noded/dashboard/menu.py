@@ -1,0 +1,26 @@
+"""Which pages does the bar at the top of every page lead to, in which order? One line a page. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One word of the bar."""
+
+    path: str
+    word: str
+    administrators_only: bool = False
+
+    def is_current(self, path: str) -> bool:
+        """Whether the page at `path` is this one or below it."""
+        return path == self.path or (self.path != "/" and path.startswith(f"{self.path}/"))
+
+
+MENU: tuple[Item, ...] = (
+    Item("/", "Overview"),
+    Item("/servers", "Servers"),
+    Item("/images", "Images"),
+    Item("/networks", "Networks"),
+    Item("/volumes", "Volumes"),
+    Item("/nodes", "Nodes", administrators_only=True),
+)

@@ -1,0 +1,16 @@
+"""The pages, one module a noun: each has its handlers, and `ROUTES` that lead to them. A new page adds a line below."""
+
+from noded.core.route import Route
+from noded.dashboard.pages import images, live, networks, nodes, overview, servers, sign_in, volumes
+
+PAGES: tuple[tuple[Route, ...], ...] = (
+    overview.ROUTES,
+    sign_in.ROUTES,
+    servers.ROUTES,
+    images.ROUTES,
+    networks.ROUTES,
+    volumes.ROUTES,
+    nodes.ROUTES,
+    live.ROUTES,
+)
+ROUTES: tuple[Route, ...] = tuple(route for page in PAGES for route in page)

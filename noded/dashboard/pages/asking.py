@@ -1,0 +1,48 @@
+"""How does a page ask the APIs as the signed-in user, and how does it answer the browser? Shared by every page."""
+
+from urllib.parse import quote
+
+import trio
+
+from noded.core.route import Done, Request, Response
+from noded.dashboard import session
+from noded.dashboard.links import Answer, LocalApi
+from noded.dashboard.render import page
+
+
+async def ask(request: Request, verb: str, path: str, body: object = None) -> Answer:
+    """Call an API as the signed-in user."""
+    token = session.token_of(request.headers)
+    return await request.driver(LocalApi).call(verb, path, token=token, body=body)
+
+
+async def ask_all(request: Request, **paths: str) -> dict[str, Answer]:
+    """GET several paths at once."""
+    answers: dict[str, Answer] = {}
+
+    async def one(name: str, path: str) -> None:
+        answers[name] = await ask(request, "GET", path)
+
+    async with trio.open_nursery() as nursery:
+        for name, path in paths.items():
+            nursery.start_soon(one, name, path)
+    return answers
+
+
+def show(request: Request, template: str, **values: object) -> Response:
+    """A page, or with `?part` only its live part for the script to put in place."""
+    part = "part" in request.query
+    return page(
+        template,
+        layout="part.html" if part else "layout.html",
+        caller=request.caller,
+        path=request.path,
+        notice=request.query.get("notice", ""),
+        **values,
+    )
+
+
+def go(path: str, notice: str = "") -> Response:
+    """To another page after a form, with a word on what came of it."""
+    target = f"{path}?notice={quote(notice)}" if notice else path
+    return Response(headers={"location": target}, done=Done.SEE_OTHER)
