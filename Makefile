@@ -35,7 +35,8 @@ test-fast: lint types
 
 test: lint types  ## everything: lint, types, then all tests, the quick ones first
 	@packaging/prepare.py run build lab test
-	@$(PYTHON) -m pytest $(FAST) $(REAL)
+	@$(PYTHON) -m pytest $(FAST)
+	@$(PYTHON) -m tests.real $(REAL)
 
 deb:        ## build/noded_<version>_amd64.deb
 	@packaging/prepare.py --no-venv run build

@@ -1,0 +1,37 @@
+"""Runs the tests on real hosts, and what failed once more, alone: `python -m tests.real FOLDER...`.
+
+Real hosts on a busy machine can be late through no fault of the product's. A test gets its second chance on a fresh lab, and
+nothing else changes for it; both outcomes are printed. Many failures at once are no bad luck, so they get none.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+CHANCES_MAX = 6  # failures in one run that may be bad luck
+
+
+class Failures:
+    """Notes which tests did not pass."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.ids[report.nodeid] = None
+
+
+def main(arguments: list[str]) -> int:
+    failures = Failures()
+    code = pytest.main(arguments, plugins=[failures])
+    if code != pytest.ExitCode.TESTS_FAILED or len(failures.ids) > CHANCES_MAX:
+        return int(code)
+    print(f"\nFAILED ONCE, each is run again alone: {' '.join(failures.ids)}\n", flush=True)
+    # A fresh interpreter: nothing of the first run, fixtures among it, may help or hinder.
+    return subprocess.run([sys.executable, "-m", "pytest", *failures.ids], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
