@@ -1,7 +1,7 @@
 """Runs the tests on real hosts, and what failed once more, alone: `python -m tests.real FOLDER...`.
 
-Real hosts on a busy machine can be late through no fault of the product's. A test gets its second chance on a fresh lab, and
-nothing else changes for it; both outcomes are printed. Many failures at once are no bad luck, so they get none.
+Real hosts on a busy machine can be late through no fault of the product's. A test gets its second chance on a fresh
+lab, and nothing else changes for it; both outcomes are printed. Many failures at once are no bad luck: they get none.
 """
 
 import subprocess
