@@ -115,7 +115,8 @@ class _Daemon:
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             member.calls.ready(PeerContext(cluster=cluster, drivers=drivers))
-            server = PeerServer(standing.identity.node_id, standing.membership.tls, member.calls.served())
+            tls, calls = standing.membership.tls, member.calls
+            server = PeerServer(standing.identity.node_id, tls, calls.served(), calls.served_locally())
             await nursery.start(server.serve, standing.entry.addresses)
             await nursery.start(server.serve_local, standing.config.run / SOCKET_NAME)
             for service in SERVICES:

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from consensus.machine import Machine
 from consensus.members.links import addresses_in
+from noded.core.clock import now_ms
 from noded.core.errors import NotFound
 from noded.core.ids import NodeId
+from noded.core.origin import of_console
 from noded.core.service import PeerContext, PeerHandler, Service
 
 
@@ -36,18 +38,24 @@ class PeerCalls:
         self._elsewhere = elsewhere
         self._context: PeerContext | None = None
         self._handlers: dict[str, PeerHandler] = {}
+        self._local: dict[str, PeerHandler] = {}
         for service in services:
-            for method, handler in service.peer_calls.items():
-                assert method not in self._handlers, f"two handlers for {method}"
-                self._handlers[method] = handler
+            for calls, table in ((service.peer_calls, self._handlers), (service.local_calls, self._local)):
+                for method, handler in calls.items():
+                    assert method not in self._handlers | self._local, f"two handlers for {method}"
+                    table[method] = handler
 
     def ready(self, context: PeerContext) -> None:
         """From now on handlers may run: the cluster's handle and the drivers are there."""
         self._context = context
 
     def served(self) -> Mapping[str, Callable[[NodeId, bytes], Awaitable[bytes]]]:
-        """The handlers in the form that the peer server takes."""
+        """What other members may ask, in the form that the peer server takes."""
         return {method: self._served(method) for method in self._handlers}
+
+    def served_locally(self) -> Mapping[str, Callable[[NodeId, bytes], Awaitable[bytes]]]:
+        """What root on this host may ask, in the same form: all that members may, and the calls of the console."""
+        return {**self.served(), **{method: self._at_the_console(method) for method in self._local}}
 
     async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
         """Ask one node, this one too. Raises what it refused, or `Unavailable`."""
@@ -61,9 +69,20 @@ class PeerCalls:
 
         return serve
 
-    async def _answer(self, method: str, payload: bytes) -> bytes:
+    def _at_the_console(self, method: str) -> Callable[[NodeId, bytes], Awaitable[bytes]]:
+        async def serve(_caller: NodeId, payload: bytes) -> bytes:
+            context = self._ready_context()
+            cluster = context.cluster.acting_for(of_console(self._node_id, now_ms()))
+            return await self._local[method](PeerContext(cluster=cluster, drivers=context.drivers), payload)
+
+        return serve
+
+    def _ready_context(self) -> PeerContext:
         assert self._context is not None, "calls are served once the drivers are there"
+        return self._context
+
+    async def _answer(self, method: str, payload: bytes) -> bytes:
         handler = self._handlers.get(method)
         if handler is None:
             raise NotFound.of("peer call", method)
-        return await handler(self._context, payload)
+        return await handler(self._ready_context(), payload)

@@ -53,10 +53,18 @@ log = structlog.get_logger()
 class PeerServer:
     """Answers the calls of other members, and of this host's own processes."""
 
-    def __init__(self, node_id: NodeId, tls: TlsContexts, handlers: Mapping[str, CallHandler]) -> None:
+    def __init__(
+        self,
+        node_id: NodeId,
+        tls: TlsContexts,
+        handlers: Mapping[str, CallHandler],
+        local_handlers: Mapping[str, CallHandler] | None = None,
+    ) -> None:
+        """`handlers`: what members may ask; `local_handlers`: what this host's own processes may (the same if None)."""
         self._node_id = node_id
         self._tls = tls
         self._handlers = handlers
+        self._local_handlers = handlers if local_handlers is None else local_handlers
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def serve(
@@ -84,11 +92,11 @@ class PeerServer:
         async with self._place(secure):
             with trio.fail_after(CONNECT_S_MAX):
                 await secure.do_handshake()
-            await self._converse(secure, peer_node_id(secure))
+            await self._converse(secure, peer_node_id(secure), self._handlers)
 
     async def _serve_local_process(self, stream: trio.SocketStream) -> None:
         async with self._place(stream):
-            await self._converse(stream, self._node_id)
+            await self._converse(stream, self._node_id, self._local_handlers)
 
     @asynccontextmanager
     async def _place(self, stream: trio.abc.Stream) -> AsyncIterator[None]:
@@ -108,20 +116,20 @@ class PeerServer:
             self._places.release_on_behalf_of(token)
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, stream: trio.abc.Stream, caller: NodeId) -> None:
+    async def _converse(self, stream: trio.abc.Stream, caller: NodeId, handlers: Mapping[str, CallHandler]) -> None:
         frames = FrameReader(stream, body_length)
         while True:
             with trio.move_on_after(IDLE_S_MAX) as idle:
                 body = await frames.next()
             if idle.cancelled_caught:
                 return
-            answer = await self._answer(caller, read_call(body))
+            call = read_call(body)
+            answer = await self._answer(caller, call, handlers.get(call.method, _unknown(call.method)))
             with trio.fail_after(CALL_S_MAX):
                 await stream.send_all(answer)
 
-    async def _answer(self, caller: NodeId, call: Call) -> bytes:
+    async def _answer(self, caller: NodeId, call: Call, handler: CallHandler) -> bytes:
         try:
-            handler = self._handlers.get(call.method, _unknown(call.method))
             with trio.fail_after(min(call.limit_ms / 1000, CALL_S_MAX)):
                 return done_frame(await handler(caller, call.payload))
         except Refused as refusal:

@@ -23,3 +23,8 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 def of_node(node_id: NodeId, at_ms: int) -> Origin:
     """The origin of what a node does by itself: reconcilers, reports, admissions."""
     return Origin(f"node:{node_id}", "", "", "", "", at_ms)
+
+
+def of_console(node_id: NodeId, at_ms: int) -> Origin:
+    """The origin of what root asks of the daemon on a node's own command line."""
+    return Origin(f"console:{node_id}", "", "", "", "", at_ms)

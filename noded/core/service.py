@@ -82,5 +82,8 @@ class Service:
     routes: tuple[Route, ...] = ()
     reconcilers: tuple[ReconcilerFactory, ...] = ()
     peer_calls: dict[str, PeerHandler] = field(default_factory=dict)
+    # What only root on this host may ask, through the daemon's own socket: never served to other nodes. What these
+    # handlers propose is said to come from this node's console.
+    local_calls: dict[str, PeerHandler] = field(default_factory=dict)
     explain: dict[str, Explainer] = field(default_factory=dict)
     founding: Callable[[Founding], list[Command]] | None = None

@@ -243,3 +243,18 @@ async def test_the_local_socket_is_its_owners_alone_and_replaces_a_dead_ones(sce
         dead.bind(str(scene.socket_path))
     async with scene.serving():
         assert stat.S_IMODE(scene.socket_path.stat().st_mode) == 0o600
+
+
+async def test_what_the_socket_alone_serves_no_member_may_ask(scene: Scene) -> None:
+    table = scene.handlers.table()
+    server = PeerServer(scene.asked.node_id, scene.asked.tls, {"refuse": table["refuse"]}, {"echo": table["echo"]})
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(server.serve, ["127.0.0.1"], 0)
+        scene.port = listeners[0].socket.getsockname()[1]
+        await nursery.start(server.serve_local, scene.socket_path)
+        async with over_the_socket(scene) as ask:
+            assert await ask(scene.asked.node_id, "echo", b"root", 5.0) == b"root"
+        async with scene.client() as client:
+            with pytest.raises(NotFound):
+                await client.call(scene.asked.node_id, "echo", b"member", 5.0)
+        nursery.cancel_scope.cancel()

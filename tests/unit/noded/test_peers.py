@@ -54,6 +54,18 @@ async def test_what_is_served_to_others_is_what_is_served_here() -> None:
         await served["x.refuse"](THERE, b"b")
 
 
+async def test_what_only_the_console_may_ask_is_not_served_to_others() -> None:
+    calls = PeerCalls(
+        HERE, (Service(name="x", peer_calls={"x.shout": _shout}, local_calls={"x.reset": _shout}),), Elsewhere()
+    )
+    calls.ready(PeerContext(cluster=SharedCluster((MEMBERS,)).cluster(HERE), drivers=Drivers()))
+    assert calls.served().keys() == {"x.shout"}
+    assert calls.served_locally().keys() == {"x.shout", "x.reset"}
+    assert await calls.served_locally()["x.reset"](HERE, b"c") == b"node1C"
+    with pytest.raises(NotFound, match=r"x\.reset"):
+        await calls.call(HERE, "x.reset", b"")
+
+
 async def test_a_method_that_nobody_serves_is_refused() -> None:
     with pytest.raises(NotFound, match=r"x\.none"):
         await peer_calls().call(HERE, "x.none", b"")
