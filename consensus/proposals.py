@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+import msgspec
 import trio
 
 from consensus.codec import Codec
@@ -127,7 +128,9 @@ class ActingCluster:
         return self._cluster.view()
 
     async def propose(self, *commands: Command) -> Revision:
-        return await self._cluster.propose_as(self._origin, commands)
+        # A request may take long, such as an upload: its time is when it changes something.
+        origin = msgspec.structs.replace(self._origin, at_ms=now_ms())
+        return await self._cluster.propose_as(origin, commands)
 
     async def fresh_view(self) -> View:
         return await self._cluster.fresh_view()

@@ -3,11 +3,14 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from structlog.contextvars import bound_contextvars
+
 from consensus.machine import Machine
 from consensus.members.links import addresses_in
 from noded.core.clock import now_ms
+from noded.core.dice import new_request_id
 from noded.core.errors import NotFound
-from noded.core.ids import NodeId
+from noded.core.ids import NodeId, RequestId
 from noded.core.origin import of_console
 from noded.core.service import PeerContext, PeerHandler, Service
 
@@ -72,8 +75,10 @@ class PeerCalls:
     def _at_the_console(self, method: str) -> Callable[[NodeId, bytes], Awaitable[bytes]]:
         async def serve(_caller: NodeId, payload: bytes) -> bytes:
             context = self._ready_context()
-            cluster = context.cluster.acting_for(of_console(self._node_id, now_ms()))
-            return await self._local[method](PeerContext(cluster=cluster, drivers=context.drivers), payload)
+            request_id = RequestId(new_request_id())
+            cluster = context.cluster.acting_for(of_console(self._node_id, request_id, now_ms()))
+            with bound_contextvars(request=request_id):
+                return await self._local[method](PeerContext(cluster=cluster, drivers=context.drivers), payload)
 
         return serve
 

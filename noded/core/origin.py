@@ -2,7 +2,7 @@
 
 import msgspec
 
-from noded.core.ids import NodeId
+from noded.core.ids import NodeId, RequestId
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +25,6 @@ def of_node(node_id: NodeId, at_ms: int) -> Origin:
     return Origin(f"node:{node_id}", "", "", "", "", at_ms)
 
 
-def of_console(node_id: NodeId, at_ms: int) -> Origin:
+def of_console(node_id: NodeId, request_id: RequestId, at_ms: int) -> Origin:
     """The origin of what root asks of the daemon on a node's own command line."""
-    return Origin(f"console:{node_id}", "", "", "", "", at_ms)
+    return Origin(f"console:{node_id}", "root", "", request_id, "", at_ms)

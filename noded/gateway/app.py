@@ -26,6 +26,7 @@ from noded.gateway import faults, versions
 from noded.gateway.answer import Answer, Send, answer_of, send_answer
 from noded.gateway.authenticate import Recognizer, WorthNothing, recognize
 from noded.gateway.body import Body, ClientGone, Receive
+from noded.gateway.client import answering, client_of
 from noded.gateway.freshness import freshest_view
 from noded.gateway.limits import DRAIN_BYTES_MAX
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
@@ -71,7 +72,10 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            with bound_contextvars(request=(request_id := RequestId(new_request_id()))):
+            with (
+                bound_contextvars(request=(request_id := RequestId(new_request_id()))),
+                answering(client_of(scope)),
+            ):
                 await _Exchange(self, scope, receive, request_id).run(send)
         elif scope["type"] == "websocket":
             # No API here speaks WebSocket: closing before accepting is a plain refusal of the upgrade.
@@ -168,13 +172,9 @@ class _Exchange:
             name="" if caller is None else caller.user_name,
             project_id="" if caller is None else caller.project_id or "",
             request_id=self._request_id,
-            address=self._client(),
+            address=client_of(self._scope),
             at_ms=now_ms(),
         )
-
-    def _client(self) -> str:
-        address: str = (self._scope.get("client") or ("",))[0]
-        return address.removeprefix("::ffff:")
 
     def _find(self) -> Match:
         router = self._gateway.router
@@ -226,5 +226,5 @@ class _Exchange:
             ms=round((time.perf_counter() - self._started_s) * 1000, 2),
             user=self._caller.user_id if self._caller else None,
             project=self._caller.project_id if self._caller else None,
-            client=self._client(),
+            client=client_of(self._scope),
         )

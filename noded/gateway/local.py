@@ -8,6 +8,7 @@ import trio
 
 from noded.dashboard.links import Answer
 from noded.gateway.app import Gateway
+from noded.gateway.client import answered_client
 
 _SUCCESS: Final = range(200, 300)
 
@@ -43,7 +44,7 @@ class InProcessApi:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": ("dashboard", 0),
+            "client": (answered_client(), 0),
             "server": ("localhost", 443),
         }
         await self._gateway(scope, exchange.receive, exchange.send)

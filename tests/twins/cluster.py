@@ -46,6 +46,7 @@ class SharedCluster:
             [record for service in self.services for record in service.records],
         )
         self.machine = Machine(self.codec)
+        self.entries: list[bytes] = []  # as the log holds them
         self.up: set[str] = set(nodes)
         self.drivers = {node: Drivers() for node in self.up}
         self.handles = {
@@ -56,6 +57,7 @@ class SharedCluster:
         return self.handles[node]
 
     def commit(self, payload: bytes) -> object:
+        self.entries.append(payload)
         outcome = self.machine.apply(int(self.machine.picture.revision) + 1, payload)
         for handle in self.handles.values():
             handle.on_applied(int(self.machine.picture.revision))

@@ -3,6 +3,7 @@
 import pytest
 
 from consensus.members import SERVICE as MEMBERS
+from consensus.members.commands import ReportNode
 from consensus.members.model import Node
 from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId, Revision
@@ -31,10 +32,16 @@ async def _refuse(context: PeerContext, payload: bytes) -> bytes:
     raise NotFound.of("thing", payload.decode())
 
 
-def peer_calls() -> PeerCalls:
-    service = Service(name="x", peer_calls={"x.shout": _shout, "x.refuse": _refuse})
+async def _move(context: PeerContext, payload: bytes) -> bytes:
+    await context.cluster.propose(ReportNode(node_id=HERE, addresses=(payload.decode(),), release="1"))
+    return b""
+
+
+def peer_calls(shared: SharedCluster | None = None) -> PeerCalls:
+    local = {"x.move": _move}
+    service = Service(name="x", peer_calls={"x.shout": _shout, "x.refuse": _refuse}, local_calls=local)
     calls = PeerCalls(HERE, (service,), Elsewhere())
-    calls.ready(PeerContext(cluster=SharedCluster((MEMBERS,)).cluster(HERE), drivers=Drivers()))
+    calls.ready(PeerContext(cluster=(shared or SharedCluster((MEMBERS,))).cluster(HERE), drivers=Drivers()))
     return calls
 
 
@@ -54,16 +61,16 @@ async def test_what_is_served_to_others_is_what_is_served_here() -> None:
         await served["x.refuse"](THERE, b"b")
 
 
-async def test_what_only_the_console_may_ask_is_not_served_to_others() -> None:
-    calls = PeerCalls(
-        HERE, (Service(name="x", peer_calls={"x.shout": _shout}, local_calls={"x.reset": _shout}),), Elsewhere()
-    )
-    calls.ready(PeerContext(cluster=SharedCluster((MEMBERS,)).cluster(HERE), drivers=Drivers()))
-    assert calls.served().keys() == {"x.shout"}
-    assert calls.served_locally().keys() == {"x.shout", "x.reset"}
-    assert await calls.served_locally()["x.reset"](HERE, b"c") == b"node1C"
-    with pytest.raises(NotFound, match=r"x\.reset"):
-        await calls.call(HERE, "x.reset", b"")
+async def test_what_root_does_here_is_done_in_roots_name_and_nobody_else_can_ask_for_it() -> None:
+    shared = SharedCluster((MEMBERS,))
+    calls = peer_calls(shared)
+    assert calls.served_locally().keys() - calls.served().keys() == {"x.move"}
+    with pytest.raises(NotFound, match=r"x\.move"):
+        await calls.call(HERE, "x.move", b"10.0.0.7")
+    with pytest.raises(NotFound, match="node1"):
+        await calls.served_locally()["x.move"](HERE, b"10.0.0.7")
+    origin = shared.codec.decode_entry(shared.entries[-1]).origin
+    assert (origin.who, origin.name, origin.request_id[:4]) == ("console:node1", "root", "req-")
 
 
 async def test_a_method_that_nobody_serves_is_refused() -> None:

@@ -73,6 +73,14 @@ async def test_a_stranger_is_led_to_the_door_and_from_there_where_they_wanted(st
         assert (await browser.get("/servers")).status_code == 200
 
 
+async def test_what_a_page_changes_is_said_to_come_from_the_browser(stage: Stage) -> None:
+    async with signed_in(stage) as browser:
+        assert (await browser.post("/sign-out")).status_code == 303
+    shared = stage.cloud.shared
+    origin = shared.codec.decode_entry(shared.entries[-1]).origin
+    assert (origin.name, origin.address) == ("admin", "10.77.0.9")
+
+
 async def test_a_wrong_password_project_or_address_opens_nothing(stage: Stage) -> None:
     async with stage.cloud.client() as browser:
         wrong = await sign_in(browser, "guess")
