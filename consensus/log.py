@@ -6,6 +6,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from consensus.incarnation import Incarnation
+
 
 class OutcomeUnknown(Exception):  # noqa: N818
     """A proposal whose time ran out: it may or may not have been committed."""
@@ -21,6 +23,18 @@ class MembershipRefused(Exception):  # noqa: N818
 
 class StorageFailed(Exception):  # noqa: N818
     """The log can't be made durable on this node: its process must end, for it may acknowledge nothing any more."""
+
+
+class Superseded(Exception):  # noqa: N818
+    """The cluster's log began anew elsewhere: this node's own is of the past, and must be set aside."""
+
+    def __init__(self, own: Incarnation | None, newer: Incarnation, node_id: str) -> None:
+        super().__init__(
+            f"node {node_id} follows a newer log of this cluster (life {newer.count}, {newer.id[:8]}) than this node"
+            f" (life {own.count if own else 0}, {own.id[:8] if own else ''}): the cluster was recovered or restored"
+            " there. This node sets its log aside and joins that one."
+        )
+        self.newer = newer
 
 
 class Capture(Protocol):
@@ -55,6 +69,9 @@ class Log(Protocol):
     def leader_id(self) -> str | None: ...
     @property
     def applied_index(self) -> int: ...
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """Which life of the cluster's log this is; None until this node knows."""
 
     async def propose(self, payload: bytes, *, deadline_s: float = ...) -> object:
         """Commit the entry and apply it here; what `apply` answered. Applied exactly once however often it is retried.

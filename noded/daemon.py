@@ -23,9 +23,11 @@ from consensus.host.entry import enter_cluster
 from consensus.host.files import make_private_directory
 from consensus.host.identity import NodeIdentity
 from consensus.host.mdns import MdnsDiscovery
-from consensus.host.membership import MembershipFault
+from consensus.host.membership import MembershipFault, settle_founding
 from consensus.host.peers import PeerServer
+from consensus.host.rebirth import set_log_aside
 from consensus.host.tls import tls_directory
+from consensus.log import StorageFailed, Superseded
 from consensus.members.links import Certificates, authority_in
 from images.host.drivers import add_image_drivers
 from net.host.drivers import add_net_drivers
@@ -37,8 +39,8 @@ from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.local import InProcessApi
 from noded.gateway.server import serve
-from noded.host.log_member import LogMember, Standing
-from noded.host.machine import NoAddress, own_address, tell_ready
+from noded.host.log_member import LOG_DIRECTORY, LogMember, Standing
+from noded.host.machine import NoAddress, own_address, start_again, tell_ready
 from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import VitalsReader
@@ -57,11 +59,32 @@ log = structlog.get_logger(__name__)
 def run(config: Config) -> None:
     """Be a node until SIGTERM or SIGINT. Ends the process with a reason if it can't."""
     configure_logs()
+    superseded = False
     try:
         trio.run(_until_stopped, config)
-    except (NoAddress, MembershipFault) as fault:
-        log.error("node can't start", reason=str(fault))
+    except* (NoAddress, MembershipFault) as faults:
+        _tell("node can't start", faults)
         sys.exit(FAULT_EXIT)
+    except* StorageFailed as faults:
+        _tell("node ends: its disk keeps the log no more, so it may promise nothing", faults)
+        sys.exit(FAULT_EXIT)
+    except* Superseded as faults:
+        _tell("node steps back", faults)
+        superseded = True
+    if superseded:
+        aside = set_log_aside(config.state / LOG_DIRECTORY)
+        settle_founding(config.state)  # whatever it founded is of the past
+        log.warning("log set aside", kept_in=str(aside))
+        start_again()
+
+
+def _tell(what: str, faults: BaseExceptionGroup[Exception]) -> None:
+    """One line in the log for each fault, however deep the tasks were in which it came up."""
+    for fault in faults.exceptions:
+        if isinstance(fault, BaseExceptionGroup):
+            _tell(what, fault)
+        else:
+            log.error(what, reason=str(fault))
 
 
 async def _until_stopped(config: Config) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from consensus.host.files import sync_directory
 from consensus.host.seams import Entry
+from consensus.incarnation import Incarnation
 
 _MAGIC: Final = b"NCP1"
 _HEAD: Final = struct.Struct("<BII")
@@ -46,6 +47,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     previous: Entry
     last: Entry
     voters: tuple[str, ...]
+    incarnation: Incarnation | None = None
 
     @property
     def index(self) -> int:

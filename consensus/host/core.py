@@ -3,7 +3,7 @@
 No I/O but through the journal, the shelf and `Outbox`: the loop in `raft.py` owns sockets, threads and time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from consensus.host.messages import PROMISES
 from consensus.host.replication import Replication
 from consensus.host.seams import Entry, EntryKind, Failure, Message, Node, ProposalDone, Role, clock, settings_for
 from consensus.host.shelf import Shelf
+from consensus.incarnation import UNNAMED, Incarnation
 
 # Elections after 1-2 s of silence: short enough for clients, long enough for a slow disk under load.
 TIMING: Final = {
@@ -30,6 +31,7 @@ CHECKPOINT_BYTES: Final = 24 * 1024 * 1024
 CHECKPOINT_RETRY_S: Final = 30.0
 HANDOVER_S: Final = 1.0
 
+_decode_incarnation = msgspec.msgpack.Decoder(Incarnation).decode
 _decode_change = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 
@@ -45,7 +47,30 @@ class Outbox(Protocol):
 
 def founding_entries(first_voter: str) -> list[Entry]:
     """The log with which a cluster is born. Only these make a voter that no other voter admitted."""
-    return [(bytes([EntryKind.NOTHING]), 1, 0), (_change("add", first_voter), 2, 0)]
+    return [(bytes([EntryKind.NOTHING]), 1, 0), (change_of_voters("add", first_voter), 2, 0)]
+
+
+def beginning(incarnation: Incarnation) -> bytes:
+    """The command of the entry that begins a life of the log. Written only where a log begins, never proposed."""
+    return bytes([EntryKind.INCARNATION]) + msgspec.msgpack.encode(incarnation)
+
+
+def incarnation_in(entries: Iterable[Entry], before: Incarnation | None) -> Incarnation | None:
+    """The life that these entries belong to; `before`: what the log said until then."""
+    for command, _, _ in entries:
+        if command[0] == EntryKind.INCARNATION:
+            before = _decode_incarnation(command[1:])
+    return before
+
+
+def voters_in(entries: Iterable[Entry], before: Iterable[str]) -> set[str]:
+    """Who votes after these entries; `before`: who did until then."""
+    voters = set(before)
+    for command, _, _ in entries:
+        if command[0] == EntryKind.MEMBERSHIP:
+            kind, node_id = _decode_change(command[1:])
+            (voters.add if kind == "add" else voters.discard)(node_id)
+    return voters
 
 
 class Core(Replication):
@@ -82,6 +107,7 @@ class Core(Replication):
         self._checkpoint_index = header.index if header is not None else 0
         self._join_journal_to(header)
         self.voters = self._voters_since(header)
+        self._incarnation = self._incarnation_since(header)
         super().__init__(me, frozenset(self.voters), settings_for(journal, **TIMING), self._send_stock)
         if header is not None:
             self.applied = header.index
@@ -99,6 +125,11 @@ class Core(Replication):
     def leads(self) -> bool:
         return self.role == Role.LEADER
 
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """Which life of the log this node takes part in; None as long as it holds nothing of one."""
+        return self._incarnation or (UNNAMED if self.voters else None)
+
     def deliver(self, node_id: str, message: Message) -> None:
         """Take in what another node said."""
         node = Node(node_id)
@@ -115,6 +146,8 @@ class Core(Replication):
                 self.on_pre_vote_reply(node, message)
             case "timeout_now" if not self.may_campaign():
                 pass
+            case "apply_command" if _kind_of(message) not in (EntryKind.REQUEST, EntryKind.MEMBERSHIP):
+                pass  # nobody but the log itself says where it begins
             case _:
                 self.stock_receive(node, message)
 
@@ -227,7 +260,7 @@ class Core(Replication):
 
     def propose_change(self, kind: str, node_id: str, done: ProposalDone) -> None:
         """Queue a change of voters."""
-        self.submit(EntryKind.MEMBERSHIP, _change(kind, node_id)[1:], done)
+        self.submit(EntryKind.MEMBERSHIP, change_of_voters(kind, node_id)[1:], done)
 
     def hand_over(self, node_id: str | None, done: ProposalDone) -> None:
         """Let a voter that has the whole log take over; denied as long as none has."""
@@ -239,10 +272,15 @@ class Core(Replication):
         self._handover_until = 0.0
 
     def note_appended(self, entry: Entry) -> None:
+        self._incarnation = incarnation_in([entry], self._incarnation)
         if (request := self.membership_request(entry[0])) is not None:
             self._change_voters(request, reverse=False)
 
     def note_cut(self, entry: Entry) -> None:
+        if entry[0][0] == EntryKind.INCARNATION:
+            header = self.shelf.header()
+            held = [one for one in self.journal.since(self._checkpoint_index + 1) if one[1] < entry[1]]
+            self._incarnation = incarnation_in(held, header.incarnation if header is not None else None)
         if (request := self.membership_request(entry[0])) is not None:
             self._change_voters(request, reverse=True)
 
@@ -270,11 +308,11 @@ class Core(Replication):
 
     def _voters_since(self, header: Header | None) -> set[str]:
         """The voters of the newest configuration: the checkpoint's, changed by the entries behind it."""
-        voters = set(header.voters) if header is not None else set[str]()
-        for entry in self.journal.since(self._checkpoint_index + 1):
-            if (request := self.membership_request(entry[0])) is not None:
-                (voters.add if request[0] == "add" else voters.discard)(request[1])
-        return voters
+        return voters_in(self.journal.since(self._checkpoint_index + 1), header.voters if header is not None else ())
+
+    def _incarnation_since(self, header: Header | None) -> Incarnation | None:
+        before = header.incarnation if header is not None else None
+        return incarnation_in(self.journal.since(self._checkpoint_index + 1), before)
 
     def _applied_voters(self) -> set[str]:
         voters = set(self.voters)
@@ -299,7 +337,9 @@ class Core(Replication):
         previous, last = self.journal.at(self.applied - 1), self.journal.at(self.applied)
         assert previous is not None, "the newest applied entries are held"
         assert last is not None, "the newest applied entries are held"
-        return Header(previous=previous, last=last, voters=tuple(sorted(self._applied_voters())))
+        voters = tuple(sorted(self._applied_voters()))
+        # A life begins with the log itself, so all that is applied belongs to the one that the newest entry is of.
+        return Header(previous=previous, last=last, voters=voters, incarnation=self._incarnation)
 
     def end_checkpoint(self, header: Header | None) -> None:
         """It is durable, so the log before it can go; None: it failed, try again later."""
@@ -324,6 +364,7 @@ class Core(Replication):
         self.applied = header.index
         self.committed = max(self.committed, header.index)
         self.journal.set_commit_hint(self.committed)
+        self._incarnation = self._incarnation_since(header)
         self._replace_voters(self._voters_since(header))
         self.give_up_waiting(header.index)
         self.reply_installed(leader)
@@ -349,5 +390,12 @@ class Core(Replication):
             self.journal.add(*header.last)
 
 
-def _change(kind: str, node_id: str) -> bytes:
+def _kind_of(message: Message) -> int | None:
+    command = message["command"]
+    assert isinstance(command, bytes), "its form was checked where it came in"
+    return command[0] if command else None
+
+
+def change_of_voters(kind: str, node_id: str) -> bytes:
+    """The command of an entry that adds a voter (`add`) or removes one (`rem`)."""
     return bytes([EntryKind.MEMBERSHIP]) + msgspec.msgpack.encode((kind, node_id))

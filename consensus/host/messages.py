@@ -9,6 +9,7 @@ from typing import Final, NotRequired, TypedDict, cast
 import msgspec
 
 from consensus.host.seams import Entry, Message
+from consensus.incarnation import Incarnation
 
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -18,11 +19,15 @@ class BadMessage(Exception):  # noqa: N818
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """The first frame on a link: who speaks, and on which port it listens."""
+    """The first frame on a link: who speaks, on which port it listens, and of which life of the log.
+
+    Also the answer to one of another life, before the link is closed: so the older one learns that it is older.
+    """
 
     node_id: str
     port: int
     format: int = 1
+    incarnation: Incarnation | None = None
 
 
 class PreVote(TypedDict):

@@ -19,29 +19,39 @@ import trio
 
 from consensus.host.applying import Applier, Waiter
 from consensus.host.barrier import Barriers
+from consensus.host.changing import Changes
 from consensus.host.checkpointing import Checkpointing, Writing
-from consensus.host.core import CHECKPOINT_ENTRIES, Core, founding_entries
+from consensus.host.core import CHECKPOINT_ENTRIES, Core, beginning, founding_entries
 from consensus.host.files import make_private_directory
 from consensus.host.journal import Journal
 from consensus.host.messages import encode
+from consensus.host.rebirth import CHECKPOINT_NAME, JOURNAL_NAME, new_incarnation_id
 from consensus.host.requests import REQUEST_ID_BYTES, seal
-from consensus.host.seams import EntryKind, Failure, Message, Node
+from consensus.host.seams import EntryKind, Message, Node
 from consensus.host.shelf import Shelf
 from consensus.host.tls import TlsContexts
 from consensus.host.transport import Links
-from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed
+from consensus.incarnation import Incarnation, agree
+from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed, Superseded
 
-__all__ = ["MembershipRefused", "NotLeader", "OutcomeUnknown", "RaftNode", "StateMachine", "StorageFailed"]
+__all__ = [
+    "MembershipRefused",
+    "NotLeader",
+    "OutcomeUnknown",
+    "RaftNode",
+    "StateMachine",
+    "StorageFailed",
+    "Superseded",
+]
 
 PAYLOAD_BYTES_MAX: Final = 256 * 1024  # an entry must fit one message and leave room for heartbeats
 ATTEMPT_S_MAX: Final = 2.5
 RETRY_S: Final = (0.02, 0.1)
 INBOX_MESSAGES_MAX: Final = 64
 MESSAGES_PER_TICK_MAX: Final = 500
-CHANGE_S_MAX: Final = 10.0
-HANDOVER_S_MAX: Final = 5.0
-POLL_S: Final = 0.05
-CAUGHT_UP_ENTRIES: Final = 50  # a learner that lags by no more follows within one round trip
+BARRIER_AGAIN_S: Final = 0.05
+
+_Heard = tuple[str, Message, Incarnation | None]  # from whom, what, and of which life of the log
 
 log = structlog.get_logger(__name__)
 
@@ -70,24 +80,25 @@ class RaftNode:
         self._applied_events: list[tuple[int, trio.Event]] = []
         self._held: list[tuple[str, bytes]] = []
         self._deferred: deque[Callable[[], None]] = deque()
-        self._inbox_put, self._inbox = trio.open_memory_channel[tuple[str, Message]](INBOX_MESSAGES_MAX)
+        self._inbox_put, self._inbox = trio.open_memory_channel[_Heard](INBOX_MESSAGES_MAX)
         self._wake = trio.Event()
         self._told_applied = 1  # the first entry of every log, which says nothing
         self._linked_for: object = None
-        self._failure: StorageFailed | None = None
+        self._failure: StorageFailed | Superseded | None = None
         self._is_stopped = False
         self._nursery: trio.Nursery | None = None
         self._sync_limiter = trio.CapacityLimiter(1)  # a busy thread pool must not delay what others wait for
         make_private_directory(directory)
-        self._shelf = Shelf(directory / "checkpoint")
+        self._shelf = Shelf(directory / CHECKPOINT_NAME)
         self._applier = Applier(machine)
         self._checkpointing = Checkpointing(self._shelf, self._applier)
-        self._journal = Journal(directory / "journal")
+        self._journal = Journal(directory / JOURNAL_NAME)
         try:
             self._core = self._open(node_id, found, checkpoint_entries)
         except BaseException:
             self._journal.close()
             raise
+        self._changes = Changes(self._core, self._kick)
         self._barriers = Barriers(self._core, self._send_now)
         self._links = Links(
             node_id,
@@ -97,6 +108,8 @@ class RaftNode:
             receive=self._receive,
             link_up=self._link_up,
             link_down=self._link_down,
+            incarnation=lambda: self._core.incarnation,
+            superseded=self._superseded,
         )
 
     def _open(self, node_id: str, found: bool, checkpoint_entries: int) -> Core:
@@ -105,6 +118,7 @@ class RaftNode:
         if found and not self._shelf.path.exists() and not len(self._journal):
             for entry in founding_entries(node_id):
                 self._journal.add(*entry)
+            self._journal.add(beginning(Incarnation(1, new_incarnation_id())), len(self._journal) + 1, 0)
             self._journal.sync()
         self._checkpointing.load()
         apply = self._applier.apply
@@ -146,6 +160,11 @@ class RaftNode:
     @property
     def commit_index(self) -> int:
         return self._core.committed
+
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """Which life of the cluster's log this node takes part in; None until it knows."""
+        return self._core.incarnation
 
     def reachable(self) -> frozenset[str]:
         """Peers with a live, recently heard link. Learners have links to voters only."""
@@ -193,7 +212,7 @@ class RaftNode:
                 if (index := await self._barriers.index()) is not None:
                     await self._wait_applied(index)
                     return index
-                await trio.sleep(POLL_S)
+                await trio.sleep(BARRIER_AGAIN_S)
         raise OutcomeUnknown(f"no majority confirmed the read within {deadline_s} s")
 
     async def _wait_applied(self, index: int) -> None:
@@ -207,66 +226,23 @@ class RaftNode:
 
     async def promote(self, node_id: str) -> None:
         """Make a learner a voter once it has caught up. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
-        node = Node(node_id)
-        with trio.move_on_after(CHANGE_S_MAX):
-            while self._core.match_index.get(node, 0) < max(1, self._core.last_index() - CAUGHT_UP_ENTRIES):
-                self._check_leads()
-                if node in self._core.other_voters:
-                    break
-                await trio.sleep(POLL_S)
-            await self._change("add", node_id)
-            return
-        raise MembershipRefused(f"node {node_id} has not caught up within {CHANGE_S_MAX} s")
+        await self._changes.promote(node_id)
 
     async def demote(self, node_id: str) -> None:
         """Make a voter a learner. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
-        if node_id == self.node_id:
-            raise MembershipRefused("the leader can't demote itself: transfer the leadership first")
-        await self._change("rem", node_id)
-
-    async def _change(self, kind: str, node_id: str) -> None:
-        self._check_leads()
-        if (kind == "add") == (node_id in self._core.voters):
-            return
-        done = trio.Event()
-        failures: list[int] = []
-
-        def settle(_result: object, failure: int) -> None:
-            failures.append(failure)
-            done.set()
-
-        self._core.propose_change(kind, node_id, settle)
-        self._kick()
-        with trio.move_on_after(CHANGE_S_MAX):
-            await done.wait()
-        if not failures:
-            raise OutcomeUnknown(f"the change of voters was not confirmed within {CHANGE_S_MAX} s")
-        if failures[0] == Failure.REQUEST_DENIED:
-            raise MembershipRefused("another change of voters is under way, or the leader is new: try again")
-        if failures[0] != Failure.SUCCESS:
-            raise NotLeader("the leader changed; whether the voters changed too shows in `voters`")
+        await self._changes.demote(node_id)
 
     async def transfer_leadership(self, node_id: str | None) -> None:
         """Hand over to a voter (None: the one that has most). Raises NotLeader, MembershipRefused."""
-        self._check_leads()
-        try:
-            with trio.move_on_after(HANDOVER_S_MAX):
-                while self._core.leads:
-                    self._core.hand_over(node_id, lambda _result, _failure: None)
-                    await trio.sleep(POLL_S)
-                return
-        finally:
-            self._core.end_handover()
-        raise MembershipRefused(f"no voter took over within {HANDOVER_S_MAX} s: is {node_id or 'any'} reachable?")
-
-    def _check_leads(self) -> None:
-        if not self._core.leads:
-            raise NotLeader(f"node {self.node_id} does not lead; the leader known here is {self.leader_id}")
+        await self._changes.transfer_leadership(node_id)
 
     # -- running
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Raises StorageFailed: then the process must end; OSError if the port is taken."""
+        """Serve until cancelled. Raises OSError if the port is taken.
+
+        Raises StorageFailed: then the process must end; Superseded: then the log in the directory is of the past.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -305,10 +281,12 @@ class RaftNode:
             self._deferred.popleft()()
         for _ in range(MESSAGES_PER_TICK_MAX):
             try:
-                node_id, message = self._inbox.receive_nowait()
+                node_id, message, incarnation = self._inbox.receive_nowait()
             except trio.WouldBlock:
                 return
-            self._deliver(node_id, message)
+            # Asked message by message: the one before this may have been the first that said which life this log is of.
+            if agree(self._core.incarnation, incarnation):
+                self._deliver(node_id, message)
         self._kick()
 
     def _deliver(self, node_id: str, message: Message) -> None:
@@ -334,7 +312,8 @@ class RaftNode:
             self._nursery.start_soon(self._install, core.installs.pop())
         if core.applied != self._told_applied:
             self._tell_applied()
-        if (linked_for := (frozenset(core.voters), core.leader_node)) != self._linked_for:
+        linked_for = (frozenset(core.voters), core.leader_node, core.incarnation)
+        if linked_for != self._linked_for:
             self._linked_for = linked_for
             self._links.refresh()
 
@@ -352,11 +331,14 @@ class RaftNode:
         try:
             await trio.to_thread.run_sync(self._journal.sync, limiter=self._sync_limiter)
         except StorageFailed as failure:
-            assert self._nursery is not None
-            self._failure = failure
-            self._nursery.cancel_scope.cancel()
+            self._end(failure)
             return False
         return True
+
+    def _end(self, failure: StorageFailed | Superseded) -> None:
+        assert self._nursery is not None
+        self._failure = failure
+        self._nursery.cancel_scope.cancel()
 
     # -- checkpoints
 
@@ -378,9 +360,12 @@ class RaftNode:
         leads_here = core.leader_node is not None and core.leader_node.id == peer
         return not core.voters or core.me in core.voters or peer in core.voters or leads_here
 
-    async def _receive(self, node_id: str, message: Message) -> None:
-        await self._inbox_put.send((node_id, message))
+    async def _receive(self, node_id: str, message: Message, incarnation: Incarnation | None) -> None:
+        await self._inbox_put.send((node_id, message, incarnation))
         self._kick()
+
+    def _superseded(self, node_id: str, newer: Incarnation) -> None:
+        self._end(Superseded(self._core.incarnation, newer, node_id))
 
     def _link_up(self, node_id: str) -> None:
         self._core.link_up(node_id)

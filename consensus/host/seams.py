@@ -72,6 +72,7 @@ class EntryKind(IntEnum):
     REQUEST = 0
     NOTHING = 1
     MEMBERSHIP = 2
+    INCARNATION = 16  # pysyncobj has one of its own at 3
 
 
 class Failure(IntEnum):

@@ -18,6 +18,7 @@ from consensus.host.frames import FrameReader, StreamEnded
 from consensus.host.messages import BadMessage, Hello, body_length, decode, decode_hello, encode, frame
 from consensus.host.seams import Message
 from consensus.host.tls import TlsContexts, peer_node_id
+from consensus.incarnation import Incarnation, agree
 
 Address = tuple[str, int]
 
@@ -26,6 +27,7 @@ SILENCE_S_MAX: Final = 3.5  # with the ping's second, a dead peer is gone within
 CONNECT_S_MAX: Final = 3.0
 SEND_S_MAX: Final = 4.0
 REDIAL_S: Final = (0.2, 0.5)
+REDIAL_OTHER_LIFE_S: Final = 2.0  # to a node that follows another life of the log: it steps back, or we do
 QUEUED_MESSAGES_MAX: Final = 20_000
 QUEUED_BYTES_MAX: Final = 32 * 1024 * 1024
 WRITE_BYTES: Final = 256 * 1024
@@ -89,9 +91,11 @@ class Links:
         listen: Address,
         *,
         wants: Callable[[str], bool],
-        receive: Callable[[str, Message], Awaitable[None]],
+        receive: Callable[[str, Message, Incarnation | None], Awaitable[None]],
         link_up: Callable[[str], None],
         link_down: Callable[[str], None],
+        incarnation: Callable[[], Incarnation | None] = lambda: None,
+        superseded: Callable[[str, Incarnation], None] = lambda _peer, _newer: None,
     ) -> None:
         self._node_id = node_id
         self._tls = tls
@@ -100,6 +104,9 @@ class Links:
         self._receive = receive
         self._link_up = link_up
         self._link_down = link_down
+        self._incarnation = incarnation
+        self._superseded = superseded
+        self._lives: dict[str, Incarnation | None] = {}  # of which life of the log each peer was when it last spoke
         self._book: dict[str, Address] = {}
         self._seen_at: dict[str, Address] = {}
         self._refused: set[str] = set()
@@ -126,8 +133,7 @@ class Links:
         self._seen_at.pop(node_id, None)
         self._refused.add(node_id)
         self._stop_dialing(node_id)
-        for scope in self._incoming.pop(node_id, set()):
-            scope.cancel()
+        self._cancel_incoming(node_id)
 
     def reachable(self) -> frozenset[str]:
         """Peers with a link on which something was heard lately."""
@@ -135,9 +141,13 @@ class Links:
         return frozenset(peer for peer in self._links if self._heard_at.get(peer, 0.0) >= oldest)
 
     def refresh(self) -> None:
-        """Dial who is wanted now, and hang up on who is not."""
+        """Dial who is wanted now, and hang up on who is not, or has turned out to follow another life of the log."""
         if self._nursery is None:
             return
+        for peer in [peer for peer in self._lives if self._is_other_life(peer)]:
+            self._cancel_incoming(peer)
+            if peer in self._links:
+                self._stop_dialing(peer)
         known = self._book.keys() | self._seen_at.keys()
         for peer in sorted(known - self._dialers.keys()):
             if self._wants(peer):
@@ -145,6 +155,13 @@ class Links:
                 self._nursery.start_soon(self._keep_dialing, peer, scope)
         for peer in [peer for peer in self._dialers if not self._wants(peer)]:
             self._stop_dialing(peer)
+
+    def _cancel_incoming(self, peer: str) -> None:
+        for scope in self._incoming.pop(peer, set()):
+            scope.cancel()
+
+    def _is_other_life(self, peer: str) -> bool:
+        return not agree(self._lives.get(peer), self._incarnation())
 
     # -- sending
 
@@ -194,7 +211,8 @@ class Links:
                 else:
                     complained = False
                     await self._speak(peer, stream)
-                await trio.sleep(random.uniform(*REDIAL_S))  # noqa: S311  # spreads load, guards nothing
+                pause_s = random.uniform(*REDIAL_S)  # noqa: S311  # spreads load, guards nothing
+                await trio.sleep(REDIAL_OTHER_LIFE_S if self._is_other_life(peer) else pause_s)
 
     async def _dial(self, peer: str, attempt: int) -> trio.SSLStream[trio.SocketStream]:
         addresses = [where[peer] for where in (self._book, self._seen_at) if peer in where]
@@ -207,12 +225,14 @@ class Links:
             try:
                 await stream.do_handshake()
                 _expect(peer, peer_node_id(stream), "answers there")
-                hello = Hello(self._node_id, self._listen[1])
-                await stream.send_all(frame(encode(hello)))
+                await stream.send_all(self._hello())
             except BaseException:
                 await trio.aclose_forcefully(stream)
                 raise
         return stream
+
+    def _hello(self) -> bytes:
+        return frame(encode(Hello(self._node_id, self._listen[1], incarnation=self._incarnation())))
 
     async def _speak(self, peer: str, stream: trio.SSLStream[trio.SocketStream]) -> None:
         """Send what is queued until the link breaks."""
@@ -254,7 +274,9 @@ class Links:
         try:
             while (silent_at := self._heard_at[peer] + SILENCE_S_MAX) > trio.current_time():
                 with trio.move_on_at(silent_at):
-                    await reader.next()
+                    answer = await reader.next()
+                    if answer:
+                        self._compare_lives(peer, decode_hello(answer).incarnation)
                     self._heard_at[peer] = trio.current_time()
         except _BROKEN as error:
             log.debug("link to peer ended", peer=peer, reason=str(error) or type(error).__name__)
@@ -283,14 +305,39 @@ class Links:
             raise BadMessage(f"node {peer} is no member")
         self._seen_at[peer] = (stream.transport_stream.socket.getpeername()[0], hello.port)
         self.refresh()
+        if not agree(hello.incarnation, self._incarnation()):
+            with trio.move_on_after(CONNECT_S_MAX):
+                await stream.send_all(self._hello())
+        self._compare_lives(peer, hello.incarnation)
         with trio.CancelScope() as scope:
             self._incoming.setdefault(peer, set()).add(scope)
             try:
-                await self._hear(peer, stream, reader)
+                await self._hear(peer, stream, reader, hello.incarnation)
             finally:
                 self._incoming.get(peer, set()).discard(scope)
 
-    async def _hear(self, peer: str, stream: trio.SSLStream[trio.SocketStream], reader: FrameReader) -> None:
+    def _compare_lives(self, peer: str, incarnation: Incarnation | None) -> None:
+        """Raise BadMessage for a peer that follows another life of the log; if that one is newer, this node ends."""
+        was_known = self._is_other_life(peer)
+        self._lives[peer] = incarnation
+        own = self._incarnation()
+        if agree(incarnation, own):
+            return
+        assert incarnation is not None, "None agrees with all"
+        assert own is not None, "None agrees with all"
+        if incarnation > own:
+            self._superseded(peer, incarnation)
+        elif not was_known:
+            log.warning("peer follows an older log of this cluster; it is refused", peer=peer, life=incarnation.count)
+        raise BadMessage(f"node {peer} follows another life of the log, {incarnation.count}, and not {own.count}")
+
+    async def _hear(
+        self,
+        peer: str,
+        stream: trio.SSLStream[trio.SocketStream],
+        reader: FrameReader,
+        incarnation: Incarnation | None,
+    ) -> None:
         while True:
             with trio.fail_after(SILENCE_S_MAX):
                 body = await reader.next()
@@ -298,7 +345,7 @@ class Links:
                     await stream.send_all(_PING)
             self._heard_at[peer] = trio.current_time()
             if body:
-                await self._receive(peer, decode(body))
+                await self._receive(peer, decode(body), incarnation)
 
 
 def _expect(named: str, proven: str, how: str) -> None:

@@ -11,9 +11,10 @@ from typing import Final
 
 import trio
 
+from consensus.incarnation import Incarnation
 from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine
 
-_FIRST_INDEX: Final = 3  # as in the real log, two founding entries and the first leader's own stand before
+_FIRST_INDEX: Final = 4  # as in the real log, three founding entries and the first leader's own stand before
 
 
 class SimulatedCluster:
@@ -22,6 +23,7 @@ class SimulatedCluster:
     def __init__(self) -> None:
         self.entries: list[bytes] = []  # committed; the index of the first is `_FIRST_INDEX + 1`
         self.voters: set[str] = set()
+        self.incarnation = Incarnation(1, "simulated")
         self.leader_id: str | None = None
         self.term = 0
         self._up: dict[str, SimulatedLog] = {}
@@ -181,6 +183,11 @@ class SimulatedLog:
     @property
     def commit_index(self) -> int:
         return self._cluster.commit_index
+
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """That of the cluster, once somebody has founded it."""
+        return self._cluster.incarnation if self._cluster.voters else None
 
     def reachable(self) -> frozenset[str]:
         """Peers with a link to this node."""

@@ -34,6 +34,7 @@ from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
 from noded.services import SERVICES, DaemonRegistry, all_commands, all_records
 
+LOG_DIRECTORY = "log"
 PASSWORD_FILE = "admin-password"  # noqa: S105  # a file's name
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class LogMember:
         self.calls = PeerCalls(membership.node_id, SERVICES, PeerClient(membership.tls, book.addresses_of))
         self.raft = RaftNode(
             membership.node_id,
-            standing.config.state / "log",
+            standing.config.state / LOG_DIRECTORY,
             self.machine,
             tls=membership.tls,
             listen=(standing.entry.addresses[0], RAFT_PORT),

@@ -12,6 +12,7 @@ from consensus.host.messages import FRAME_BYTES_MAX, Hello, encode, frame
 from consensus.host.seams import Message
 from consensus.host.tls import TlsContexts
 from consensus.host.transport import QUEUED_BYTES_MAX, Links
+from consensus.incarnation import Incarnation
 from tests.logs import Identity, make_identities, until
 
 PONG = encode({"type": "barrier_pong", "number": 1, "term": 2})
@@ -41,7 +42,7 @@ class End:
         self.up.discard(peer)
         self.lost.append(peer)
 
-    async def _receive(self, peer: str, message: Message) -> None:
+    async def _receive(self, peer: str, message: Message, _incarnation: Incarnation | None) -> None:
         self.heard.append((peer, message))
         await trio.lowlevel.checkpoint()
 
