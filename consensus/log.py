@@ -73,6 +73,10 @@ class Log(Protocol):
     def incarnation(self) -> Incarnation | None:
         """Which life of the cluster's log this is; None until this node knows."""
 
+    @property
+    def voters(self) -> frozenset[str]:
+        """The voters of the newest configuration that this node knows; empty before it knows any."""
+
     async def propose(self, payload: bytes, *, deadline_s: float = ...) -> object:
         """Commit the entry and apply it here; what `apply` answered. Applied exactly once however often it is retried.
 

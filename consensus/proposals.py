@@ -9,6 +9,7 @@ import trio
 from consensus.codec import Codec
 from consensus.log import Log, OutcomeUnknown
 from consensus.machine import Applied, Declined, Machine
+from consensus.majority import Ballot, Patience, why_not
 from noded.core import errors
 from noded.core.clock import now_ms
 from noded.core.command import Command
@@ -19,6 +20,7 @@ from noded.core.store import View
 
 PROPOSE_S_MAX = 10.0  # how long a change may wait for a majority before its outcome is called unknown
 BARRIER_S_MAX = 5.0
+LOOK_S = 0.05  # between two looks whether a leader is there again
 
 
 class Peers(Protocol):
@@ -37,6 +39,7 @@ class LogCluster:
         self._codec = codec
         self._peers = peers
         self._waiters: dict[trio.Event, tuple[frozenset[str], int]] = {}
+        self._patience = Patience()
 
     @property
     def node_id(self) -> NodeId:
@@ -46,6 +49,12 @@ class LogCluster:
     def leader_id(self) -> NodeId | None:
         leader = self._log.leader_id
         return None if leader is None else NodeId(leader)
+
+    @property
+    def has_majority(self) -> bool:
+        ballot = self._ballot()
+        self._patience.is_over(ballot, trio.current_time())  # however seldom a change is asked for
+        return ballot.has_majority
 
     def view(self) -> View:
         return self._machine.picture
@@ -58,6 +67,7 @@ class LogCluster:
 
     async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
         """What `propose` promises, on behalf of `origin`."""
+        await self._expect_leader()
         entry = self._codec.encode_entry(origin, commands)
         try:
             outcome = await self._log.propose(entry, deadline_s=PROPOSE_S_MAX)
@@ -72,6 +82,7 @@ class LogCluster:
         return outcome.revision
 
     async def fresh_view(self) -> View:
+        await self._expect_leader()
         try:
             await self._log.read_barrier(deadline_s=BARRIER_S_MAX)
         except OutcomeUnknown:
@@ -79,6 +90,17 @@ class LogCluster:
                 "No majority of the cluster's nodes can be reached; `noded status` shows which are up."
             ) from None
         return self._machine.picture
+
+    def _ballot(self) -> Ballot:
+        return Ballot(self.node_id, self._log.voters, self._log.reachable(), self._log.leader_id)
+
+    async def _expect_leader(self) -> None:
+        """Wait while a leader may be back any moment; raises `Unavailable` where that is in vain."""
+        while (ballot := self._ballot()).leader is None:
+            if self._patience.is_over(ballot, trio.current_time()):
+                raise errors.Unavailable(why_not(ballot, self._machine.picture))
+            await trio.sleep(LOOK_S)
+        self._patience.is_over(ballot, trio.current_time())
 
     async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
         tables = frozenset(table_of(kind) for kind in kinds)
@@ -120,6 +142,10 @@ class ActingCluster:
     @property
     def leader_id(self) -> NodeId | None:
         return self._cluster.leader_id
+
+    @property
+    def has_majority(self) -> bool:
+        return self._cluster.has_majority
 
     def acting_for(self, origin: Origin) -> "ActingCluster":
         return ActingCluster(self._cluster, origin)

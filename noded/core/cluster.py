@@ -21,6 +21,10 @@ class Cluster(Protocol):
     def leader_id(self) -> NodeId | None:
         """The node that leads the log, as far as this node knows."""
 
+    @property
+    def has_majority(self) -> bool:
+        """Whether this node sees enough of the voters to change anything. Without, changes are refused at once."""
+
     def acting_for(self, origin: Origin) -> "Cluster":
         """The same handle, whose changes are said to come from `origin`; without it they come from this node."""
 
@@ -30,8 +34,9 @@ class Cluster(Protocol):
     async def propose(self, *commands: Command) -> Revision:
         """Apply all commands or none, durably, on this node too when it returns (so a following `view()` shows them).
 
-        Raises the `Refused` of the first command that is refused; `Unavailable` without a majority; `OutcomeUnknown`
-        when the time limit passes and it can't be said whether the entry was applied.
+        Raises the `Refused` of the first command that is refused; `Unavailable` at once where a majority has been out
+        of reach for a while; `OutcomeUnknown` when the time limit passes and it can't be said whether the entry was
+        applied.
         """
 
     async def fresh_view(self) -> View:

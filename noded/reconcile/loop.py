@@ -9,6 +9,8 @@ from noded.core.ids import Revision
 from noded.core.reconciler import Nudged, Reconciler
 from noded.reconcile.backoff import Backoff
 
+LOOK_S = 0.2  # between two looks whether a majority is back
+
 log = structlog.get_logger(__name__)
 
 
@@ -22,15 +24,23 @@ async def keep_reconciling(reconciler: Reconciler, cluster: Cluster) -> None:
         except Refused as refused:
             wait_s = backoff.after_fault()
             log.warning("pass refused", reconciler=reconciler.name, why=refused.message, again_in_s=wait_s)
-            await trio.sleep(wait_s)
+            await _pause(cluster, wait_s)
         except Exception:
             wait_s = backoff.after_fault()
             log.exception("pass failed", reconciler=reconciler.name, again_in_s=wait_s)
-            await trio.sleep(wait_s)
+            await _pause(cluster, wait_s)
         else:
             backoff.after_success()
             with trio.move_on_after(reconciler.period_s):
                 await _woken(reconciler, cluster, seen)
+
+
+async def _pause(cluster: Cluster, wait_s: float) -> None:
+    """Sleep; no longer than until a majority is back, if it was away: then what was refused goes on at once."""
+    was_cut_off = not cluster.has_majority
+    with trio.move_on_after(wait_s):
+        while not (was_cut_off and cluster.has_majority):  # noqa: ASYNC110  # nobody announces that it is back
+            await trio.sleep(LOOK_S)
 
 
 async def _woken(reconciler: Reconciler, cluster: Cluster, seen: Revision) -> None:

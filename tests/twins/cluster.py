@@ -20,7 +20,11 @@ class InstantLog:
 
     @property
     def leader_id(self) -> str | None:
-        return min(self._shared.up, default=None)
+        return None if self.node_id in self._shared.alone else min(self._shared.majority, default=None)
+
+    @property
+    def voters(self) -> frozenset[str]:
+        return frozenset(self._shared.handles)
 
     @property
     def applied_index(self) -> int:
@@ -33,11 +37,27 @@ class InstantLog:
         return self.applied_index
 
     def reachable(self) -> frozenset[str]:
-        return frozenset(self._shared.up) - {self.node_id}
+        return frozenset[str]() if self.node_id in self._shared.alone else self._shared.majority - {self.node_id}
+
+
+class Lines:
+    """One node's calls to the others."""
+
+    def __init__(self, shared: "SharedCluster", caller: str) -> None:
+        self._shared = shared
+        self._caller = caller
+
+    async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        if node_id != self._caller and {node_id, self._caller} & self._shared.alone:
+            raise Unavailable(f"node {node_id} can't be reached")
+        return await self._shared.call(node_id, method, payload)
 
 
 class SharedCluster:
-    """Several nodes over one state. `cluster(node)` is a node's handle; `up` is who can be reached."""
+    """Several nodes over one state. `cluster(node)` is a node's handle; `up` is who can be reached.
+
+    Who is `alone` runs, and reaches nobody.
+    """
 
     def __init__(self, services: Iterable[Service], nodes: Iterable[str] = ("node1", "node2", "node3")) -> None:
         self.services = tuple(services)
@@ -48,13 +68,20 @@ class SharedCluster:
         self.machine = Machine(self.codec)
         self.entries: list[bytes] = []  # as the log holds them
         self.up: set[str] = set(nodes)
+        self.alone: set[str] = set()
         self.drivers = {node: Drivers() for node in self.up}
         self.handles = {
-            node: LogCluster(InstantLog(self, node), self.machine, self.codec, self) for node in sorted(self.up)
+            node: LogCluster(InstantLog(self, node), self.machine, self.codec, Lines(self, node))
+            for node in sorted(self.up)
         }
 
     def cluster(self, node: str = "node1") -> LogCluster:
         return self.handles[node]
+
+    @property
+    def majority(self) -> frozenset[str]:
+        """Who runs and is reached by the others that do."""
+        return frozenset(self.up - self.alone)
 
     def commit(self, payload: bytes) -> object:
         self.entries.append(payload)
