@@ -7,7 +7,7 @@ FAST   := tests/house tests/unit tests/scenarios tests/contract
 # Every other folder of tests, so that none is forgotten.
 REAL   := $(filter-out $(FAST),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
 
-.PHONY: run stop clean venv lint types test test-fast deb
+.PHONY: run stop clean venv lint types test test-fast deb bench-consensus
 
 run:        ## a cloud of HOSTS simulated hosts on this machine, until Ctrl-C
 	@packaging/prepare.py run build lab
@@ -37,6 +37,12 @@ test: lint types  ## everything: lint, types, then all tests, the quick ones fir
 	@packaging/prepare.py run build lab test
 	@$(PYTHON) -m pytest $(FAST)
 	@$(PYTHON) -m tests.real $(REAL)
+
+bench-consensus: ## the log beside etcd, under kills of its leader, and with many nodes: tables for docs/benchmarks.md
+	@packaging/prepare.py run build bench
+	@$(PYTHON) -m tests.bench.consensus.beside
+	@$(PYTHON) -m tests.bench.consensus.failover
+	@$(PYTHON) -m tests.bench.consensus.many
 
 deb:        ## build/noded_<version>_amd64.deb
 	@packaging/prepare.py --no-venv run build

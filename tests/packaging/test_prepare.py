@@ -28,6 +28,6 @@ def test_only_what_is_not_installed_is_missing() -> None:
 
 
 def test_the_list_names_each_package_once() -> None:
-    sections = ["run", "build", "lab", "test"]
+    sections = ["run", "build", "lab", "test", "bench"]
     packages = packages_of(sections, SCRIPT["PACKAGES"].read_text())
     assert len(packages) == len(set(packages)) > 20
