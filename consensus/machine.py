@@ -8,8 +8,10 @@ import msgspec
 import structlog
 import xxhash
 
+from consensus.chain import START, Keeper, Link, NoKeeper, next_line
 from consensus.codec import Codec
-from consensus.store import Picture
+from consensus.store import Change, Picture
+from noded.core.command import Command
 from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
 
@@ -42,57 +44,90 @@ class Declined:
 Outcome = Applied | Declined
 
 
+class _Standing(msgspec.Struct, frozen=True, array_like=True):
+    """A picture's first block: its revision, and the newest line of history."""
+
+    revision: int
+    line_revision: int
+    line_head: bytes
+
+
 class Machine:
     """The replicated state machine: decodes entries, applies their commands to the store, all or none."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, keeper: Keeper | None = None) -> None:
+        """`keeper` keeps a line of history for each entry."""
         self._codec = codec
         self._picture = Picture.empty()
+        self._link = START
+        self._keeper = keeper or NoKeeper()
 
     @property
     def picture(self) -> Picture:
         """The newest state."""
         return self._picture
 
+    @property
+    def link(self) -> Link:
+        """Where the chain of history stands."""
+        return self._link
+
     def apply(self, index: int, payload: bytes) -> Outcome:
         """Apply one entry. A refusal, and even a bug in a command, leaves the state as it was, alike on every node."""
         revision = Revision(index)
         change = self._picture.begin(revision)
+        commands: tuple[Command, ...] = ()
         try:
-            for command in self._codec.decode_entry(payload).commands:
+            commands = self._codec.decode_entry(payload).commands
+            for command in commands:
                 command.apply(change)
         except Refused as refused:
-            self._picture = self._picture.at(revision)
-            return Declined(revision, refused.kind, refused.message, refused.code)
+            outcome: Outcome = Declined(revision, refused.kind, refused.message, refused.code)
         except msgspec.DecodeError as fault:
             log.error("entry can't be read", index=index, fault=str(fault))
-            self._picture = self._picture.at(revision)
-            return Declined(revision, Kind.BUG, "This release can't read the change.", "")
+            outcome = Declined(revision, Kind.BUG, "This release can't read the change.", "")
         except Exception:  # an entry that raises must not stop the log: it is applied as nothing
             log.exception("command failed", index=index)
+            outcome = Declined(revision, Kind.BUG, "The change failed for an unexpected reason; it was not made.", "")
+        else:
+            outcome = Applied(revision)
+        self._take(outcome, payload, commands, change)
+        return outcome
+
+    def _take(self, outcome: Outcome, payload: bytes, commands: tuple[Command, ...], change: Change) -> None:
+        """The new state, and its line of history."""
+        revision, link = outcome.revision, self._link
+        if isinstance(outcome, Applied):
+            line = next_line(link, revision, payload, commands, change)
+            self._picture = change.commit()
+        else:
+            words = (outcome.kind.value, outcome.code, outcome.message)
+            line = next_line(link, revision, payload, commands, None, *words)
             self._picture = self._picture.at(revision)
-            return Declined(revision, Kind.BUG, "The change failed for an unexpected reason; it was not made.", "")
-        self._picture = change.commit()
-        return Applied(revision)
+        self._link = line.link
+        self._keeper.keep(line)
 
     def capture(self) -> "MachineCapture":
         """A picture of now, written out later."""
-        return MachineCapture(self._codec, self._picture)
+        return MachineCapture(self._codec, self._picture, self._link, self._keeper)
 
     def restore(self, blocks: Iterable[bytes]) -> None:
-        """Become what a capture wrote. The first block is the revision; raises `msgspec.DecodeError`."""
+        """Become what a capture wrote. The first block says where it stands; raises `msgspec.DecodeError`."""
         pieces = iter(blocks)
-        revision = Revision(msgspec.msgpack.decode(next(pieces), type=int))
-        change = Picture.empty().begin(revision)
+        standing = msgspec.msgpack.decode(next(pieces), type=_Standing)
+        change = Picture.empty().begin(Revision(standing.revision))
         for piece in pieces:
             for record in self._codec.decode_records(piece):
                 change.put(record)
         self._picture = change.commit()
+        self._link = Link(standing.line_revision, standing.line_head)
+        self._keeper.resume(self._link)
 
     def digest(self) -> str:
         """A hash of every record: equal on all nodes that applied the same log."""
         hasher = xxhash.xxh3_128()
-        for block in itertools.islice(self.capture().blocks(), 1, None):
+        picture = MachineCapture(self._codec, self._picture, self._link, NoKeeper())
+        for block in itertools.islice(picture.blocks(), 1, None):
             hasher.update(block)
         return hasher.hexdigest()
 
@@ -100,13 +135,17 @@ class Machine:
 class MachineCapture:
     """A consistent picture on its way to a checkpoint."""
 
-    def __init__(self, codec: Codec, picture: Picture) -> None:
+    def __init__(self, codec: Codec, picture: Picture, link: Link, keeper: Keeper) -> None:
         self._codec = codec
         self._picture = picture
+        self._link = link
+        self._keeper = keeper
 
     def blocks(self) -> Iterator[bytes]:
-        """The revision, then the records in batches."""
-        yield msgspec.msgpack.encode(int(self._picture.revision))
+        """Where it stands, then the records in batches."""
+        # Entries that a checkpoint stands for are never applied again, so their lines must last as long as it does.
+        self._keeper.settle()
+        yield msgspec.msgpack.encode(_Standing(int(self._picture.revision), *self._link))
         records = self._picture.records()
         while batch := list(itertools.islice(records, _RECORDS_PER_BLOCK)):
             yield self._codec.encode_records(batch)

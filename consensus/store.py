@@ -109,9 +109,12 @@ class Picture(_Reader):
 
 
 class Change(_Reader):
-    """A transaction: what one log entry does to a picture. Dropping it changes nothing."""
+    """A transaction: what one log entry does to a picture. Dropping it changes nothing.
 
-    __slots__ = ("_changed_at",)
+    `touched` says of each record that it put or deleted what it was before; None if it was not there.
+    """
+
+    __slots__ = ("_changed_at", "touched")
 
     def __init__(
         self,
@@ -122,11 +125,13 @@ class Change(_Reader):
     ) -> None:
         super().__init__(rows, indexes, revision)
         self._changed_at = changed_at
+        self.touched: dict[tuple[str, str], Record | None] = {}
 
     def put(self, record: Record) -> None:
         table = table_of(type(record))
         rows = self._rows.get(table, _NO_ROWS)
         before = rows.get(record.id)
+        self.touched.setdefault((table, record.id), before)
         if before is not None:
             self._unindex(table, before)
         self._rows = self._rows.set(table, rows.set(record.id, record))
@@ -140,9 +145,14 @@ class Change(_Reader):
     def delete(self, kind: type[R], id: str) -> None:
         record = self.need(kind, id)
         table = table_of(kind)
+        self.touched.setdefault((table, id), record)
         self._unindex(table, record)
         self._rows = self._rows.set(table, self._rows[table].delete(id))
         self._changed_at = self._changed_at.set(table, self._revision)
+
+    def row(self, table: str, id: str) -> Record | None:
+        """The record as it is now, whatever its kind."""
+        return self._rows.get(table, _NO_ROWS).get(id)
 
     def commit(self) -> Picture:
         """The picture that this change leads to."""

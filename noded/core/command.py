@@ -1,9 +1,10 @@
 """What a change is before, in and after the log."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
+from noded.core.secrecy import shown, visible
 from noded.core.store import Transaction
 
 
@@ -14,8 +15,18 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_u
     nothing, alike on every node. Tags are `service.verb.version`, append-only: what a tag means never changes.
     """
 
+    # What it did, in an operator's words, as history says it; `{field}` or `{form[name]}` is filled in.
+    TOLD: ClassVar[str] = ""
     SINCE_LEVEL: ClassVar[int] = 1  # the release level from which every member understands this tag
 
     def apply(self, tx: Transaction) -> None:
         """Make the change, or raise `Refused` and change nothing."""
         raise NotImplementedError(type(self).__name__)
+
+    def __repr__(self) -> str:
+        """The command with its secrets hidden, for whatever prints it."""
+        return shown(self)
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same for rich, which would otherwise read the fields."""
+        return visible(self)

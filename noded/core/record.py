@@ -4,9 +4,11 @@ A record is a frozen struct with a tag `table.version` (`server.1`). The table i
 grows only when old bytes can no longer be read with defaults, and then a reader for the old one stays.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
+
+from noded.core.secrecy import shown, visible
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_unknown_fields=False):
@@ -20,6 +22,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_un
     NOUN: ClassVar[str] = "record"
 
     id: str
+
+    def __repr__(self) -> str:
+        """The record with its secrets hidden, for whatever prints it."""
+        return shown(self)
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same for rich, which would otherwise read the fields."""
+        return visible(self)
 
 
 def table_of(kind: type[Record]) -> str:

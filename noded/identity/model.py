@@ -66,9 +66,6 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     locked_until_ms: int = 0
     extra: Extra = msgspec.field(default_factory=dict)
 
-    def __repr__(self) -> str:
-        return f"User(id={self.id!r}, name={self.name!r})"  # never the hash
-
 
 class Role(Record, frozen=True, kw_only=True, tag="role.1"):
     """A name that policy asks for. Who holds it also holds all that it implies."""
@@ -123,9 +120,6 @@ class TokenKey(Record, frozen=True, kw_only=True, tag="token_key.1"):
     number: int
     secret: bytes
     created_ms: int
-
-    def __repr__(self) -> str:
-        return f"TokenKey(id={self.id!r}, number={self.number})"  # never the secret
 
 
 class RevokedToken(Record, frozen=True, kw_only=True, tag="revoked_token.1"):

@@ -21,9 +21,6 @@ class AddTokenKey(Command, frozen=True, kw_only=True, tag="token_key.add.1"):
     now_ms: int
     after_number: int
 
-    def __repr__(self) -> str:
-        return f"AddTokenKey(key_id={self.key_id!r}, after_number={self.after_number})"  # never the secret
-
     def apply(self, tx: Transaction) -> None:
         keys = sorted(tx.all(TokenKey), key=lambda key: key.number)
         newest = keys[-1].number if keys else 0

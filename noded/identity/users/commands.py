@@ -26,9 +26,6 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
     default_project_id: ProjectId | None = None
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
-    def __repr__(self) -> str:
-        return f"CreateUser(user_id={self.user_id!r}, name={self.name!r})"  # never the hash
-
     def apply(self, tx: Transaction) -> None:
         tx.need(Domain, self.domain_id)
         _expect_free(tx, self.name, self.domain_id, self.user_id)
@@ -78,9 +75,6 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
     user_id: UserId
     password_hash: str
     known_generation: int | None = None
-
-    def __repr__(self) -> str:
-        return f"SetPassword(user_id={self.user_id!r})"  # never the hash
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(User, self.user_id)

@@ -1,0 +1,87 @@
+"""What must nobody read who may read what was done? Which fields of commands and records are secret, in one place.
+
+History, differences, explanations and reprs show them as `<hidden>`. A house test holds this list complete: a field
+that looks secret by its name or type is named here, as secret or as harmless. A line is never changed once it was
+released: what is hidden is part of the history's chain, which must be the same on nodes of two releases.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, cast
+
+import msgspec
+
+HIDDEN: Final = "<hidden>"
+
+# By tag, the paths of its secret fields. A path goes through nested structs and tuples of them.
+SECRET: Final[Mapping[str, tuple[str, ...]]] = {
+    "cluster_authority.1": ("key_pem",),
+    "members.found.1": ("authority_key_pem",),
+    "server.1": ("user_data",),
+    "server.create.1": ("form.user_data",),
+    "token_key.1": ("secret",),
+    "token_key.add.1": ("secret",),
+    "user.1": ("password_hash",),
+    "user.create.1": ("password_hash",),
+    "user.set_password.1": ("password_hash",),
+}
+
+# What only looks secret, and why it is not.
+HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cluster_authority.1": ("certificate_pem",),  # certificates are public
+    "members.found.1": ("authority_certificate_pem",),
+    "keypair.1": ("public_key",),  # the public half
+    "keypair.create.1": ("public_key",),
+    "server.1": ("key_name", "public_key"),
+    "server.create.1": ("form.key_name", "form.public_key"),
+    "token_key.add.1": ("key_id",),  # a name
+    "user.1": ("password_generation",),  # how often it changed
+    "user.set_password.1": ("known_generation",),
+}
+
+_LOOKS_SECRET: Final = re.compile(
+    r"passw|secret|token|hash|key|blob|seed|salt|pem\b|_pem|private|credential|user_data|cookie|code\b|nonce|sealed"
+)
+
+
+def looks_secret(field: str, *, is_bytes: bool) -> bool:
+    """Whether a field of that name, or of raw bytes, must be declared here."""
+    return is_bytes or _LOOKS_SECRET.search(field) is not None
+
+
+@cache
+def secret_paths(tag: str) -> tuple[tuple[str, ...], ...]:
+    """The paths of the secret fields of commands or records with that tag, each as its steps."""
+    return tuple(tuple(path.split(".")) for path in SECRET.get(tag, ()))
+
+
+def mask(value: dict[str, Any], tag: str) -> dict[str, Any]:
+    """Hide the secrets of a command or record in its plain form, in place. An empty one (None) stays visible."""
+    for path in secret_paths(tag):
+        _hide(value, path)
+    return value
+
+
+def _hide(value: object, path: tuple[str, ...]) -> None:
+    if isinstance(value, list | tuple):
+        for each in value:
+            _hide(each, path)
+    elif isinstance(value, dict):
+        fields, (name, *rest) = cast("dict[str, Any]", value), path
+        if fields.get(name) is None:
+            return
+        if rest:
+            _hide(fields[name], tuple(rest))
+        else:
+            fields[name] = HIDDEN
+
+
+def visible(value: msgspec.Struct) -> list[tuple[str, Any]]:
+    """The fields of a command or record in plain form, its secrets hidden: what rich prints."""
+    return list(mask(msgspec.to_builtins(value, builtin_types=(bytes,)), str(value.__struct_config__.tag)).items())[1:]
+
+
+def shown(value: msgspec.Struct) -> str:
+    """What `repr` says of a command or record."""
+    return f"{type(value).__name__}({', '.join(f'{name}={field!r}' for name, field in visible(value))})"
