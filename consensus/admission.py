@@ -16,6 +16,7 @@ import msgspec
 from consensus.discovery import NodeState, Sighting
 from consensus.door import DoorClosed, Seed
 from consensus.founding import Stance
+from consensus.members.model import NodeRole
 from consensus.naming import NODE_ID_CHARS
 from consensus.ports import DOOR_PORT
 from noded.core.ids import NodeId
@@ -35,6 +36,7 @@ class EntryConfig:
     addresses: tuple[str, ...]
     release: str
     door_port: int = DOOR_PORT
+    role: NodeRole = NodeRole.MEMBER
 
     def sighting(self, fingerprint: str, state: NodeState, cluster: str) -> Sighting:
         """How the node with that key announces itself."""
@@ -68,6 +70,7 @@ class AskAdmission(msgspec.Struct, frozen=True, array_like=True, tag="ask-admiss
     addresses: tuple[str, ...]
     release: str
     now_ms: int
+    role: NodeRole = NodeRole.MEMBER
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True, tag="standing"):

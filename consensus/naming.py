@@ -4,6 +4,7 @@ Small processes (extent and volume servers) check their peers with this, so it m
 """
 
 import hashlib
+from pathlib import Path
 from typing import Final
 
 from noded.core.ids import NodeId
@@ -30,6 +31,11 @@ def node_id_of(public_key: bytes) -> NodeId:
 def node_name(node_id: NodeId) -> str:
     """The DNS name by which certificates name a node."""
     return f"{node_id}{NODE_NAME_SUFFIX}"
+
+
+def gone_file(tls_dir: Path) -> Path:
+    """Where the daemon lists, a line each, the ids of the nodes whose certificates are good for nothing any more."""
+    return tls_dir / "gone"
 
 
 def public_key_in(certificate: bytes) -> bytes:

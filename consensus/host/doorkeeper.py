@@ -90,6 +90,7 @@ class Doorkeeper:
                     fingerprint=fingerprint(channel.peer_key),
                     release=asked.release,
                     now_ms=now_ms(),
+                    role=asked.role,
                 )
             )
         except Refused as refusal:

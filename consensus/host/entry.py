@@ -174,7 +174,7 @@ class _Entry:
     async def _ask_admission(self, session: DoorSession) -> None:
         config = self._config
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        answer = await session.ask(AskAdmission(config.name, config.addresses, config.release, now_ms))
+        answer = await session.ask(AskAdmission(config.name, config.addresses, config.release, now_ms, config.role))
         if isinstance(answer, Turned):
             log.warning("not admitted yet", by=session.peer, reason=answer.reason)
             return

@@ -4,7 +4,7 @@ It is the last thing written when a node founds or is admitted: before it exists
 again; once it exists the node never founds and never asks for admission again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from consensus.host.identity import NodeIdentity
 from consensus.host.tls import TlsContexts, authority_file, member_contexts, node_certificate_file, tls_directory
 from consensus.members.commands import FoundCluster
 from consensus.members.model import Node
+from consensus.naming import gone_file
 from noded.core.ids import NodeId
 
 
@@ -123,6 +124,7 @@ def founding_command(membership: Membership, config: EntryConfig, identity: Node
             fingerprint=identity.fingerprint,
             admitted_at_ms=now_ms,
             release=config.release,
+            role=config.role,
         ),
         now_ms=now_ms,
     )
@@ -134,9 +136,10 @@ class KeptPeers:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
 
-    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]], gone: Collection[NodeId]) -> None:
         """Remember these addresses and no others: they are the `peers` of the next start."""
         await trio.to_thread.run_sync(_keep_peers, self._state_dir, dict(addresses))
+        await trio.to_thread.run_sync(_keep_gone, self._state_dir, sorted(gone))
 
 
 def settle_founding(state_dir: Path) -> None:
@@ -172,6 +175,13 @@ def _keep_peers(state_dir: Path, peers: dict[NodeId, tuple[str, ...]]) -> None:
     kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     if kept.peers != peers:
         write_durably(path, msgspec.json.encode(msgspec.structs.replace(kept, peers=peers)))
+
+
+def _keep_gone(state_dir: Path, gone: list[NodeId]) -> None:
+    path = gone_file(tls_directory(state_dir))
+    text = "".join(f"{node_id}\n" for node_id in gone).encode()
+    if gone or path.exists():
+        write_durably(path, text)
 
 
 def _kept_authority(state_dir: Path) -> Authority:

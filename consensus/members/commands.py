@@ -1,10 +1,18 @@
-"""How a cluster comes into being, and how nodes become members and report where they are."""
+"""How a cluster comes into being, and how nodes become members, report where they are, are changed, and go."""
 
-from consensus.members.model import CLUSTER, ClusterAuthority, ClusterFacts, Node
+from typing import Final
+
+from msgspec.structs import replace
+
+from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, GoneNode, Node, NodeRole
 from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid
 from noded.core.ids import NodeId
-from noded.core.store import Transaction
+from noded.core.store import Transaction, View
+
+NAME_CHARS_MAX: Final = 64
+LABELS_MAX: Final = 32
+LABEL_CHARS_MAX: Final = 64
 
 
 class FoundCluster(Command, frozen=True, kw_only=True, tag="members.found.1"):
@@ -38,25 +46,26 @@ class AdmitNode(Command, frozen=True, kw_only=True, tag="members.admit.1"):
     fingerprint: str
     release: str
     now_ms: int
+    role: NodeRole = NodeRole.MEMBER
 
     def apply(self, tx: Transaction) -> None:
         if self.node_id != self.fingerprint[: len(self.node_id)]:
             raise Invalid(f"Node {self.node_id} has another id than its key.")
-        namesakes = [node for node in tx.find(Node, "name", self.name) if node.id != self.node_id]
-        if namesakes:
-            raise Conflict(
-                f"Another node, {namesakes[0].id}, is already called {self.name}. Set another `name` in the"
-                " configuration of the new one."
-            )
+        refuse_gone(tx, self.node_id)
+        _check_name_is_free(tx, self.node_id, self.name, "Set another `name` in the configuration of the new one.")
         present = tx.get(Node, self.node_id)
+        if present is not None:
+            tx.put(replace(present, name=self.name, addresses=self.addresses, release=self.release, role=self.role))
+            return
         tx.put(
             Node(
                 id=self.node_id,
                 name=self.name,
                 addresses=self.addresses,
                 fingerprint=self.fingerprint,
-                admitted_at_ms=present.admitted_at_ms if present else self.now_ms,
+                admitted_at_ms=self.now_ms,
                 release=self.release,
+                role=self.role,
             )
         )
 
@@ -67,16 +76,104 @@ class ReportNode(Command, frozen=True, kw_only=True, tag="members.report.1"):
     node_id: NodeId
     addresses: tuple[str, ...]
     release: str
+    role: NodeRole | None = None  # None: as it was
 
     def apply(self, tx: Transaction) -> None:
         node = tx.need(Node, self.node_id)
+        tx.put(replace(node, addresses=self.addresses, release=self.release, role=self.role or node.role))
+
+
+class DrainNode(Command, frozen=True, kw_only=True, tag="members.drain.1"):
+    """A node gets nothing new (`draining`), or gives up its vote too (`leaving`); both false: it takes part again."""
+
+    node_id: NodeId
+    draining: bool
+    leaving: bool = False
+
+    def apply(self, tx: Transaction) -> None:
+        tx.put(replace(tx.need(Node, self.node_id), draining=self.draining, leaving=self.leaving))
+
+
+class RenameNode(Command, frozen=True, kw_only=True, tag="members.rename.1"):
+    """What people call a node."""
+
+    node_id: NodeId
+    name: str
+
+    def apply(self, tx: Transaction) -> None:
+        if not 1 <= len(self.name) <= NAME_CHARS_MAX or not self.name.isprintable():
+            raise Invalid(f"A node's name has 1 to {NAME_CHARS_MAX} printable characters.")
+        node = tx.need(Node, self.node_id)
+        _check_name_is_free(tx, self.node_id, self.name, "Choose another name.")
+        tx.put(replace(node, name=self.name))
+
+
+class LabelNode(Command, frozen=True, kw_only=True, tag="members.label.1"):
+    """What is said of a node in words of the operator's; None takes a label away. `zone`, `room`, `rack` mean something."""
+
+    node_id: NodeId
+    labels: dict[str, str | None]
+
+    def apply(self, tx: Transaction) -> None:
+        node = tx.need(Node, self.node_id)
+        for key, value in self.labels.items():
+            for text in (key, value if value is not None else "-"):
+                if not 1 <= len(text) <= LABEL_CHARS_MAX or not text.isprintable():
+                    raise Invalid(f"A label's key and value each have 1 to {LABEL_CHARS_MAX} printable characters.")
+        labels = {key: value for key, value in (node.labels | self.labels).items() if value is not None}
+        if len(labels) > LABELS_MAX:
+            raise Invalid(f"A node has at most {LABELS_MAX} labels.")
+        tx.put(replace(node, labels=dict(sorted(labels.items()))))
+
+
+class RemoveNode(Command, frozen=True, kw_only=True, tag="members.remove.1"):
+    """A node is no member any more. In the same entry, before this one, are the commands that settle what hung on it."""
+
+    node_id: NodeId
+    left: bool  # by itself; else it is forgotten
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        node = tx.need(Node, self.node_id)
+        if tx.count(Node) == 1:
+            raise Conflict(f"Node {node.name} is the cluster's only one: nothing would be left of the cluster.")
+        tx.delete(Node, node.id)
         tx.put(
-            Node(
+            GoneNode(
                 id=node.id,
                 name=node.name,
-                addresses=self.addresses,
                 fingerprint=node.fingerprint,
-                admitted_at_ms=node.admitted_at_ms,
-                release=self.release,
+                gone_at_ms=self.now_ms,
+                left=self.left,
             )
         )
+
+
+# --- what other services call -----------------------------------------------------------------------------------------
+
+
+def refuse_gone(view: View, node_id: NodeId) -> None:
+    """Raise `Conflict` with `NODE_GONE` if the node was one and is none any more."""
+    gone = view.get(GoneNode, node_id)
+    if gone is not None:
+        raise Conflict(gone_words(gone), code=NODE_GONE)
+
+
+def gone_words(gone: GoneNode) -> str:
+    """What a node that is gone is told."""
+    return (
+        f"Node {gone.name} ({gone.id}) {'left this cluster' if gone.left else 'was forgotten by this cluster'}:"
+        " it is refused under its old key. It can join anew, under a new one, once its old state has been set aside."
+    )
+
+
+def takes_work(view: View, node_id: NodeId) -> bool:
+    """Whether new servers and replicas may be placed on a node; one that no record names yet is not held back."""
+    node = view.get(Node, node_id)
+    return node is None or node.takes_work
+
+
+def _check_name_is_free(tx: Transaction, node_id: NodeId, name: str, fix: str) -> None:
+    namesakes = [node for node in tx.find(Node, "name", name) if node.id != node_id]
+    if namesakes:
+        raise Conflict(f"Another node, {namesakes[0].id}, is already called {name}. {fix}")

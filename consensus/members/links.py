@@ -1,10 +1,11 @@
 """What other rooms ask of the members' records, and what the members' reconcilers ask of this node."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from consensus.authority import Authority
-from consensus.members.model import AUTHORITY, ClusterAuthority, Node
+from consensus.members.model import AUTHORITY, ClusterAuthority, Node, NodeRole
+from noded.core.departure import Departure, Leaver
 from noded.core.ids import NodeId
 from noded.core.store import View
 
@@ -41,8 +42,20 @@ class Electorate(Protocol):
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         """Where a peer is dialed from now on."""
 
+    def drop_peer(self, node_id: str) -> None:
+        """Hang up on a peer, and refuse it from now on."""
+
+    def reachable(self) -> frozenset[str]:
+        """Peers with a live, recently heard link. Learners have links to voters only."""
+
     async def promote(self, node_id: str) -> None:
-        """Make a learner a voter once it has caught up."""
+        """Make a learner a voter once it has caught up. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
+
+    async def demote(self, node_id: str) -> None:
+        """Make another voter a learner. Raises NotLeader, MembershipRefused, OutcomeUnknown."""
+
+    async def transfer_leadership(self, node_id: str | None) -> None:
+        """Let another voter lead. Raises NotLeader, MembershipRefused."""
 
 
 class Presence(Protocol):
@@ -56,12 +69,16 @@ class Presence(Protocol):
     def release(self) -> str:
         """Which release it runs."""
 
+    @property
+    def role(self) -> NodeRole:
+        """What it gives to the cluster."""
+
 
 class PeerBook(Protocol):
     """Where the others were last known to be, on this node's disk: after a power cut the log has to be found first."""
 
-    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
-        """Remember these addresses and no others."""
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]], gone: Collection[NodeId]) -> None:
+        """Remember these addresses and no others, and whom this host's other processes must refuse."""
 
 
 class Certificates(Protocol):
@@ -69,3 +86,17 @@ class Certificates(Protocol):
 
     async def keep(self, authority: Authority) -> bool:
         """Sign anew what is getting old or names other addresses. Whether anything was."""
+
+
+class Dependants(Protocol):
+    """What the services of this daemon say of a node that is to go."""
+
+    def departure(self, view: View, leaver: Leaver) -> Departure:
+        """What hangs on the node, and what settles it. Pure."""
+
+
+class Exit(Protocol):
+    """How this node stops being a member."""
+
+    def leave(self, why: str) -> None:
+        """It is none any more: set its state aside and start over as an unclaimed node, soon. Again: nothing."""

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from noded.core.cluster import Cluster
 from noded.core.command import Command
+from noded.core.departure import DepartureHook
 from noded.core.ids import ProjectId
 from noded.core.reconciler import Drivers, Reconciler
 from noded.core.record import Record
@@ -87,3 +88,4 @@ class Service:
     local_calls: dict[str, PeerHandler] = field(default_factory=dict)
     explain: dict[str, Explainer] = field(default_factory=dict)
     founding: Callable[[Founding], list[Command]] | None = None
+    departure: DepartureHook | None = None  # what hangs on a node, and what settles it when the node goes
