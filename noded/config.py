@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from consensus.members.model import NodeRole
+
 CONFIG_FILE = Path("/etc/noded/noded.toml")
 
 
@@ -17,6 +19,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`/etc/noded/noded.toml`. Every key has a default: an empty file is a node that waits to be claimed."""
 
     name: str = ""  # what people call the node; default: the host's name
+    role: NodeRole = NodeRole.MEMBER  # "witness": a small machine that only votes, without servers or data
     cluster: str = ""  # hands-off door: the cluster's name, alike on all nodes
     secret: str = ""  # hands-off door: alike on all nodes; at least 16 characters
     expect: int = 1  # hands-off door: how many nodes must agree before one founds the cluster

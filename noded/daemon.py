@@ -39,6 +39,7 @@ from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.local import InProcessApi
 from noded.gateway.server import serve
+from noded.host.life import Departed, StartOver, depart, stays_away, watch_address, watch_note
 from noded.host.log_member import LOG_DIRECTORY, LogMember, Standing
 from noded.host.machine import NoAddress, own_address, start_again, tell_ready
 from noded.identity.host.drivers import add_identity_drivers
@@ -59,7 +60,7 @@ log = structlog.get_logger(__name__)
 def run(config: Config) -> None:
     """Be a node until SIGTERM or SIGINT. Ends the process with a reason if it can't."""
     configure_logs()
-    superseded = False
+    superseded, departed, over = False, "", False
     try:
         trio.run(_until_stopped, config)
     except* (NoAddress, MembershipFault) as faults:
@@ -71,6 +72,14 @@ def run(config: Config) -> None:
     except* Superseded as faults:
         _tell("node steps back", faults)
         superseded = True
+    except* Departed as faults:
+        departed = "; ".join(_tell("node goes", faults))
+    except* StartOver as faults:
+        over = bool(_tell("node starts over", faults))
+    if departed:
+        depart(config, departed)
+    if departed or over:
+        start_again()
     if superseded:
         aside = set_log_aside(config.state / LOG_DIRECTORY)
         settle_founding(config.state)  # whatever it founded is of the past
@@ -78,13 +87,16 @@ def run(config: Config) -> None:
         start_again()
 
 
-def _tell(what: str, faults: BaseExceptionGroup[Exception]) -> None:
-    """One line in the log for each fault, however deep the tasks were in which it came up."""
+def _tell(what: str, faults: BaseExceptionGroup[Exception]) -> list[str]:
+    """One line in the log for each fault, however deep the tasks were in which it came up. Their words."""
+    said = []
     for fault in faults.exceptions:
         if isinstance(fault, BaseExceptionGroup):
-            _tell(what, fault)
+            said += _tell(what, fault)
         else:
             log.error(what, reason=str(fault))
+            said.append(str(fault))
+    return said
 
 
 async def _until_stopped(config: Config) -> None:
@@ -100,19 +112,24 @@ async def _until_stopped(config: Config) -> None:
 async def _be_node(config: Config) -> None:
     for directory in (config.state, config.run, config.logs):
         make_private_directory(directory)
+    away = stays_away(config.state)
     identity = NodeIdentity.load_or_create(config.state)
     address = own_address(config.address, config.interface)
     structlog.contextvars.bind_contextvars(node=identity.node_id[:12])
     log.info("node starts", release=RELEASE, name=config.node_name, address=address)
     discovery = MdnsDiscovery([address])
     entry = EntryConfig(
-        seed=Seed(config.cluster, config.secret, config.expect) if config.secret else None,
+        seed=Seed(config.cluster, config.secret, config.expect) if config.secret and not away else None,
         name=config.node_name,
         addresses=(address,),
         release=RELEASE,
+        role=config.role,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(discovery.run)
+        nursery.start_soon(watch_address, config, address)
+        if away:
+            nursery.start_soon(watch_note, config.state)
         membership = await enter_cluster(entry, identity, config.state, discovery)
         await _Daemon(Standing(config, entry, identity, membership, discovery)).run()
 
@@ -139,7 +156,8 @@ class _Daemon:
             drivers.add(LocalApi, InProcessApi(gateway))
             member.calls.ready(PeerContext(cluster=cluster, drivers=drivers))
             tls, calls = standing.membership.tls, member.calls
-            server = PeerServer(standing.identity.node_id, tls, calls.served(), calls.served_locally())
+            local = calls.served_locally()
+            server = PeerServer(standing.identity.node_id, tls, calls.served(), local, refuse_gone=member.refuse_gone)
             await nursery.start(server.serve, standing.entry.addresses)
             await nursery.start(server.serve_local, standing.config.run / SOCKET_NAME)
             for service in SERVICES:

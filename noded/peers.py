@@ -26,11 +26,17 @@ class AddressBook:
 
     def __init__(self, store: Machine, at_admission: Mapping[NodeId, Sequence[str]]) -> None:
         self._store = store
-        self._at_admission = at_admission
+        self._known: dict[NodeId, Sequence[str]] = dict(at_admission)
 
     def addresses_of(self, node_id: NodeId) -> Sequence[str]:
-        """The node's addresses, best first; empty if nothing is known of it."""
-        return addresses_in(self._store.picture, node_id) or self._at_admission.get(node_id, ())
+        """The node's addresses, best first; empty if nothing is known of it.
+
+        Those of a node that has just gone are kept: it must still be told so.
+        """
+        recorded = addresses_in(self._store.picture, node_id)
+        if recorded:
+            self._known[node_id] = recorded
+        return self._known.get(node_id, ())
 
 
 class PeerCalls:

@@ -36,8 +36,10 @@ import storage.pools
 import storage.volumes
 from consensus.machine import Machine
 from noded.core.command import Command
+from noded.core.departure import Departure, Leaver, departure_of
 from noded.core.record import Record
 from noded.core.service import Service
+from noded.core.store import View
 from noded.inspection.model import StoreDigest
 
 # In founding, later lines may build on earlier ones: roles and projects before users, all three before grants.
@@ -87,6 +89,14 @@ def all_records() -> list[type[Record]]:
 def all_commands() -> list[type[Command]]:
     """Every command that the log may carry."""
     return [command for service in SERVICES for command in service.commands]
+
+
+class ServiceDependants:
+    """Implements `consensus.members.links.Dependants` with the hooks of all services."""
+
+    def departure(self, view: View, leaver: Leaver) -> Departure:
+        hooks = [service.departure for service in SERVICES if service.departure is not None]
+        return departure_of(hooks, view, leaver)
 
 
 class DaemonRegistry:

@@ -60,7 +60,7 @@ class _Promise(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_membership(state_dir: Path, identity: NodeIdentity) -> Membership | None:
     """What the state directory says, or None if the node is unclaimed. Raises MembershipFault."""
-    path = _membership_file(state_dir)
+    path = membership_file(state_dir)
     if not path.exists():
         return None
     try:
@@ -88,7 +88,7 @@ def found(state_dir: Path, identity: NodeIdentity, cluster_name: str) -> Members
     write_durably(node_certificate_file(state_dir), sign_node(authority, identity.public_key, now))
     tls = member_contexts(state_dir)
     kept = _Kept(node_id=identity.node_id, cluster_id=uuid4().hex, cluster_name=cluster_name, founder=True, peers={})
-    write_durably(_membership_file(state_dir), msgspec.json.encode(kept))
+    write_durably(membership_file(state_dir), msgspec.json.encode(kept))
     return Membership(kept.node_id, kept.cluster_id, kept.cluster_name, True, tls, kept.peers, authority)
 
 
@@ -104,7 +104,7 @@ def join(state_dir: Path, identity: NodeIdentity, admitted: Admitted) -> Members
         founder=False,
         peers={node_id: addresses for node_id, addresses in admitted.peers.items() if node_id != identity.node_id},
     )
-    write_durably(_membership_file(state_dir), msgspec.json.encode(kept))
+    write_durably(membership_file(state_dir), msgspec.json.encode(kept))
     return Membership(kept.node_id, kept.cluster_id, kept.cluster_name, False, tls, kept.peers, None)
 
 
@@ -147,7 +147,7 @@ def settle_founding(state_dir: Path) -> None:
 
     From now on a node that has lost its log is a member without data, and not a founder who starts a second one.
     """
-    path = _membership_file(state_dir)
+    path = membership_file(state_dir)
     kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     if kept.founder:
         write_durably(path, msgspec.json.encode(msgspec.structs.replace(kept, founder=False)))
@@ -156,7 +156,7 @@ def settle_founding(state_dir: Path) -> None:
 
 def read_promise(state_dir: Path) -> NodeId | None:
     """To whom this unclaimed node has promised itself. Raises MembershipFault."""
-    path = _promise_file(state_dir)
+    path = promise_file(state_dir)
     if not path.exists():
         return None
     try:
@@ -167,11 +167,11 @@ def read_promise(state_dir: Path) -> NodeId | None:
 
 def write_promise(state_dir: Path, promised: NodeId) -> None:
     """Keep the promise over a power cut."""
-    write_durably(_promise_file(state_dir), msgspec.json.encode(_Promise(promised=promised)))
+    write_durably(promise_file(state_dir), msgspec.json.encode(_Promise(promised=promised)))
 
 
 def _keep_peers(state_dir: Path, peers: dict[NodeId, tuple[str, ...]]) -> None:
-    path = _membership_file(state_dir)
+    path = membership_file(state_dir)
     kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     if kept.peers != peers:
         write_durably(path, msgspec.json.encode(msgspec.structs.replace(kept, peers=peers)))
@@ -191,11 +191,13 @@ def _kept_authority(state_dir: Path) -> Authority:
     return Authority(authority_file(state_dir).read_bytes(), key_file.read_bytes())
 
 
-def _membership_file(state_dir: Path) -> Path:
+def membership_file(state_dir: Path) -> Path:
+    """The file that makes a node a member."""
     return state_dir / "membership.json"
 
 
-def _promise_file(state_dir: Path) -> Path:
+def promise_file(state_dir: Path) -> Path:
+    """The file that keeps an unclaimed node's promise."""
     return state_dir / "promise.json"
 
 

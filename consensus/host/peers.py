@@ -59,12 +59,18 @@ class PeerServer:
         tls: TlsContexts,
         handlers: Mapping[str, CallHandler],
         local_handlers: Mapping[str, CallHandler] | None = None,
+        *,
+        refuse_gone: Callable[[NodeId], None] = lambda _caller: None,
     ) -> None:
-        """`handlers`: what members may ask; `local_handlers`: what this host's own processes may (the same if None)."""
+        """`handlers`: what members may ask; `local_handlers`: what this host's own processes may (the same if None).
+
+        `refuse_gone` raises the `Refused` that tells a node that it is no member any more; asked at each call.
+        """
         self._node_id = node_id
         self._tls = tls
         self._handlers = handlers
         self._local_handlers = handlers if local_handlers is None else local_handlers
+        self._refuse_gone = refuse_gone
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def serve(
@@ -130,6 +136,7 @@ class PeerServer:
 
     async def _answer(self, caller: NodeId, call: Call, handler: CallHandler) -> bytes:
         try:
+            self._refuse_gone(caller)
             with trio.fail_after(min(call.limit_ms / 1000, CALL_S_MAX)):
                 return done_frame(await handler(caller, call.payload))
         except Refused as refusal:

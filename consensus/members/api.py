@@ -4,8 +4,8 @@ import msgspec
 
 from consensus.members.authority import Asked, Desk, leave_from
 from consensus.members.links import Dependants, Electorate, Exit
-from noded.core.origin import Origin
 from noded.core.clock import now_ms
+from noded.core.origin import Origin
 from noded.core.route import Allow, Request, Response, Route
 
 
@@ -64,7 +64,9 @@ async def leave_node(request: Request) -> Response:
     """POST /noded/v1/nodes/{id}/leave: a node that answers goes for good."""
     body = await request.json(_Removal)
     caller = request.caller
-    origin = Origin(f"user:{caller.user_id}", caller.user_name, caller.project_id or "", request.request_id, "", now_ms())
+    origin = Origin(
+        f"user:{caller.user_id}", caller.user_name, caller.project_id or "", request.request_id, "", now_ms()
+    )
     asked = Asked(node=request.params["node_id"], forced=body.force, plan=body.plan, origin=origin)
     return Response(body=await leave_from(_desk(request), asked))
 
@@ -72,15 +74,11 @@ async def leave_node(request: Request) -> Response:
 async def forget_node(request: Request) -> Response:
     """POST /noded/v1/nodes/{id}/forget: a node that does not answer any more is removed."""
     body = await request.json(_Removal)
-    return Response(
-        body=await _desk(request).forget(request.params["node_id"], forced=body.force, plan=body.plan)
-    )
+    return Response(body=await _desk(request).forget(request.params["node_id"], forced=body.force, plan=body.plan))
 
 
 def _desk(request: Request) -> Desk:
-    return Desk(
-        request.cluster, request.driver(Electorate), request.driver(Dependants), request.driver(Exit)
-    )
+    return Desk(request.cluster, request.driver(Electorate), request.driver(Dependants), request.driver(Exit))
 
 
 ROUTES = (

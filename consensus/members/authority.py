@@ -102,7 +102,9 @@ class Desk:
         if node.id == self.cluster.node_id:
             refused.append("a node can't forget itself: `noded node leave` is what you want")
         elif node.id in heard and not forced:
-            refused.append(f"{node.name} answers: let it leave (`noded node leave {node.name}`), or cut its power first")
+            refused.append(
+                f"{node.name} answers: let it leave (`noded node leave {node.name}`), or cut its power first"
+            )
         departure = self._departure(view, node, heard, forced=forced)
         shown = self._removal(node, departure, verb="forget", refused=refused, forced=forced)
         if not plan:

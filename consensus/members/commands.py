@@ -109,7 +109,7 @@ class RenameNode(Command, frozen=True, kw_only=True, tag="members.rename.1"):
 
 
 class LabelNode(Command, frozen=True, kw_only=True, tag="members.label.1"):
-    """What is said of a node in words of the operator's; None takes a label away. `zone`, `room`, `rack` mean something."""
+    """What an operator says of a node; None takes a label away. `zone`, `room`, `rack` are failure zones."""
 
     node_id: NodeId
     labels: dict[str, str | None]
@@ -127,7 +127,7 @@ class LabelNode(Command, frozen=True, kw_only=True, tag="members.label.1"):
 
 
 class RemoveNode(Command, frozen=True, kw_only=True, tag="members.remove.1"):
-    """A node is no member any more. In the same entry, before this one, are the commands that settle what hung on it."""
+    """A node is no member any more. Before this one, in the same entry, what hung on it is settled."""
 
     node_id: NodeId
     left: bool  # by itself; else it is forgotten

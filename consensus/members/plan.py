@@ -71,22 +71,18 @@ def voters_wanted(members: int) -> int:
 def next_step(now: Situation) -> Step | None:
     """The one change of voters to make now, or None. Never one after which the voters heard were no majority."""
     wanted = _wanted_voters(now)
-    surplus = sorted(set(now.voters) - wanted)
+    staying = {node.id for node in now.nodes if not node.leaving}
+    surplus = sorted(set(now.voters) - wanted, key=lambda voter: (voter in staying, voter))
     useless = [voter for voter in surplus if not now.hears(voter)]
     for voter in useless:
         if _keeps_majority(now, voter):
             return Demote(NodeId(voter))
     for node_id in sorted(wanted - set(now.voters)):
         return Promote(NodeId(node_id))
-    for voter in surplus:
-        if not _keeps_majority(now, voter):
-            continue
-        if voter != now.leader:
-            return Demote(NodeId(voter))
-        heirs = sorted(heir for heir in wanted & set(now.voters) if now.hears(heir) and heir != voter)
-        if heirs:
-            return HandOver(NodeId(heirs[0]))
-    return None
+    if now.leader in surplus:
+        heirs = sorted(heir for heir in wanted & set(now.voters) if now.hears(heir))
+        return HandOver(NodeId(heirs[0])) if heirs else None
+    return next((Demote(NodeId(voter)) for voter in surplus if _keeps_majority(now, voter)), None)
 
 
 def can_give_up_vote(now: Situation, node_id: NodeId) -> bool:
@@ -95,9 +91,7 @@ def can_give_up_vote(now: Situation, node_id: NodeId) -> bool:
     for _ in range(2 * (len(voters) + VOTERS_MAX_OF_MANY)):
         if node_id not in voters:
             return True
-        step = next_step(
-            Situation(leader=leader, nodes=now.nodes, voters=voters, ready=ready, silent_s=now.silent_s)
-        )
+        step = next_step(Situation(leader=leader, nodes=now.nodes, voters=voters, ready=ready, silent_s=now.silent_s))
         match step:
             case Promote(chosen):
                 voters.add(chosen)
@@ -171,12 +165,11 @@ def _fewest_apart(firm: list[str], count: int, by_id: Mapping[str, Node], now: S
 def _balanced(chosen: list[str], ready: list[str], by_id: Mapping[str, Node], now: Situation) -> list[str]:
     """The same number of voters, one moved to an emptier zone if that helps: one move at a time is enough."""
     present = spread(by_id[each] for each in chosen)
-    moves = [
-        (spread(by_id[each] for each in (*(other for other in chosen if other != old), new)), old == now.leader, old, new)
-        for old in chosen
-        for new in ready
-    ]  # fmt: skip
-    best = min(moves, default=None)
+
+    def moved(old: str, new: str) -> tuple[int, ...]:
+        return spread(by_id[each] for each in (*(other for other in chosen if other != old), new))
+
+    best = min(((moved(old, new), old == now.leader, old, new) for old in chosen for new in ready), default=None)
     if best is None or best[0] >= present:
         return chosen
     return [*(each for each in chosen if each != best[2]), best[3]]

@@ -9,10 +9,10 @@ import click
 import msgspec
 from rich.console import Console
 
-from noded.cli.host.local import ask
+from noded.cli.host.local import ask, read_note, take_note_away
 from noded.core.errors import Refused, Unavailable
 
-__all__ = ["NO_DAEMON", "REFUSED", "USAGE", "as_json", "ask", "plainly", "print_answer"]
+__all__ = ["NO_DAEMON", "REFUSED", "USAGE", "as_json", "ask", "plainly", "print_answer", "read_note", "take_note_away"]
 
 REFUSED, USAGE, NO_DAEMON = 1, 2, 3
 

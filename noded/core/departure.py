@@ -1,4 +1,4 @@
-"""What hangs on a node, and what becomes of it when the node goes for good? Values and rules; each service adds its own.
+"""What hangs on a node, and what becomes of it when the node goes for good? Each service says its own part.
 
 A service's `departure` hook is a pure function of the store: what the node holds of that service, and the commands that
 settle it. All services' commands and the removal of the node itself are one entry of the log, so that no record ever

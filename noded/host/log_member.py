@@ -18,21 +18,23 @@ from consensus.host.peers import PeerClient
 from consensus.host.raft import RaftNode
 from consensus.links import Discovery
 from consensus.machine import Machine
-from consensus.members.links import Electorate, PeerBook, Presence
-from consensus.members.model import CLUSTER, ClusterFacts, Node
+from consensus.members.commands import refuse_gone
+from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Presence
+from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id, new_password, new_uuid
 from noded.core.errors import Refused, Unavailable
-from noded.core.ids import ProjectId
+from noded.core.ids import NodeId, ProjectId
 from noded.core.reconciler import Drivers
 from noded.core.service import Founding
+from noded.host.life import NodeExit
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
-from noded.services import SERVICES, DaemonRegistry, all_commands, all_records
+from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
 
 LOG_DIRECTORY = "log"
 PASSWORD_FILE = "admin-password"  # noqa: S105  # a file's name
@@ -72,6 +74,11 @@ class LogMember:
             on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
         )
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
+        self.exit = NodeExit()
+
+    def refuse_gone(self, node_id: NodeId) -> None:
+        """Raise the `Refused` that tells a former node so."""
+        refuse_gone(self.machine.picture, node_id)
 
     def add_drivers(self, drivers: Drivers) -> None:
         """What every kind of node has."""
@@ -79,6 +86,8 @@ class LogMember:
         drivers.add(Presence, self._standing.entry)
         drivers.add(PeerBook, KeptPeers(self._standing.config.state))
         drivers.add(Discovery, self._standing.discovery)
+        drivers.add(Dependants, ServiceDependants())
+        drivers.add(Exit, self.exit)
         drivers.add(Registry, DaemonRegistry(self.machine))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -86,6 +95,7 @@ class LogMember:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.raft.run)
             nursery.start_soon(self._follow_sightings)
+            nursery.start_soon(self.exit.run)
             await self._know_own_record()
             task_status.started()
 
@@ -96,7 +106,9 @@ class LogMember:
             self.raft.set_peer(node_id, (addresses[0], RAFT_PORT))
         while True:
             for sighting in discovery.sightings().values():
-                if sighting.state is NodeState.MEMBER and sighting.cluster == membership.cluster_name:
+                gone = self.machine.picture.get(GoneNode, sighting.node_id) is not None
+                ours = sighting.state is NodeState.MEMBER and sighting.cluster == membership.cluster_name
+                if ours and not gone:
                     self.raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))
             await discovery.changed()
 

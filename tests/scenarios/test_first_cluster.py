@@ -21,7 +21,7 @@ from consensus.host.raft import RaftNode
 from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members import SERVICE
-from consensus.members.links import Electorate, PeerBook, Presence, addresses_in
+from consensus.members.links import Electorate, Exit, PeerBook, Presence, addresses_in
 from consensus.members.model import Node
 from consensus.members.reconcile import MembersReconciler
 from consensus.ports import RAFT_PORT
@@ -29,6 +29,7 @@ from consensus.proposals import LogCluster
 from noded.core.clock import now_ms
 from noded.core.ids import NodeId
 from noded.core.reconciler import Drivers
+from noded.host.life import NodeExit
 from noded.reconcile.loop import keep_reconciling
 from tests.twins.segment import Segment, SegmentDiscovery
 
@@ -78,6 +79,7 @@ class RunningNode:
         drivers.add(Presence, entry)
         drivers.add(Discovery, discovery)
         drivers.add(PeerBook, KeptPeers(self.state_dir))
+        drivers.add(Exit, NodeExit())
         for node_id, addresses in membership.peers.items():
             raft.set_peer(node_id, (addresses[0], RAFT_PORT))
         async with trio.open_nursery() as nursery:

@@ -1,9 +1,11 @@
 """Members: founded once, admitted by an entry, dialed where they are, and voters as many as make sense."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from consensus.admission import EntryConfig
 from consensus.authority import Authority, found_authority
@@ -11,14 +13,22 @@ from consensus.discovery import NodeState
 from consensus.links import Discovery
 from consensus.log import MembershipRefused
 from consensus.members import SERVICE
-from consensus.members.commands import AdmitNode, FoundCluster
-from consensus.members.links import Certificates, Electorate, PeerBook, Presence, addresses_in, authority_in
-from consensus.members.model import CLUSTER, ClusterAuthority, ClusterFacts, Node
-from consensus.members.plan import next_voter, voters_wanted
+from consensus.members.commands import AdmitNode, DrainNode, FoundCluster, LabelNode, RemoveNode, RenameNode
+from consensus.members.links import (
+    Certificates,
+    Electorate,
+    Exit,
+    PeerBook,
+    Presence,
+    addresses_in,
+    authority_in,
+)
+from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, Node
+from consensus.members.plan import SILENT_S_MAX
 from consensus.members.reconcile import CertificatesReconciler, MembersReconciler
 from consensus.members.views import node_view
 from consensus.ports import RAFT_PORT
-from noded.core.errors import Refused
+from noded.core.errors import Conflict, Refused
 from noded.core.ids import NodeId
 from tests.twins.cluster import SharedCluster
 from tests.twins.segment import Segment
@@ -37,18 +47,42 @@ class PollingStation:
         self.book: dict[str, tuple[str, int]] = {}
         self.refusal: Exception | None = None
         self.kept: dict[NodeId, tuple[str, ...]] = {}
+        self.unheard: set[str] = set()
+        self.dropped: list[str] = []
+        self.steps: list[str] = []
+        self.gone_why: list[str] = []
+
+    def reachable(self) -> frozenset[str]:
+        return (self.voters | self.learners) - self.unheard
+
+    def drop_peer(self, node_id: str) -> None:
+        self.book.pop(node_id, None)
+        self.dropped.append(node_id)
+
+    def leave(self, why: str) -> None:
+        self.gone_why.append(why)
 
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         self.book[node_id] = address
 
-    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]], gone: Collection[NodeId]) -> None:
         self.kept = dict(addresses)
 
     async def promote(self, node_id: str) -> None:
         if self.refusal is not None:
             raise self.refusal
+        self.steps.append(f"+{IDS.index(NodeId(node_id))}")
         self.voters |= {node_id}
         self.learners -= {node_id}
+
+    async def demote(self, node_id: str) -> None:
+        self.steps.append(f"-{IDS.index(NodeId(node_id))}")
+        self.voters -= {node_id}
+        self.learners |= {node_id}
+
+    async def transfer_leadership(self, node_id: str | None) -> None:
+        self.steps.append(f"→{IDS.index(NodeId(node_id or ''))}")
+        self.is_leader = False
 
 
 class Drawer:
@@ -114,6 +148,7 @@ def reconciler(
     own = node(number)
     drivers.add(Discovery, discovery or Segment().discovery())
     drivers.add(PeerBook, station)
+    drivers.add(Exit, station)
     drivers.add(Presence, EntryConfig(seed=None, name=own.name, addresses=own.addresses, release=own.release))
     return MembersReconciler(shared.cluster(IDS[number]), drivers)
 
@@ -199,22 +234,6 @@ async def test_certificates_are_kept_with_the_authority_of_the_store() -> None:
     assert drawer.kept == [AUTHORITY]
 
 
-@pytest.mark.parametrize(("members", "voters"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 5), (100, 5)])
-def test_the_number_of_voters_is_odd(members: int, voters: int) -> None:
-    assert voters_wanted(members) == voters
-
-
-def test_voters_are_added_one_by_one_from_the_lowest_ready_member() -> None:
-    members = IDS[:5]
-    assert next_voter(members, IDS[:1], IDS[1:5]) == IDS[1]
-    assert next_voter(members, IDS[:2], [IDS[4]]) == IDS[4]
-    assert next_voter(members, IDS[:3], [IDS[4]]) is None
-    assert next_voter(members, IDS[:3], IDS[3:5]) == IDS[3]
-    assert next_voter(members, IDS[:5], IDS[5:]) is None
-    # A learner that no record names is no member.
-    assert next_voter(IDS[:1], IDS[:1], IDS[1:3]) is None
-
-
 def test_the_authoritys_key_is_in_no_text() -> None:
     record = ClusterAuthority(certificate_pem="public", key_pem="very secret")
     for shown in (repr(record), str(record), repr([record]), repr(founding()), repr(list(record.__rich_repr__()))):
@@ -226,3 +245,75 @@ def test_a_node_is_shown_with_what_is_seen_of_it() -> None:
     shown = node_view(node(1), up={IDS[1]}, voters=set(), leader=IDS[0])
     assert (shown["state"], shown["role"], shown["leader"]) == ("up", "learner", False)
     assert shown["admitted_at"] == "1970-01-01T00:00:01Z"
+
+
+async def test_a_voter_that_left_the_records_loses_its_vote_and_its_links_everywhere() -> None:
+    shared, station = await town(4), PollingStation(set(IDS[:3]))
+    station.learners, station.unheard = frozenset({IDS[3]}), {IDS[2]}
+    members = reconciler(shared, station)
+    await members.reconcile()
+    assert station.steps == []
+    await shared.cluster(IDS[0]).propose(RemoveNode(node_id=IDS[2], left=False, now_ms=9000))
+    await members.reconcile()
+    assert station.steps == ["-2", "+3"]
+    assert station.dropped == [IDS[2]]
+    assert station.voters == {IDS[0], IDS[1], IDS[3]}
+    with pytest.raises(Refused, match="was forgotten by this cluster"):
+        await shared.cluster(IDS[0]).propose(admission(2))
+
+
+async def test_a_voter_that_is_silent_for_long_is_replaced_by_a_learner_that_is_ready(
+    autojump_clock: MockClock,
+) -> None:
+    shared, station = await town(4), PollingStation(set(IDS[:3]))
+    station.learners, station.unheard = frozenset({IDS[3]}), {IDS[2]}
+    members = reconciler(shared, station)
+    for _ in range(int(SILENT_S_MAX)):
+        await members.reconcile()
+        await trio.sleep(1)
+    assert station.steps == []
+    await members.reconcile()
+    assert station.steps == ["-2", "+3"]
+
+
+async def test_a_leader_that_is_to_leave_hands_over_first_and_its_successor_takes_its_vote() -> None:
+    shared, station = await town(3), PollingStation(set(IDS[:3]))
+    await shared.cluster(IDS[0]).propose(DrainNode(node_id=IDS[0], draining=True, leaving=True))
+    await reconciler(shared, station).reconcile()
+    assert station.steps == ["→1"]
+    station.is_leader = True
+    await reconciler(shared, station, 1).reconcile()
+    # Two remain, of which one votes.
+    assert station.steps == ["→1", "-0", "-2"]
+
+
+async def test_a_node_without_a_leader_is_told_by_any_other_that_it_was_forgotten(autojump_clock: MockClock) -> None:
+    shared, station = await town(2), PollingStation({IDS[1]}, is_leader=False)
+    members = reconciler(shared, station)
+    shared.up.clear()
+    shared.refusals["members.heard"] = Conflict("You were forgotten.", code=NODE_GONE)
+    await members.reconcile()
+    assert station.gone_why == []
+    await trio.sleep(4)
+    await members.reconcile()
+    assert station.gone_why == ["You were forgotten."]
+
+
+async def test_words_of_operators_are_checked_and_kept() -> None:
+    shared = await town(2)
+    cluster = shared.cluster(IDS[0])
+    for wrong in ("", "x" * 65, "a\nb", "n1"):
+        with pytest.raises(Refused):
+            await cluster.propose(RenameNode(node_id=IDS[0], name=wrong))
+    await cluster.propose(RenameNode(node_id=IDS[0], name="[/]"))
+    await cluster.propose(LabelNode(node_id=IDS[0], labels={"zone": "a", "rack": "1"}))
+    await cluster.propose(LabelNode(node_id=IDS[0], labels={"rack": None}))
+    with pytest.raises(Refused):
+        await cluster.propose(LabelNode(node_id=IDS[0], labels={"": "a"}))
+    own = cluster.view().need(Node, IDS[0])
+    assert (own.name, own.labels) == ("[/]", {"zone": "a"})
+    with pytest.raises(Refused, match="only one"):
+        await cluster.propose(
+            RemoveNode(node_id=IDS[0], left=True, now_ms=1), RemoveNode(node_id=IDS[1], left=True, now_ms=1)
+        )
+    assert cluster.view().count(Node) == 2

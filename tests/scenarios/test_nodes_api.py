@@ -1,24 +1,105 @@
-"""`GET /noded/v1/nodes` through the gateway: for the administrator alone, and never with a secret in it."""
+"""Noded's routes for nodes through the gateway: for the administrator alone, and never with a secret in an answer."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+import pytest
 
 from consensus.members import SERVICE
-from consensus.members.links import Electorate
-from consensus.members.model import Node
+from consensus.members.links import Dependants, Electorate, Exit
+from consensus.members.model import GoneNode, Node
+from noded.core.departure import Departure, Hold, Leaver
+from noded.core.store import View
 from tests.scenarios.test_members import IDS, PollingStation, admission, founding
-from tests.twins.cloud import IDENTITY_SERVICES, found_cloud
+from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
 
 
-async def test_the_administrator_sees_every_node_and_nobody_else_sees_any() -> None:
+class Burdened:
+    """A twin of what services say: everything that goes takes this along."""
+
+    def __init__(self) -> None:
+        self.losses: tuple[str, ...] = ()
+
+    def departure(self, view: View, leaver: Leaver) -> Departure:
+        hold = Hold(noun="server", id="s1", name="[/] web", fate="moves to n1")
+        return Departure(holds=(hold,), losses=() if leaver.forced else self.losses)
+
+
+class Scene:
+    """Three nodes, of which two answer."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.station = PollingStation({IDS[0]})
+        self.burden = Burdened()
+        drivers = cloud.shared.drivers["node1"]
+        drivers.add(Electorate, self.station)
+        drivers.add(Dependants, self.burden)
+        drivers.add(Exit, self.station)
+
+    async def post(self, client: httpx.AsyncClient, path: str, body: Any = None) -> httpx.Response:
+        answer = await client.post(f"/noded/v1/nodes/{path}", headers=await self.cloud.admin(client), json=body or {})
+        assert "PRIVATE" not in answer.text
+        return answer
+
+    def nodes(self) -> Iterable[str]:
+        return [node.name for node in self.cloud.shared.cluster("node1").view().all(Node)]
+
+
+@pytest.fixture
+async def scene() -> Scene:
     cloud = await found_cloud((*IDENTITY_SERVICES, SERVICE))
-    cluster = cloud.shared.cluster("node1")
-    await cluster.propose(founding(), admission(1))
-    cloud.shared.drivers["node1"].add(Electorate, PollingStation({IDS[0]}))
-    async with cloud.client() as client:
-        answer = await client.get("/noded/v1/nodes", headers=await cloud.admin(client))
+    await cloud.shared.cluster("node1").propose(founding(), admission(1), admission(2))
+    return Scene(cloud)
+
+
+async def test_the_administrator_sees_every_node_and_nobody_else_sees_any(scene: Scene) -> None:
+    async with scene.cloud.client() as client:
+        answer = await client.get("/noded/v1/nodes", headers=await scene.cloud.admin(client))
         assert answer.status_code == 200, answer.text
         shown = answer.json()["nodes"]
-        assert [(node["id"], node["role"]) for node in shown] == [(IDS[0], "voter"), (IDS[1], "learner")]
+        assert [(node["id"], node["role"]) for node in shown[:2]] == [(IDS[0], "voter"), (IDS[1], "learner")]
         assert "PRIVATE" not in answer.text
         assert (await client.get("/noded/v1/nodes")).status_code == 401
-        member = await cloud.token_with(client, "member")
-        assert (await client.get("/noded/v1/nodes", headers=member)).status_code == 403
-    assert cluster.view().count(Node) == 2
+        member = await scene.cloud.token_with(client, "member")
+        for verb, path in (("GET", ""), ("GET", "/n1"), ("POST", "/n1/drain"), ("POST", "/n1/forget")):
+            assert (await client.request(verb, f"/noded/v1/nodes{path}", headers=member)).status_code == 403
+    assert scene.cloud.shared.cluster("node1").view().count(Node) == 3
+
+
+async def test_a_node_is_drained_named_and_labelled_by_name_and_by_id(scene: Scene) -> None:
+    async with scene.cloud.client() as client:
+        drained = (await scene.post(client, "n1/drain")).json()
+        assert (drained["node"]["standing"], drained["holds"][0]["name"]) == ("draining", "[/] web")
+        assert (await scene.post(client, f"{IDS[1]}/undrain")).json()["node"]["standing"] == "in_use"
+        assert (await scene.post(client, "n1/rename", {"name": "cellar"})).json()["node"]["name"] == "cellar"
+        assert (await scene.post(client, "n2/rename", {"name": "cellar"})).status_code == 409
+        labelled = (await scene.post(client, "cellar/label", {"labels": {"zone": "b"}})).json()
+        assert labelled["node"]["labels"] == {"zone": "b"}
+        assert (await scene.post(client, "cellar/label", {"labels": {"zone": 7}})).status_code == 400
+        assert (await scene.post(client, "nobody/drain")).status_code == 404
+
+
+async def test_forgetting_is_planned_refused_and_done(scene: Scene) -> None:
+    async with scene.cloud.client() as client:
+        planned = (await scene.post(client, "n1/forget", {"plan": True})).json()
+        assert planned["refused"] == []
+        assert "server [/] web: moves to n1" in planned["steps"]
+        assert len(list(scene.nodes())) == 3
+        scene.burden.losses = ("the last copy of a volume",)
+        refused = await scene.post(client, "n1/forget")
+        assert refused.status_code == 409
+        assert "the last copy of a volume (`--force` accepts that)" in refused.text
+        assert (await scene.post(client, "n1/forget", {"force": True})).status_code == 200
+        listed = (await client.get("/noded/v1/nodes", headers=await scene.cloud.admin(client))).json()
+    assert [(gone["name"], gone["how"]) for gone in listed["former"]] == [("n1", "forgotten")]
+    assert list(scene.nodes()) == ["n0", "n2"]
+    assert scene.cloud.shared.cluster("node1").view().need(GoneNode, IDS[1]).left is False
+
+
+async def test_a_node_that_does_not_answer_can_not_leave(scene: Scene) -> None:
+    async with scene.cloud.client() as client:
+        refused = await scene.post(client, "n2/leave")
+        assert refused.status_code == 409
+        assert "does not answer: `noded node forget n2`" in refused.text

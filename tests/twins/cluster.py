@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from consensus.codec import Codec
 from consensus.machine import Machine
 from consensus.proposals import LogCluster
-from noded.core.errors import Unavailable
+from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, Revision
 from noded.core.reconciler import Drivers, Reconciler
 from noded.core.service import PeerContext, Service
@@ -69,6 +69,7 @@ class SharedCluster:
         self.entries: list[bytes] = []  # as the log holds them
         self.up: set[str] = set(nodes)
         self.alone: set[str] = set()
+        self.refusals: dict[str, Refused] = {}  # what is refused to everyone, by method
         self.drivers = {node: Drivers() for node in self.up}
         self.handles = {
             node: LogCluster(InstantLog(self, node), self.machine, self.codec, Lines(self, node))
@@ -91,6 +92,8 @@ class SharedCluster:
         return outcome
 
     async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
+        if method in self.refusals:
+            raise self.refusals[method]
         if node_id not in self.up:
             raise Unavailable(f"node {node_id} can't be reached")
         for service in self.services:

@@ -1,0 +1,103 @@
+"""When does a node start over? When it is no member any more, when it may join again, when its address has changed.
+
+Each is the end of everything that runs (an exception out of the daemon's nursery) and a new start of the same process:
+what must go on, guests and their disks, are processes of their own.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from consensus.host.departing import finish_leaving, leave
+from consensus.host.left import left_file, read_left
+from noded.config import Config
+from noded.core.clock import now_ms
+from noded.host.machine import NoAddress, own_address
+
+TOLD_S: Final = 1.0  # how long a node that is no member any more goes on, so that its last answers get out
+RELEASE_S_MAX: Final = 30.0
+LOOK_S: Final = 0.5
+SAME_ADDRESS_LOOKS: Final = 2  # an interface that is being configured may show an address for a moment
+
+log = structlog.get_logger(__name__)
+
+
+class Departed(Exception):  # noqa: N818  # what happened, not what failed
+    """This node is no member any more; the message says why."""
+
+
+class StartOver(Exception):  # noqa: N818  # the same
+    """Something that the node read at its start is otherwise now; the message says what."""
+
+
+async def _nothing() -> None:
+    """What a node without guests and disks has to let go of."""
+
+
+class NodeExit:
+    """Implements `consensus.members.links.Exit`: `run` raises `Departed` once somebody says that the node is gone."""
+
+    def __init__(self) -> None:
+        self.release: Callable[[], Awaitable[None]] = _nothing  # lets go of what still runs on this machine
+        self._why: str | None = None
+        self._said = trio.Event()
+
+    def leave(self, why: str) -> None:
+        if self._why is None:
+            log.warning("node is no member any more", reason=why)
+            self._why = why
+            self._said.set()
+
+    async def run(self) -> None:
+        """Wait until the node is gone. Raises Departed."""
+        await self._said.wait()
+        await trio.sleep(TOLD_S)
+        with trio.move_on_after(RELEASE_S_MAX) as patience:
+            await self.release()
+        if patience.cancelled_caught:
+            log.warning("something still runs on this machine", waited_s=RELEASE_S_MAX)
+        raise Departed(self._why)
+
+
+def depart(config: Config, why: str) -> None:
+    """Set aside what made this node a member."""
+    left = leave(config.state, why, now_ms())
+    log.warning("node is unclaimed", state_kept_in=left.aside, fix="`noded node rejoin` lets it join again")
+
+
+def stays_away(state_dir: Path) -> bool:
+    """Whether this node left or was forgotten, and waits until it is told to join again."""
+    left = read_left(state_dir)
+    if left is None:
+        return False
+    left = finish_leaving(state_dir, left)
+    log.warning("node stays away", reason=left.why, fix="`noded node rejoin` lets it join again")
+    return True
+
+
+async def watch_note(state_dir: Path) -> None:
+    """Wait until a node that stays away may join again. Raises StartOver."""
+    while left_file(state_dir).exists():  # noqa: ASYNC110  # another process takes it away
+        await trio.sleep(LOOK_S)
+    raise StartOver("it may join again")
+
+
+async def watch_address(config: Config, present: str) -> None:
+    """Wait until this machine has another address than `present`. Raises StartOver.
+
+    Everything that listens is bound to the address that the node had at its start, and starting over is what all of it
+    knows how to do. A machine that has no address for a while just waits.
+    """
+    seen, looks = present, 0
+    while True:
+        await trio.sleep(LOOK_S)
+        try:
+            found = own_address(config.address, config.interface)
+        except NoAddress:
+            continue
+        seen, looks = found, looks + 1 if found == seen else 1
+        if found != present and looks >= SAME_ADDRESS_LOOKS:
+            raise StartOver(f"its address was {present} and is {found} now")
