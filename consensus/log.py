@@ -3,10 +3,11 @@
 `consensus/host/raft.py` is the real one, `consensus/host/twin.py` the simulated.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from consensus.incarnation import Incarnation
+from consensus.room import LogRoom, Shortage
 
 
 class OutcomeUnknown(Exception):  # noqa: N818
@@ -15,6 +16,14 @@ class OutcomeUnknown(Exception):  # noqa: N818
 
 class NotLeader(Exception):  # noqa: N818
     """Asked of a node that does not lead the log now."""
+
+
+class NoRoom(Exception):  # noqa: N818
+    """The disks of these nodes are too full for the cluster to take writes. Nothing was proposed."""
+
+    def __init__(self, shortages: Mapping[str, Shortage]) -> None:
+        super().__init__(f"the log's disk is too full on {', '.join(sorted(shortages))}")
+        self.shortages = dict(shortages)
 
 
 class MembershipRefused(Exception):  # noqa: N818
@@ -77,10 +86,15 @@ class Log(Protocol):
     def voters(self) -> frozenset[str]:
         """The voters of the newest configuration that this node knows; empty before it knows any."""
 
-    async def propose(self, payload: bytes, *, deadline_s: float = ...) -> object:
+    @property
+    def room(self) -> LogRoom:
+        """How the log's disk is on this node, and what keeps the cluster from writing."""
+
+    async def propose(self, payload: bytes, *, deadline_s: float = ..., frees_room: bool = ...) -> object:
         """Commit the entry and apply it here; what `apply` answered. Applied exactly once however often it is retried.
 
-        Raises `OutcomeUnknown`.
+        `frees_room`: it makes the state smaller, so it may use what is left of the disks. Raises `OutcomeUnknown`, and
+        `NoRoom` if the cluster's disks are too full.
         """
 
     async def read_barrier(self, *, deadline_s: float = ...) -> int:

@@ -1,15 +1,17 @@
 """How this node's handlers and reconcilers reach the log: the `Cluster` handle."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 import trio
 
 from consensus.codec import Codec
-from consensus.log import Log, OutcomeUnknown
+from consensus.log import Log, NoRoom, OutcomeUnknown
 from consensus.machine import Applied, Declined, Machine
 from consensus.majority import Ballot, Patience, why_not
+from consensus.members.model import Node
+from consensus.room import Shortage
 from noded.core import errors
 from noded.core.clock import now_ms
 from noded.core.command import Command
@@ -17,6 +19,7 @@ from noded.core.ids import NodeId, Revision
 from noded.core.origin import Origin, of_node
 from noded.core.record import Record, table_of
 from noded.core.store import View
+from noded.core.units import MIB
 
 PROPOSE_S_MAX = 10.0  # how long a change may wait for a majority before its outcome is called unknown
 BARRIER_S_MAX = 5.0
@@ -67,10 +70,16 @@ class LogCluster:
 
     async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
         """What `propose` promises, on behalf of `origin`."""
+        frees_room = all(command.FREES_ROOM for command in commands)
+        # Asked first: where the disks are the reason, there may be no leader to wait for either.
+        if (stopped_by := self._log.room.stopped_by) and not frees_room:
+            raise errors.Unavailable(self._told(stopped_by))
         await self._expect_leader()
         entry = self._codec.encode_entry(origin, commands)
         try:
-            outcome = await self._log.propose(entry, deadline_s=PROPOSE_S_MAX)
+            outcome = await self._log.propose(entry, deadline_s=PROPOSE_S_MAX, frees_room=frees_room)
+        except NoRoom as lack:
+            raise errors.Unavailable(self._told(lack.shortages)) from None
         except OutcomeUnknown:
             raise errors.OutcomeUnknown(
                 "The cluster did not confirm the change in time: it may or may not have been made. Look before you"
@@ -80,6 +89,17 @@ class LogCluster:
             raise outcome.refusal()
         assert isinstance(outcome, Applied)
         return outcome.revision
+
+    def _told(self, shortages: Mapping[str, Shortage]) -> str:
+        each = []
+        for node_id, shortage in sorted(shortages.items()):
+            node = self._machine.picture.get(Node, node_id)
+            name, free, needed = node.name if node else node_id, shortage.free // MIB, -(-shortage.needed // MIB)
+            each.append(f"The log's disk on node {name} has {free} MiB free, {needed} are needed.")
+        return (
+            f"Nothing can be changed now. {' '.join(each)} Make room there, or delete what is not needed: reading and"
+            " deleting go on."
+        )
 
     async def fresh_view(self) -> View:
         await self._expect_leader()

@@ -9,6 +9,7 @@ by the reconcilers; so starting and restarting are the same.
 import signal
 import ssl
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -101,15 +102,18 @@ def _tell(what: str, faults: BaseExceptionGroup[Exception]) -> list[str]:
 
 async def _until_stopped(config: Config) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_be_node, config)
+        leaving: list[Callable[[], Awaitable[None]]] = []
+        nursery.start_soon(_be_node, config, leaving)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("node stops", signal=signal.Signals(number).name)
+                for leave in leaving:
+                    await leave()
                 nursery.cancel_scope.cancel()
                 break
 
 
-async def _be_node(config: Config) -> None:
+async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]]) -> None:
     for directory in (config.state, config.run, config.logs):
         make_private_directory(directory)
     away = stays_away(config.state)
@@ -131,7 +135,9 @@ async def _be_node(config: Config) -> None:
         if away:
             nursery.start_soon(watch_note, config.state)
         membership = await enter_cluster(entry, identity, config.state, discovery)
-        await _Daemon(Standing(config, entry, identity, membership, discovery)).run()
+        daemon = _Daemon(Standing(config, entry, identity, membership, discovery))
+        leaving.append(daemon.leave)
+        await daemon.run()
 
 
 class _Daemon:
@@ -140,6 +146,10 @@ class _Daemon:
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._member = LogMember(standing)
+
+    async def leave(self) -> None:
+        """Before a planned end: who leads the log hands over, so that nobody has to wait for an election."""
+        await self._member.raft.retire()
 
     async def run(self) -> None:
         standing, member = self._standing, self._member

@@ -8,6 +8,7 @@ import compute.placement
 import compute.server_metadata
 import compute.server_parts
 import compute.servers
+import consensus.disks
 import consensus.members
 import images.catalog
 import images.contents
@@ -45,6 +46,7 @@ from noded.inspection.model import StoreDigest
 # In founding, later lines may build on earlier ones: roles and projects before users, all three before grants.
 SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
+    consensus.disks.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

@@ -1,6 +1,8 @@
 """Replicated logs for tests: a state machine to watch, identities for nodes, and real nodes on the loopback."""
 
+import errno
 import hashlib
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -12,6 +14,7 @@ import msgspec
 import trio
 
 from consensus.authority import found_authority, new_private_key, public_key_of, sign_node
+from consensus.host.disk import Disk
 from consensus.host.raft import RaftNode
 from consensus.host.tls import (
     TlsContexts,
@@ -23,8 +26,11 @@ from consensus.host.tls import (
 )
 from consensus.host.twin import SimulatedCluster, SimulatedLog
 from consensus.naming import node_id_of
+from consensus.room import Limits, Shortage, Space
+from noded.core.units import MIB
 
 PATIENCE_S = 30.0
+LIMITS = Limits(reserve=0, low=64 * MIB)
 
 
 class Ledger:
@@ -108,6 +114,38 @@ async def until(condition: Callable[[], object], patience_s: float = PATIENCE_S)
             await trio.sleep(0.01)
 
 
+class Platter:
+    """A disk of which a test says how full it is, and what fails on it."""
+
+    def __init__(self, free: int = 1024 * MIB, total: int = 1024 * MIB) -> None:
+        self.free = free
+        self.total = total
+        self.takes: int | None = None  # bytes until a write finds the disk full; None: any number
+        self.fault: OSError | None = None  # what each sync answers
+        self.disk = Disk(write=self._write, fdatasync=self._sync, space=self._space, allocate=self._allocate)
+
+    def _write(self, descriptor: int, data: bytes | memoryview) -> int:
+        if self.takes is None:
+            return os.write(descriptor, data)
+        if self.takes == 0:
+            raise OSError(errno.ENOSPC, "no space left on this disk")
+        written = os.write(descriptor, data[: self.takes])
+        self.takes -= written
+        return written
+
+    def _sync(self, descriptor: int) -> None:
+        if self.fault is not None:
+            raise self.fault
+        os.fdatasync(descriptor)
+
+    def _space(self, _directory: Path) -> Space:
+        return Space(total=self.total, free=self.free)
+
+    def _allocate(self, descriptor: int, length: int) -> None:
+        self.free -= length - os.fstat(descriptor).st_size
+        os.truncate(descriptor, length)
+
+
 Node = RaftNode | SimulatedLog
 
 
@@ -125,6 +163,10 @@ class Logs:
 
     def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
         """A node on what it left, if it ran before."""
+        raise NotImplementedError
+
+    def set_free(self, node_id: str, free_bytes: int) -> None:
+        """How much room a node's disk has from now on. `LIMITS` say what is too little."""
         raise NotImplementedError
 
     async def start(self, node_id: str, *, found: bool = False) -> Node:
@@ -184,6 +226,10 @@ class SimulatedLogs(Logs):
     def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
         return SimulatedLog(node_id, self.cluster, machine, found=found, on_applied=self.applied[node_id].append)
 
+    def set_free(self, node_id: str, free_bytes: int) -> None:
+        is_short = free_bytes < LIMITS.low
+        self.cluster.lack_room(node_id, Shortage(free_bytes, LIMITS.low) if is_short else None)
+
 
 class RaftLogs(Logs):
     """Real nodes, which talk TLS over the loopback and keep their files below `directory`."""
@@ -193,6 +239,10 @@ class RaftLogs(Logs):
         self._options = options
         self._identities = {identity.node_id: identity for identity in make_identities(directory, count)}
         super().__init__(nursery, list(self._identities))
+        self.platters = {node_id: Platter() for node_id in self.ids}
+
+    def set_free(self, node_id: str, free_bytes: int) -> None:
+        self.platters[node_id].free = free_bytes
 
     def make(self, node_id: str, machine: Ledger, *, found: bool) -> Node:
         node = RaftNode(
@@ -203,6 +253,8 @@ class RaftLogs(Logs):
             listen=self._identities[node_id].address,
             found=found,
             on_applied=self.applied[node_id].append,
+            limits=LIMITS,
+            disk=self.platters[node_id].disk,
             **self._options,
         )
         for other in self._identities.values():

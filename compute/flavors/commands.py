@@ -1,5 +1,7 @@
 """How flavors come, change and go."""
 
+from typing import ClassVar
+
 import msgspec
 
 from compute.flavors.model import SPECS_MAX, Flavor
@@ -57,6 +59,8 @@ class DescribeFlavor(Command, frozen=True, kw_only=True, tag="flavor.describe.1"
 
 class DeleteFlavor(Command, frozen=True, kw_only=True, tag="flavor.delete.1"):
     """Take the size away; servers made in it keep their copy."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     flavor_id: FlavorId
 

@@ -1,5 +1,7 @@
 """How keypairs come and go."""
 
+from typing import ClassVar
+
 from compute.keypairs.model import KEYPAIRS_MAX, Keypair, KeyType, keypair_id
 from noded.core.command import Command
 from noded.core.errors import Conflict, NotFound, OverQuota
@@ -38,6 +40,8 @@ class CreateKeypair(Command, frozen=True, kw_only=True, tag="keypair.create.1"):
 
 class DeleteKeypair(Command, frozen=True, kw_only=True, tag="keypair.delete.1"):
     """Forget a key; guests that have it keep it."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     user_id: UserId
     name: str

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -274,6 +275,8 @@ class LockServer(ServerAction, frozen=True, kw_only=True, tag="server.lock.1"):
 class DeleteServer(ServerAction, frozen=True, kw_only=True, tag="server.delete.1"):
     """A tombstone: nobody sees the server any more, and its node removes the guest."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     def apply(self, tx: Transaction) -> None:
         self.put(tx, replace(self.found(tx), deleting=True, power=Power.OFF))
 
@@ -373,6 +376,8 @@ class ReportGuests(Command, frozen=True, kw_only=True, tag="server.report.1"):
 
 class FinishServerDeletions(Command, frozen=True, kw_only=True, tag="server.finish_deletion.1"):
     """Nothing of these servers is left on their node: their records, ports, disks and shares of it go."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     node_id: NodeId
     server_ids: tuple[ServerId, ...]

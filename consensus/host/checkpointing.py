@@ -1,7 +1,7 @@
 """When does checkpoint work happen, and where? In worker threads, one at a time, while the loop goes on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -11,6 +11,7 @@ import trio
 from consensus.host import checkpoint
 from consensus.host.applying import Applier
 from consensus.host.checkpoint import CheckpointRefused, Header, Part
+from consensus.host.journal import FULL
 from consensus.host.requests import encode_ids
 from consensus.host.shelf import Shelf
 from consensus.log import Capture
@@ -23,9 +24,14 @@ log = structlog.get_logger(__name__)
 class Checkpointing:
     """Writes the state machine to the shelf, and reads it back."""
 
-    def __init__(self, shelf: Shelf, applier: Applier) -> None:
+    def __init__(
+        self, shelf: Shelf, applier: Applier, *, make_room: Callable[[int], bool] = lambda _bytes: False
+    ) -> None:
+        """`make_room` frees so many bytes on a full disk, if it can."""
         self._shelf = shelf
         self._applier = applier
+        self._make_room = make_room
+        self.fault = ""  # why the last checkpoint could not be written
         # One at a time: an own checkpoint must never replace the newer one that the leader sent.
         self._limiter = trio.CapacityLimiter(1)
 
@@ -37,8 +43,29 @@ class Checkpointing:
 
     def capture(self, header: Header) -> "Writing":
         """Take the picture now; `Writing.run` writes it."""
-        parts = _parts(self._applier.requests.capture(), self._applier.machine.capture())
-        return Writing(self._shelf, header, parts, self._limiter)
+        return Writing(self, header, self._applier.requests.capture(), self._applier.machine.capture())
+
+    async def write(self, header: Header, parts: Callable[[], Iterator[tuple[Part, bytes]]]) -> bool:
+        """Write a picture. False if that failed: the older checkpoint stays, and the journal grows until it works."""
+        write = partial(self._write, header, parts)
+        try:
+            await trio.to_thread.run_sync(write, limiter=self._limiter)
+        except (OSError, CheckpointRefused) as error:
+            self.fault = str(error)
+            log.error("checkpoint can't be written; the journal grows", reason=self.fault)
+            return False
+        self.fault = ""
+        return True
+
+    def _write(self, header: Header, parts: Callable[[], Iterator[tuple[Part, bytes]]]) -> None:
+        path = self._shelf.path
+        try:
+            checkpoint.write(path, header, parts(), _breathe)
+        except OSError as error:
+            likely_bytes = (path.stat().st_size if path.exists() else 0) * 5 // 4
+            if error.errno not in FULL or not self._make_room(likely_bytes):
+                raise
+            checkpoint.write(path, header, parts(), _breathe)
 
     async def install(self, newer_than: int) -> Header | None:
         """Verify and load what the leader sent. None: it is damaged, or says nothing new."""
@@ -71,22 +98,15 @@ class Writing:
     """A picture on its way to the disk."""
 
     def __init__(
-        self, shelf: Shelf, header: Header, parts: Iterator[tuple[Part, bytes]], limiter: trio.CapacityLimiter
+        self, checkpointing: Checkpointing, header: Header, ids: list[tuple[bytes, int]], capture: Capture
     ) -> None:
-        self._shelf = shelf
+        self._checkpointing = checkpointing
         self._header = header
-        self._parts = parts
-        self._limiter = limiter
+        self._parts = partial(_parts, ids, capture)
 
     async def run(self) -> Header | None:
-        """Write it; None if that failed, which leaves the older checkpoint and a journal that grows."""
-        write = partial(checkpoint.write, self._shelf.path, self._header, self._parts, _breathe)
-        try:
-            await trio.to_thread.run_sync(write, limiter=self._limiter)
-        except (OSError, CheckpointRefused) as error:
-            log.error("checkpoint can't be written; the journal grows", reason=str(error))
-            return None
-        return self._header
+        """Write it; None if that failed."""
+        return self._header if await self._checkpointing.write(self._header, self._parts) else None
 
 
 def _parts(ids: list[tuple[bytes, int]], capture: Capture) -> Iterator[tuple[Part, bytes]]:

@@ -3,7 +3,7 @@
 No I/O but through the journal, the shelf and `Outbox`: the loop in `raft.py` owns sockets, threads and time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from consensus.host.replication import Replication
 from consensus.host.seams import Entry, EntryKind, Failure, Message, Node, ProposalDone, Role, clock, settings_for
 from consensus.host.shelf import Shelf
 from consensus.incarnation import UNNAMED, Incarnation
+from consensus.room import Shortage, Standing, shortages_that_stop
 
 # Elections after 1-2 s of silence: short enough for clients, long enough for a slow disk under load.
 TIMING: Final = {
@@ -92,6 +93,10 @@ class Core(Replication):
         self._outbox = outbox
         self._apply = apply
         self._checkpoint_entries = checkpoint_entries
+        self.standing = Standing.ENOUGH
+        self.shortage = None
+        self.stopped_by = {}
+        self.short = {}
         self._probing = {}
         self._told = {}
         self._removals = {}
@@ -156,6 +161,7 @@ class Core(Replication):
         self.campaign_when_due()
         self.stock_tick()
         if self.leads:
+            self._see_whether_writes_stop()
             state = (self.last_index(), self.committed, self.current_term)
             if state != self._replicated or self.wants_replication:
                 self._replicated = state
@@ -195,6 +201,7 @@ class Core(Replication):
     def _forget_conversation(self, node: Node) -> None:
         self._probing.pop(node, None)
         self._told.pop(node, None)
+        self.short.pop(str(node.id), None)
         self.shelf.stop_sending(node)
 
     def submit(self, kind: EntryKind, content: bytes, done: ProposalDone) -> None:
@@ -219,11 +226,46 @@ class Core(Replication):
         return self._outbox.backlog(node.id)
 
     def may_campaign(self) -> bool:
-        return self.me in self.voters and not self.is_installing
+        # Who votes alone leads even on a full disk: it takes no writes, but answers what needs a leader.
+        has_room = self.standing is not Standing.FULL or self.voters == {self.me}
+        return self.me in self.voters and not self.is_installing and has_room
+
+    def yields(self) -> bool:
+        return self.standing is Standing.LOW
+
+    # -- room on the disks
+
+    def set_room(self, standing: Standing, shortage: Shortage | None) -> None:
+        """How much room this node's disk has now."""
+        self.standing, self.shortage = standing, shortage
+
+    def successors(self) -> list[str]:
+        """The voters who could lead with room on their disks, the one with most of the log first."""
+        able = [node for node in self.other_voters if node in self.linked_nodes and node.id not in self.short]
+        return [node.id for node in sorted(able, key=lambda node: (-self.match_index.get(node, 0), node.id))]
+
+    def why_no_writes(self) -> Mapping[str, Shortage]:
+        """Whose disks keep the cluster from taking writes, as far as this node knows."""
+        if not self.stopped_by and self.leader_node is None and self.standing is Standing.FULL:
+            assert self.shortage is not None, "a full disk lacks room"
+            return {self.me: self.shortage}  # nobody leads, and this node's own disk may be why
+        return self.stopped_by
+
+    def _see_whether_writes_stop(self) -> None:
+        short = {node_id: shortage for node_id, (_, shortage) in self.short.items()}
+        if self.shortage is not None:
+            short[self.me] = self.shortage
+        linked = {node.id for node in self.linked_nodes}
+        stopped_by = shortages_that_stop(self.me, self.voters, linked, short) if short else {}
+        if stopped_by.keys() != self.stopped_by.keys():
+            self.wants_replication = True
+            self._told.clear()  # everybody hears of it now, and not with the next heartbeat
+        self.stopped_by = stopped_by
 
     def become_leader(self) -> None:
         self._probing.clear()
         self._told.clear()
+        self.short.clear()
         self._removals = self._uncommitted_removals()
         self.stock_become_leader()
 
@@ -234,6 +276,8 @@ class Core(Replication):
 
     def _checkCommandsToApply(self) -> None:  # noqa: N802  # pysyncobj's name
         # While leadership is handed over, new entries would keep the successor from ever having them all.
+        if self.leads and self.standing is Standing.FULL:
+            return  # they wait until there is room, or their proposers give up
         if not self.leads or clock() >= self._handover_until:
             super()._checkCommandsToApply()
 

@@ -7,10 +7,12 @@ again. Here a node first asks whether a majority would vote for it, and nobody w
 """
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from consensus.host.messages import PreVote, PreVoteReply
 from consensus.host.seams import Message, Node, Role, Skeleton, clock
+
+YIELDS: Final = 2  # how many of its turns a node lets pass to others who could lead better
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Elections(Skeleton):
     """The skeleton with elections that disturb nobody."""
 
     _canvass: _Canvass | None = None
+    _yielded: int = 0
     leader_heard_at: float = 0.0
 
     def send(self, node: Node, message: object) -> None:
@@ -34,6 +37,10 @@ class Elections(Skeleton):
 
     def may_campaign(self) -> bool:
         """Whether this node is a voter that is able to lead."""
+        raise NotImplementedError
+
+    def yields(self) -> bool:
+        """Whether others should lead rather than this node, if they can."""
         raise NotImplementedError
 
     def campaign_when_due(self) -> None:
@@ -52,7 +59,11 @@ class Elections(Skeleton):
         elif self._canvass is not None and self._canvass.won:
             self._canvass = None  # the stock tick now starts the real election
         elif self.other_voters and not self.handing_over:
-            self._start_canvass()
+            if self.yields() and self._yielded < YIELDS:
+                self._yielded += 1
+                self.postpone_election()
+            else:
+                self._start_canvass()
 
     def lose_leader(self) -> None:
         """Nobody leads as far as this node knows: who waits for the leader is told to try again."""
@@ -120,6 +131,7 @@ class Elections(Skeleton):
             self.set_term(term, None)
         self.leader_heard_at = clock()
         self._canvass = None
+        self._yielded = 0
         if not self.handing_over:
             self.postpone_election()
         if self.leader_node != leader:

@@ -9,6 +9,7 @@ the file is a torn write of what nobody was told yet, and is cut off; a damaged 
 data, and is refused.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final, overload
 
 import msgspec
+import structlog
 
 from consensus.host.files import PRIVATE, sync_directory
 from consensus.host.seams import Entry
@@ -30,6 +32,9 @@ _RECORD: Final = struct.Struct("<BI")
 _PLACE: Final = struct.Struct("<QQ")
 
 TRAIL_BYTES_MAX: Final = 8 * 1024 * 1024
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = structlog.get_logger(__name__)
 
 
 class JournalDamaged(Exception):  # noqa: N818
@@ -58,10 +63,22 @@ class _Vote(msgspec.Struct, frozen=True, array_like=True):
 class Journal:
     """The log in memory and on disk. Everything but `sync` is quick and for the tick; `sync` is for a worker thread."""
 
-    def __init__(self, path: Path, *, fdatasync: Callable[[int], None] = os.fdatasync) -> None:
-        """Open or create; cut a torn tail. Raises JournalDamaged, JournalInUse, OSError."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fdatasync: Callable[[int], None] = os.fdatasync,
+        write: Callable[[int, bytes | memoryview], int] = os.write,
+        make_room: Callable[[int], bool] = lambda _bytes: False,
+    ) -> None:
+        """Open or create; cut a torn tail. Raises JournalDamaged, JournalInUse, OSError.
+
+        `make_room` frees so many bytes on a full disk, if it can.
+        """
         self._path = path
         self._fdatasync = fdatasync
+        self._write = write
+        self._make_room = make_room
         self._entries: list[Entry] = []
         self._bytes = 0
         self._vote = _Vote()
@@ -169,10 +186,8 @@ class Journal:
     def sync(self) -> None:
         """Make everything above durable. Raises StorageFailed: then nothing may be acknowledged any more."""
         try:
-            if self._must_rewrite:
-                self._rewrite()
-            elif self._unwritten:
-                self._append(self._file, self._unwritten)
+            if not (self._must_rewrite and self._rewrite()) and self._unwritten:
+                self._append_with_room(self._unwritten)
                 self._fdatasync(self._file)
         except OSError as error:
             # After a failed fdatasync the kernel may call lost pages clean, so trying again proves nothing.
@@ -190,10 +205,42 @@ class Journal:
     def _append(self, file: int, body: bytes | bytearray) -> None:
         frame = memoryview(_frame(self._sequence, bytes(body)))
         while frame:
-            frame = frame[os.write(file, frame) :]
+            frame = frame[self._write(file, frame) :]
         self._sequence += 1
 
-    def _rewrite(self) -> None:
+    def _append_with_room(self, body: bytearray) -> None:
+        """Append; where the disk is full, take the part that was written back, make room, and try once more."""
+        end = os.fstat(self._file).st_size
+        try:
+            self._append(self._file, body)
+        except OSError as error:
+            if error.errno not in FULL or not self._make_room(len(body)):
+                raise
+            os.ftruncate(self._file, end)
+            self._append(self._file, body)
+
+    def _rewrite(self) -> bool:
+        """Leave out what was trimmed. False if the disk has no room for that: the old file goes on, and grows.
+
+        It says the same: what was trimmed stands in it once more, before the rest.
+        """
+        sequence = self._sequence
+        self._must_rewrite = False
+        for _ in range(2):
+            try:
+                self._rewrite_aside()
+            except OSError as error:
+                self._sequence = sequence
+                if error.errno not in FULL:
+                    raise
+                if not self._make_room(self._bytes + len(self._unwritten)):
+                    break
+            else:
+                return True
+        log.warning("journal can't be rewritten: its disk is full", journal=str(self._path))
+        return False
+
+    def _rewrite_aside(self) -> None:
         temporary = self._path.with_name(f".{self._path.name}.new")
         self._sequence = 0
         file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
@@ -202,13 +249,17 @@ class Journal:
                 self._append(file, body)
             self._fdatasync(file)
             temporary.replace(self._path)
-            sync_directory(self._path.parent)
         except BaseException:
             os.close(file)
+            temporary.unlink(missing_ok=True)
             raise
         os.close(self._file)
         self._file = file
-        self._must_rewrite = False
+        try:
+            sync_directory(self._path.parent)
+        except OSError as error:
+            # Which of the two files a power cut would leave is not known: there is no way back to the old one.
+            raise StorageFailed(f"{self._path.parent}: {error}") from error
 
     def _snapshot_bodies(self) -> Iterator[bytes]:
         """All that must be kept, in frames of moderate size."""

@@ -64,7 +64,10 @@ class TimeoutNow(TypedDict):
 
 
 class Append(TypedDict):
-    """The leader's entries after (`previous_index`, `previous_term`); none of them: a heartbeat."""
+    """The leader's entries after (`previous_index`, `previous_term`); none of them: a heartbeat.
+
+    `short`: whose disks are too full for the cluster to take writes (free and needed bytes); without it, it takes them.
+    """
 
     type: str
     term: int
@@ -72,6 +75,7 @@ class Append(TypedDict):
     previous_index: int
     previous_term: int
     entries: list[Entry]
+    short: NotRequired[dict[str, tuple[int, int]]]
 
 
 class CheckpointChunk(TypedDict):
@@ -92,6 +96,7 @@ class AppendReply(TypedDict):
     start_over: NotRequired[bool]
     rejected: NotRequired[int]
     hint: NotRequired[int]
+    room: NotRequired[tuple[int, int, int]]  # only without enough: a `Standing`, free and needed bytes
 
 
 class ApplyCommand(TypedDict):

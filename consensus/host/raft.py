@@ -22,20 +22,25 @@ from consensus.host.barrier import Barriers
 from consensus.host.changing import Changes
 from consensus.host.checkpointing import Checkpointing, Writing
 from consensus.host.core import CHECKPOINT_ENTRIES, Core, beginning, founding_entries
+from consensus.host.disk import DISK, Disk
 from consensus.host.files import make_private_directory
+from consensus.host.housekeeping import Housekeeping
 from consensus.host.journal import Journal
 from consensus.host.messages import encode
 from consensus.host.rebirth import CHECKPOINT_NAME, JOURNAL_NAME, new_incarnation_id
 from consensus.host.requests import REQUEST_ID_BYTES, seal
+from consensus.host.reserve import Reserve
 from consensus.host.seams import EntryKind, Message, Node
 from consensus.host.shelf import Shelf
 from consensus.host.tls import TlsContexts
 from consensus.host.transport import Links
 from consensus.incarnation import Incarnation, agree
-from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine, StorageFailed, Superseded
+from consensus.log import MembershipRefused, NoRoom, NotLeader, OutcomeUnknown, StateMachine, StorageFailed, Superseded
+from consensus.room import NO_LIMITS, Limits, LogRoom
 
 __all__ = [
     "MembershipRefused",
+    "NoRoom",
     "NotLeader",
     "OutcomeUnknown",
     "RaftNode",
@@ -50,6 +55,7 @@ RETRY_S: Final = (0.02, 0.1)
 INBOX_MESSAGES_MAX: Final = 64
 MESSAGES_PER_TICK_MAX: Final = 500
 BARRIER_AGAIN_S: Final = 0.05
+RETIRE_S_MAX: Final = 2.0
 
 _Heard = tuple[str, Message, Incarnation | None]  # from whom, what, and of which life of the log
 
@@ -70,10 +76,13 @@ class RaftNode:
         found: bool,
         on_applied: Callable[[int], None],
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
+        limits: Limits = NO_LIMITS,
+        disk: Disk = DISK,
     ) -> None:
         """Open the log in `directory` and restore the state machine from its checkpoint.
 
         `found`: if the directory is empty, start a new cluster whose only voter is this node; else it is ignored.
+        `limits`: how much of the disk is kept free.
         Raises JournalDamaged, JournalInUse, CheckpointRefused, OSError.
         """
         self._on_applied = on_applied
@@ -91,14 +100,19 @@ class RaftNode:
         make_private_directory(directory)
         self._shelf = Shelf(directory / CHECKPOINT_NAME)
         self._applier = Applier(machine)
-        self._checkpointing = Checkpointing(self._shelf, self._applier)
-        self._journal = Journal(directory / JOURNAL_NAME)
+        self._reserve = Reserve(directory, disk, limits)
+        make_room = self._reserve.give
+        self._checkpointing = Checkpointing(self._shelf, self._applier, make_room=make_room)
+        self._journal = Journal(
+            directory / JOURNAL_NAME, fdatasync=disk.fdatasync, write=disk.write, make_room=make_room
+        )
         try:
             self._core = self._open(node_id, found, checkpoint_entries)
         except BaseException:
             self._journal.close()
             raise
         self._changes = Changes(self._core, self._kick)
+        self._housekeeping = Housekeeping(self._core, self._changes, self._reserve, self._kick)
         self._barriers = Barriers(self._core, self._send_now)
         self._links = Links(
             node_id,
@@ -166,6 +180,18 @@ class RaftNode:
         """Which life of the cluster's log this node takes part in; None until it knows."""
         return self._core.incarnation
 
+    @property
+    def room(self) -> LogRoom:
+        """How the log's disk is here, and what keeps the cluster from writing."""
+        return LogRoom(
+            standing=self._core.standing,
+            free_bytes=self._reserve.free_bytes,
+            needed_bytes=self._reserve.low_bytes,
+            reserve_bytes=self._reserve.held_bytes,
+            checkpoint_fault=self._checkpointing.fault,
+            stopped_by=dict(self._core.why_no_writes()),
+        )
+
     def reachable(self) -> frozenset[str]:
         """Peers with a live, recently heard link. Learners have links to voters only."""
         return self._links.reachable()
@@ -182,11 +208,13 @@ class RaftNode:
 
     # -- writing and reading
 
-    async def propose(self, payload: bytes, *, deadline_s: float = 10.0) -> object:
-        """Commit and apply `payload` exactly once; what `apply` answered on this node. Raises OutcomeUnknown.
+    async def propose(self, payload: bytes, *, deadline_s: float = 10.0, frees_room: bool = False) -> object:
+        """Commit and apply `payload` exactly once; what `apply` answered on this node. Raises OutcomeUnknown, NoRoom.
 
         It is proposed again, under the same request id, until it is applied here or the deadline passes.
         """
+        if (shortages := self._core.why_no_writes()) and not frees_room:
+            raise NoRoom(shortages)
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise ValueError(f"an entry of {len(payload)} bytes is larger than the {PAYLOAD_BYTES_MAX} allowed")
         request_id = secrets.token_bytes(REQUEST_ID_BYTES)
@@ -236,6 +264,10 @@ class RaftNode:
         """Hand over to a voter (None: the one that has most). Raises NotLeader, MembershipRefused."""
         await self._changes.transfer_leadership(node_id)
 
+    async def retire(self) -> None:
+        """Before a planned end: hand over if this node leads, so that nobody has to wait for an election."""
+        await self._housekeeping.hand_over(RETIRE_S_MAX)
+
     # -- running
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -248,6 +280,7 @@ class RaftNode:
                 self._nursery = nursery
                 await nursery.start(self._links.run)
                 nursery.start_soon(self._loop)
+                nursery.start_soon(self._housekeeping.run)
                 task_status.started()
         finally:
             self._is_stopped = True

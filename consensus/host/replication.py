@@ -12,6 +12,7 @@ from consensus.host.journal import Journal
 from consensus.host.messages import Append, AppendReply, CheckpointChunk
 from consensus.host.seams import Entry, Message, Node, Role, clock
 from consensus.host.shelf import Chunk, Shelf
+from consensus.room import Shortage, Standing
 
 IN_FLIGHT_BYTES_MAX: Final = 2 * 1024 * 1024
 LEARNER_HEARTBEAT_S: Final = 0.5  # voters need the leader's heartbeat more often: theirs are the elections
@@ -30,6 +31,10 @@ class Replication(Elections):
     is_installing: bool
     _probing: dict[Node, float]  # followers whose log does not meet ours yet, and when each was asked last
     _told: dict[Node, tuple[int, float]]  # the commit index that each follower heard last, and when
+    standing: Standing  # how much room this node's disk has
+    shortage: Shortage | None
+    stopped_by: dict[str, Shortage]  # whose disks keep the cluster from taking writes, as the leader says
+    short: dict[str, tuple[Standing, Shortage]]  # which followers told this leader that they lack room
     _removals: dict[Node, int]  # who was last seen to lose its vote at which index, maybe not committed yet
 
     def backlog(self, node: Node) -> int:
@@ -39,6 +44,10 @@ class Replication(Elections):
     def checkpoint_received(self, leader: Node) -> None:
         """The last chunk is here: verify and install."""
         raise NotImplementedError
+
+    def lose_leader(self) -> None:
+        super().lose_leader()
+        self.stopped_by = {}
 
     # -- the leader's side
 
@@ -51,7 +60,10 @@ class Replication(Elections):
                 self._feed(node)
 
     def _feed(self, node: Node) -> None:
-        if self.next_index[node] <= self.journal.first_index:
+        if self._is_full(node):
+            if self._heartbeat_is_due(node):
+                self._append_nothing(node)
+        elif self.next_index[node] <= self.journal.first_index:
             self._feed_checkpoint(node)
         elif node in self._probing:
             self._probe(node)
@@ -66,6 +78,15 @@ class Replication(Elections):
             said = True
         if not said and self._heartbeat_is_due(node):
             self._append(node, [])
+
+    def _is_full(self, node: Node) -> bool:
+        told = self.short.get(node.id)
+        return told is not None and told[0] is Standing.FULL
+
+    def _append_nothing(self, node: Node) -> None:
+        """Say that this node leads, to one that takes no entries: nothing is asked that it would have to reject."""
+        self.next_index[node] = max(self.match_index[node] + 1, self.journal.first_index + 1)
+        self._append(node, [])
 
     def _probe(self, node: Node) -> None:
         """Ask again whether the logs meet, but not more often than heartbeats are due."""
@@ -126,6 +147,8 @@ class Replication(Elections):
             previous_term=previous[2],
             entries=entries,
         )
+        if self.stopped_by:
+            message["short"] = {voter: (shortage.free, shortage.needed) for voter, shortage in self.stopped_by.items()}
         self.send(node, message)
 
     def _send_chunk(self, node: Node, chunk: Chunk | None) -> None:
@@ -147,11 +170,22 @@ class Replication(Elections):
         if reply["term"] < self.current_term or self.role != Role.LEADER or node not in self.match_index:
             return
         self.answered_at[node] = clock()
+        self._note_room(node, reply.get("room"))
         if "matched" in reply:
             self._matched(node, reply["matched"], start_over=reply.get("start_over", False))
         elif "rejected" in reply:
             self._rejected(node, reply["rejected"], reply.get("hint", 1))
         elif self.shelf.is_sending(node):
+            self.wants_replication = True
+
+    def _note_room(self, node: Node, room: tuple[int, int, int] | None) -> None:
+        was_full = self._is_full(node)
+        if room is None:
+            self.short.pop(node.id, None)
+        else:
+            self.short[node.id] = (Standing(room[0]), Shortage(*room[1:]))
+        if was_full and not self._is_full(node):
+            self._probing[node] = 0.0
             self.wants_replication = True
 
     def _matched(self, node: Node, index: int, *, start_over: bool) -> None:
@@ -182,13 +216,15 @@ class Replication(Elections):
             self._reply(leader, {})
             return
         self.leader_committed = asked["commit_index"]
+        self.stopped_by = {voter: Shortage(*shortage) for voter, shortage in asked.get("short", {}).items()}
         previous = asked["previous_index"]
         if (mismatch := self._mismatch(previous, asked["previous_term"])) is not None:
             self._reply(leader, {"rejected": previous, "hint": mismatch})
             return
         # What stands before the log is in the checkpoint, so it was committed: the logs agree there.
         agreed = max(previous, self.journal.first_index)
-        entries = [entry for entry in asked["entries"] if entry[1] > agreed]
+        taken = asked["entries"] if self.standing is not Standing.FULL else []
+        entries = [entry for entry in taken if entry[1] > agreed]
         if entries and entries[0][1] == agreed + 1:
             self._take(entries)
             agreed = entries[-1][1]
@@ -250,7 +286,10 @@ class Replication(Elections):
         self._reply(leader, {"matched": self.applied, "start_over": True})
 
     def _reply(self, leader: Node, answer: dict[str, int]) -> None:
-        self.send(leader, {"type": "append_reply", "term": self.current_term, **answer})
+        reply: dict[str, object] = {"type": "append_reply", "term": self.current_term, **answer}
+        if self.shortage is not None:
+            reply["room"] = (int(self.standing), *self.shortage)
+        self.send(leader, reply)
 
     def note_appended(self, entry: Entry) -> None:
         """An entry was added: a change of voters acts from now on."""

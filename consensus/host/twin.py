@@ -12,7 +12,8 @@ from typing import Final
 import trio
 
 from consensus.incarnation import Incarnation
-from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown, StateMachine
+from consensus.log import MembershipRefused, NoRoom, NotLeader, OutcomeUnknown, StateMachine
+from consensus.room import Limits, LogRoom, Shortage, Standing, shortages_that_stop
 
 _FIRST_INDEX: Final = 4  # as in the real log, three founding entries and the first leader's own stand before
 
@@ -24,6 +25,7 @@ class SimulatedCluster:
         self.entries: list[bytes] = []  # committed; the index of the first is `_FIRST_INDEX + 1`
         self.voters: set[str] = set()
         self.incarnation = Incarnation(1, "simulated")
+        self.short: dict[str, Shortage] = {}  # nodes whose disks have too little room
         self.leader_id: str | None = None
         self.term = 0
         self._up: dict[str, SimulatedLog] = {}
@@ -86,6 +88,18 @@ class SimulatedCluster:
         linked = (other for other in self._up if node_id in self.voters or other in self.voters)
         return frozenset(other for other in linked if other != node_id and self.reaches(node_id, other))
 
+    def stopped_by(self) -> dict[str, Shortage]:
+        """Whose disks keep the cluster from taking writes."""
+        leader = self.leader_id
+        return {} if leader is None else shortages_that_stop(leader, self.voters, self.peers_of(leader), self.short)
+
+    def lack_room(self, node_id: str, shortage: Shortage | None) -> None:
+        """A node's disk has too little room from now on, or (None) enough again."""
+        self.short.pop(node_id, None)
+        if shortage is not None:
+            self.short[node_id] = shortage
+        self.settle()
+
     def leader_for(self, node_id: str) -> str | None:
         """The leader, if there is one that this node reaches."""
         leader = self.leader_id
@@ -106,8 +120,10 @@ class SimulatedCluster:
 
     def settle(self) -> None:
         """Links, nodes or voters changed: elect, if the leader has lost its majority, and catch up."""
-        if self.leader_id is None or not self._has_majority(self.leader_id):
-            self.lead(next(filter(self._has_majority, sorted(self.voters)), None))
+        if self.leader_id is None or not self._has_majority(self.leader_id) or self.leader_id in self.short:
+            # Who leads stays in front of others who are no better off.
+            order = sorted(self.voters, key=lambda voter: (voter in self.short, voter != self.leader_id, voter))
+            self.lead(next(filter(self._has_majority, order), None))
         self._spread()
         self._announce()
 
@@ -189,6 +205,19 @@ class SimulatedLog:
         """That of the cluster, once somebody has founded it."""
         return self._cluster.incarnation if self._cluster.voters else None
 
+    @property
+    def room(self) -> LogRoom:
+        """What the cluster was told of this node's disk."""
+        shortage = self._cluster.short.get(self._node_id)
+        return LogRoom(
+            standing=Standing.ENOUGH if shortage is None else Standing.LOW,
+            free_bytes=shortage.free if shortage else 1 << 40,
+            needed_bytes=shortage.needed if shortage else Limits().low,
+            reserve_bytes=Limits().reserve,
+            checkpoint_fault="",
+            stopped_by=self._cluster.stopped_by(),
+        )
+
     def reachable(self) -> frozenset[str]:
         """Peers with a link to this node."""
         return self._cluster.peers_of(self._node_id)
@@ -220,9 +249,11 @@ class SimulatedLog:
         if self._applied > before:
             self._on_applied(self.applied_index)
 
-    async def propose(self, payload: bytes, *, deadline_s: float = 10.0) -> object:
-        """Commit the payload and return what `apply` answered here. Raises OutcomeUnknown."""
+    async def propose(self, payload: bytes, *, deadline_s: float = 10.0, frees_room: bool = False) -> object:
+        """Commit the payload and return what `apply` answered here. Raises OutcomeUnknown, NoRoom."""
         await trio.lowlevel.checkpoint()
+        if (shortages := self._cluster.stopped_by()) and not frees_room:
+            raise NoRoom(shortages)
         with trio.move_on_after(deadline_s):
             while self.leader_id is None:
                 await self._cluster.wait_for_change()

@@ -1,7 +1,7 @@
 """How images come, change and go, who may see them, and what a server may be made from."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -96,6 +96,8 @@ class DeactivateImage(Command, frozen=True, kw_only=True, tag="image.deactivate.
 class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
     """The image goes at once. Its volumes stay as long as servers are cloned from them, and then go too."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     image_id: ImageId
 
     def apply(self, tx: Transaction) -> None:
@@ -156,6 +158,8 @@ class AnswerShare(Command, frozen=True, kw_only=True, tag="image.member.answer.1
 
 class RemoveMember(Command, frozen=True, kw_only=True, tag="image.member.remove.1"):
     """The project sees the image no longer."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     image_id: ImageId
     project_id: ProjectId

@@ -1,5 +1,7 @@
 """How an image gets its contents: begun, perhaps converted, then finished or aborted. Each step is all or nothing."""
 
+from typing import ClassVar
+
 from msgspec.structs import replace
 
 from images.catalog.commands import begin_upload, fill_image, forget_upload
@@ -85,6 +87,8 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
 
 class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"):
     """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     upload_id: str
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address
+from typing import ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -149,6 +150,8 @@ class UpdateNetwork(Command, frozen=True, kw_only=True, tag="network.update.1"):
 class DeleteNetwork(Command, frozen=True, kw_only=True, tag="network.delete.1"):
     """Remove a network with its subnets; refused while it has ports."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     network_id: NetworkId
 
     def apply(self, tx: Transaction) -> None:
@@ -233,6 +236,8 @@ class UpdateSubnet(Command, frozen=True, kw_only=True, tag="subnet.update.1"):
 
 class DeleteSubnet(Command, frozen=True, kw_only=True, tag="subnet.delete.1"):
     """Remove a subnet; refused while a port has an address of it."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     subnet_id: SubnetId
 

@@ -1,5 +1,7 @@
 """How ports come, change, are bound to a node, and go; also inside the commands of services that own the device."""
 
+from typing import ClassVar
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -87,6 +89,8 @@ class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
 
 class DeletePort(Command, frozen=True, kw_only=True, tag="port.delete.1"):
     """Remove a port, as its user may: also one that a server has, which then loses that card's network."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     port_id: PortId
 

@@ -1,5 +1,7 @@
 """How security groups and their rules change, and how a port joins them."""
 
+from typing import ClassVar
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -107,6 +109,8 @@ class UpdateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
 class DeleteSecurityGroup(Command, frozen=True, kw_only=True, tag="security_group.delete.1"):
     """Remove a group with its rules, and the rules of other groups that name it; refused while a port is in it."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     group_id: SecurityGroupId
     by_admin: bool = False  # an administrator may remove a default group too, when its project is cleared away
 
@@ -149,6 +153,8 @@ class CreateSecurityGroupRule(Command, frozen=True, kw_only=True, tag="security_
 
 class DeleteSecurityGroupRule(Command, frozen=True, kw_only=True, tag="security_group_rule.delete.1"):
     """Allow one kind of traffic less."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     rule_id: SecurityGroupRuleId
     now_ms: int

@@ -8,6 +8,7 @@ import msgspec
 
 from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.cli.log import log
 from noded.cli.node import node
 from noded.cli.volume import volume
 from noded.config import CONFIG_FILE, Config, ConfigFault, read_config
@@ -76,5 +77,5 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (node, volume):
+for noun in (log, node, volume):
     main.add_command(noun)

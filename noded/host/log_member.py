@@ -11,6 +11,7 @@ import trio
 from consensus.admission import EntryConfig
 from consensus.codec import Codec
 from consensus.discovery import NodeState
+from consensus.disks.links import LogEnd
 from consensus.host.files import write_durably
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
@@ -23,6 +24,7 @@ from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Pres
 from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
+from consensus.room import Limits
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id, new_password, new_uuid
@@ -71,6 +73,7 @@ class LogMember:
             tls=membership.tls,
             listen=(standing.entry.addresses[0], RAFT_PORT),
             found=membership.founder,
+            limits=Limits(),
             on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
         )
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
@@ -83,6 +86,7 @@ class LogMember:
     def add_drivers(self, drivers: Drivers) -> None:
         """What every kind of node has."""
         drivers.add(Electorate, self.raft)
+        drivers.add(LogEnd, self.raft)
         drivers.add(Presence, self._standing.entry)
         drivers.add(PeerBook, KeptPeers(self._standing.config.state))
         drivers.add(Discovery, self._standing.discovery)

@@ -1,7 +1,7 @@
 """How volumes come, change and go, and what other services may do to them inside their own changes."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -124,6 +124,8 @@ class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
 class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
     """A tombstone: the replicas go as soon as no clone needs them."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     volume_id: VolumeId
 
     def apply(self, tx: Transaction) -> None:
@@ -135,6 +137,8 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
 
 class ConfirmRemoval(Command, frozen=True, kw_only=True, tag="volume.removal.confirm.1"):
     """Nothing of a deleted volume is left on these disks. After the last one its record goes."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     volume_id: VolumeId
     disk_ids: tuple[DiskId, ...]

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
+from consensus.log import MembershipRefused, NoRoom, NotLeader, OutcomeUnknown
+from consensus.room import Shortage, Standing
+from noded.core.units import MIB
 from tests.logs import PATIENCE_S, Logs, RaftLogs, SimulatedLogs, until
 
 
@@ -182,3 +184,43 @@ async def test_a_proposer_that_is_cancelled_leaves_the_log_at_work(logs: Logs) -
     await logs.level()
     assert logs.machines[follower.node_id].payloads.count(b"kept") == 1
     assert logs.machines[follower.node_id].payloads.count(b"given up") <= 1
+
+
+async def test_a_leader_hands_over_before_its_disk_is_full(logs: Logs) -> None:
+    await logs.form()
+    leader = await logs.leader()
+    logs.set_free(leader.node_id, 40 * MIB)
+    await until(lambda: not leader.is_leader)
+    assert leader.room.standing is Standing.LOW
+    assert await leader.propose(b"through another") == 1
+    await logs.level()
+    logs.set_free(leader.node_id, 400 * MIB)
+    await until(lambda: leader.room.standing is Standing.ENOUGH)
+
+
+async def test_when_all_disks_are_short_writes_are_refused_and_reads_go_on(logs: Logs) -> None:
+    await logs.form()
+    leader, follower = await logs.leader(), await logs.follower()
+    await leader.propose(b"before")
+    for node_id in logs.ids:
+        logs.set_free(node_id, 40 * MIB)
+    await until(lambda: all(len(node.room.stopped_by) == 3 for node in logs.nodes.values()))
+    for node in (await logs.leader(), follower):
+        with pytest.raises(NoRoom) as lack:
+            await node.propose(b"too much")
+        assert lack.value.shortages[follower.node_id] == Shortage(free=40 * MIB, needed=64 * MIB)
+        await node.read_barrier()
+    assert await follower.propose(b"a deletion", frees_room=True) == 2
+    for node_id in logs.ids[:2]:
+        logs.set_free(node_id, 400 * MIB)
+    await until(lambda: not any(node.room.stopped_by for node in logs.nodes.values()))
+    assert await follower.propose(b"after") == 3
+    await logs.level()
+
+
+async def test_a_minority_of_short_disks_stops_nothing(logs: Logs) -> None:
+    await logs.form()
+    follower = await logs.follower()
+    logs.set_free(follower.node_id, 40 * MIB)
+    await until(lambda: follower.room.standing is Standing.LOW)
+    assert await follower.propose(b"still") == 1

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from consensus.codec import Codec
+from consensus.incarnation import Incarnation
 from consensus.machine import Machine
 from consensus.proposals import LogCluster
+from consensus.room import LogRoom, Shortage, Standing
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, Revision
 from noded.core.reconciler import Drivers, Reconciler
@@ -30,7 +32,23 @@ class InstantLog:
     def applied_index(self) -> int:
         return int(self._shared.machine.picture.revision)
 
-    async def propose(self, payload: bytes, *, deadline_s: float = 10.0) -> object:
+    @property
+    def incarnation(self) -> Incarnation | None:
+        return Incarnation(1, "shared")
+
+    @property
+    def room(self) -> LogRoom:
+        own = self._shared.short.get(self.node_id)
+        return LogRoom(
+            standing=Standing.LOW if own else Standing.ENOUGH,
+            free_bytes=own.free if own else 1 << 40,
+            needed_bytes=own.needed if own else 1 << 26,
+            reserve_bytes=0,
+            checkpoint_fault="",
+            stopped_by=self._shared.short,
+        )
+
+    async def propose(self, payload: bytes, *, deadline_s: float = 10.0, frees_room: bool = False) -> object:
         return self._shared.commit(payload)
 
     async def read_barrier(self, *, deadline_s: float = 5.0) -> int:
@@ -70,10 +88,11 @@ class SharedCluster:
         self.up: set[str] = set(nodes)
         self.alone: set[str] = set()
         self.refusals: dict[str, Refused] = {}  # what is refused to everyone, by method
+        self.short: dict[str, Shortage] = {}  # whose disks keep the cluster from writing
         self.drivers = {node: Drivers() for node in self.up}
+        self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
         self.handles = {
-            node: LogCluster(InstantLog(self, node), self.machine, self.codec, Lines(self, node))
-            for node in sorted(self.up)
+            node: LogCluster(end, self.machine, self.codec, Lines(self, node)) for node, end in self.ends.items()
         }
 
     def cluster(self, node: str = "node1") -> LogCluster:

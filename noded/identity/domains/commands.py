@@ -1,6 +1,6 @@
 """Orders about domains."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -56,6 +56,8 @@ class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
 
 class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
     """The domain goes, and with it its users, projects and roles. It must have been disabled first."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     domain_id: DomainId
 

@@ -1,5 +1,7 @@
 """Orders about role assignments, and how they end when one of their sides goes."""
 
+from typing import ClassVar
+
 from noded.core.command import Command
 from noded.core.errors import NotFound
 from noded.core.ids import RoleId, UserId
@@ -30,6 +32,8 @@ class GrantRole(Command, frozen=True, kw_only=True, tag="role.grant.1"):
 
 class RevokeRole(Command, frozen=True, kw_only=True, tag="role.revoke.1"):
     """The user no longer holds the role there."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     user_id: UserId
     scope: Scope

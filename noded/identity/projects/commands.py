@@ -1,6 +1,6 @@
 """Orders about projects."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -65,6 +65,8 @@ class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
 
 class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
     """The project goes with all role assignments for it. What it owned stays, for the administrator to take away."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     project_id: ProjectId
 

@@ -1,6 +1,6 @@
 """Orders about roles and what they imply."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -59,6 +59,8 @@ class UpdateRole(Command, frozen=True, kw_only=True, tag="role.update.1"):
 
 class DeleteRole(Command, frozen=True, kw_only=True, tag="role.delete.1"):
     """The role goes, with all its assignments."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     role_id: RoleId
 

@@ -1,5 +1,7 @@
 """Orders about tokens and the keys that seal them."""
 
+from typing import ClassVar
+
 from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.store import Transaction
@@ -36,6 +38,8 @@ class AddTokenKey(Command, frozen=True, kw_only=True, tag="token_key.add.1"):
 
 class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke.1"):
     """The token ends now."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     audit_id: str
     expires_ms: int

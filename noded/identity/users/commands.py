@@ -1,6 +1,6 @@
 """Orders about users. A password comes as its hash; in plain it never leaves the handler."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -103,6 +103,8 @@ class LockUser(Command, frozen=True, kw_only=True, tag="user.lock.1"):
 
 class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):
     """The user goes, with all their assignments and tokens."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     user_id: UserId
 
