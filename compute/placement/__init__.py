@@ -2,7 +2,7 @@
 
 from compute.endpoint import COMPUTE
 from compute.placement.api import ROUTES
-from compute.placement.commands import ReportComputeNode
+from compute.placement.commands import RemoveComputeNode, ReportComputeNode
 from compute.placement.model import Allocation, ComputeNode
 from compute.placement.reconcile import CapacityReporter
 from noded.core.service import Service
@@ -11,7 +11,7 @@ SERVICE = Service(
     name="compute.placement",
     endpoint=COMPUTE,
     records=(ComputeNode, Allocation),
-    commands=(ReportComputeNode,),
+    commands=(ReportComputeNode, RemoveComputeNode),
     routes=ROUTES,
     reconcilers=(CapacityReporter,),
 )

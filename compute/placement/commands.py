@@ -5,12 +5,15 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from compute.placement.model import Allocation, ComputeNode, Demand, Use, misfit, use_of
+from consensus.members.commands import refuse_gone, takes_work
 from noded.core.command import Command
 from noded.core.errors import Conflict, NoRoom
 from noded.core.ids import NodeId
 from noded.core.store import Transaction, View
 
 NODE_FULL = "NodeFull"  # the code of a claim that was refused: choose again
+
+DRAINED = "it is being drained"
 
 MEMORY_WEIGHT = 1.0
 CPU_WEIGHT = 0.5
@@ -24,7 +27,21 @@ class ReportComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.re
     node: ComputeNode
 
     def apply(self, tx: Transaction) -> None:
+        refuse_gone(tx, self.node.id)
         tx.put(self.node)
+
+
+class RemoveComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.remove.1"):
+    """A node goes, and its capacity with it. Whatever held a share of it has been moved before, in the same entry."""
+
+    node_id: NodeId
+
+    def apply(self, tx: Transaction) -> None:
+        held = tx.find(Allocation, "node_id", self.node_id)
+        if held:
+            raise Conflict(f"Node {self.node_id} still carries {held[0].id}. Try again.")
+        if tx.get(ComputeNode, self.node_id) is not None:
+            tx.delete(ComputeNode, self.node_id)
 
 
 # --- what other services call inside their `apply` --------------------------------------------------------------------
@@ -35,6 +52,8 @@ def claim(tx: Transaction, consumer_id: str, node_id: NodeId, demand: Demand) ->
     node = tx.get(ComputeNode, node_id)
     if node is None:
         raise Conflict(f"Node {node_id} carries no guests.", code=NODE_FULL)
+    if not takes_work(tx, node_id):
+        raise Conflict(f"{node.name}: {DRAINED}", code=NODE_FULL)
     why = misfit(node, use_of(tx, node_id), demand)
     if why is not None:
         raise Conflict(f"{node.name}: {why}", code=NODE_FULL)
@@ -57,11 +76,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     wanted: NodeId | None = None  # an administrator named it
     image_near: Mapping[NodeId, float] = {}  # share of the image's extents that each node holds
     luck: Mapping[NodeId, float] = {}  # drawn for each node, from 0 to 1
+    closed: Collection[NodeId] = ()  # nodes that take no work; found by `choose`
 
 
 def choose(view: View, demand: Demand, count: int, terms: Terms) -> list[NodeId]:
     """A node for each of `count` consumers of that demand, best first; raises `NoRoom` with the reason a node."""
     nodes = view.all(ComputeNode)
+    terms = _with_closed(view, nodes, terms)
     uses = {node.id: use_of(view, node.id) for node in nodes}
     chosen: list[NodeId] = []
     for _ in range(count):
@@ -74,11 +95,33 @@ def choose(view: View, demand: Demand, count: int, terms: Terms) -> list[NodeId]
     return chosen
 
 
+def resettle(view: View, demands: Mapping[str, Demand], terms: Terms) -> dict[str, NodeId | None]:
+    """A node for each of several consumers that must go elsewhere, the largest first; None where none fits."""
+    nodes = view.all(ComputeNode)
+    terms = _with_closed(view, nodes, terms)
+    uses = {node.id: use_of(view, node.id) for node in nodes}
+    chosen: dict[str, NodeId | None] = {}
+    for consumer, demand in sorted(demands.items(), key=lambda item: (-item[1].memory_mib, item[0])):
+        fitting = [node for node in nodes if _reason(node, uses[node.id], demand, terms) is None]
+        best = max(fitting, key=lambda node: (_weight(node, uses[node.id], demand, terms), node.id), default=None)
+        if best is not None:
+            uses[best.id] = uses[best.id].plus(demand)
+        chosen[consumer] = None if best is None else best.id
+    return chosen
+
+
+def _with_closed(view: View, nodes: Collection[ComputeNode], terms: Terms) -> Terms:
+    closed = frozenset(node.id for node in nodes if not takes_work(view, node.id))
+    return msgspec.structs.replace(terms, closed=closed)
+
+
 def _reason(node: ComputeNode, use: Use, demand: Demand, terms: Terms) -> str | None:
     if terms.wanted is not None and node.id != terms.wanted:
         return "another node was asked for"
     if node.id not in terms.reachable:
         return "not heard from within the last seconds"
+    if node.id in terms.closed:
+        return DRAINED
     return misfit(node, use, demand)
 
 

@@ -16,6 +16,7 @@ from compute.servers.commands import (
     StopServer,
 )
 from compute.servers.console import CONSOLE_CALL
+from compute.servers.departure import MoveServers, departure
 from compute.servers.explain import EXPLAIN, PEER_CALLS
 from compute.servers.model import Server
 from compute.servers.reconcile import ServersReconciler
@@ -36,9 +37,11 @@ SERVICE = Service(
         DeleteServer,
         ReportGuests,
         FinishServerDeletions,
+        MoveServers,
     ),
     routes=ROUTES,
     reconcilers=(ServersReconciler,),
     peer_calls={CONSOLE_CALL: tell_console, AWAKE_CALL: tell_awake, **PEER_CALLS},
     explain=EXPLAIN,
+    departure=departure,
 )

@@ -386,10 +386,11 @@ class FinishServerDeletions(Command, frozen=True, kw_only=True, tag="server.fini
         for server_id in self.server_ids:
             server = tx.get(Server, server_id)
             if server is not None and server.deleting and server.node_id == self.node_id:
-                _finish(tx, server)
+                finish_deletion(tx, server)
 
 
-def _finish(tx: Transaction, server: Server) -> None:
+def finish_deletion(tx: Transaction, server: Server) -> None:
+    """Nothing of the server is left anywhere: its record goes, and what it had."""
     for port_id in server.ports:
         if port_id in server.kept_ports:
             unbind_port(tx, port_id)

@@ -71,7 +71,9 @@ class Desk:
         """One node, and what it holds."""
         view = self.cluster.view()
         node, heard = self._find(view, which), await self._heard()
-        departure = self.dependants.departure(view, Leaver(node_id=node.id, reachable=heard - {node.id}))
+        departure = self.dependants.departure(
+            view, Leaver(node_id=node.id, reachable=heard - {node.id}, answers=node.id in heard)
+        )
         return {"node": self._shown(node, heard), "holds": [hold_view(hold) for hold in departure.holds]}
 
     # -- changing
@@ -163,7 +165,9 @@ class Desk:
         return own | msgspec.msgpack.decode(answer, type=frozenset[NodeId])
 
     def _departure(self, view: View, node: Node, heard: frozenset[NodeId], *, forced: bool) -> Departure:
-        leaver = Leaver(node_id=node.id, reachable=heard - {node.id}, answers=node.id in heard, forced=forced)
+        leaver = Leaver(
+            node_id=node.id, reachable=heard - {node.id}, answers=node.id in heard, forced=forced, now_ms=now_ms()
+        )
         return self.dependants.departure(view, leaver)
 
     def _removal(

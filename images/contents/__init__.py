@@ -2,6 +2,7 @@
 
 from images.contents.api import ROUTES
 from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload
+from images.contents.departure import departure
 from images.contents.model import Upload
 from images.contents.reconcile import UploadsReconciler
 from images.endpoint import IMAGE
@@ -14,4 +15,5 @@ SERVICE = Service(
     commands=(AbortUpload, AddDisk, BeginUpload, FinishUpload),
     routes=ROUTES,
     reconcilers=(UploadsReconciler,),
+    departure=departure,
 )

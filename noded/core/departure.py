@@ -23,6 +23,7 @@ class Leaver:
     reachable: frozenset[NodeId]  # other nodes that were heard from within the last seconds
     answers: bool = True  # whether the node itself was
     forced: bool = False  # what would be lost may be lost
+    now_ms: int = 0
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

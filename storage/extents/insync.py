@@ -147,5 +147,6 @@ class InSyncSet:
         return (
             member.state is MemberState.CURRENT
             and member.disk_id not in self.volume.in_sync
+            and any(member.disk_id in disks for disks in self.volume.layout)  # else its node has left the cluster
             and all(member.disk_id in parent.in_sync for parent in self.volume.parents)
         )

@@ -36,6 +36,7 @@ from storage.host.tls import NodeTls
 CONNECTIONS_MAX: Final = 512
 HANDSHAKE_SECONDS_MAX: Final = 10.0
 IDLE_SECONDS: Final = 30.0
+GONE_LOOK_SECONDS: Final = 0.5
 
 
 class Connection:
@@ -85,6 +86,17 @@ class Connection:
         if self._handshaking:
             self.end("no handshake in time")
 
+    def end_if_gone(self) -> None:
+        """Close it if its node is no member of the cluster any more."""
+        tls = self._server.tls
+        if (
+            isinstance(self._sock, ssl.SSLSocket)
+            and not self._handshaking
+            and tls is not None
+            and tls.is_gone(self._sock)
+        ):
+            self.end("its node is no member of the cluster any more")
+
     def _receive(self) -> None:
         stream = self.stream
         self.hungry = stream.fill()
@@ -107,6 +119,9 @@ class Connection:
             return
         self._server.loop.watch(self._sock.fileno(), READ)
         self._handshaking = False
+        self.end_if_gone()
+        if self.stream.closed:
+            return
         # The first frames may have come with the end of the handshake, and epoll would not tell.
         self._receive()
 
@@ -118,10 +133,12 @@ class ExtentServer:
         self.loop = loop
         self.store = store
         self.touched: set[Connection] = set()
-        self._tls = tls
+        self.tls = tls
+        self._gone_seen: int | None = None
         self._connections: set[Connection] = set()
         loop.after.append(self._commit)
         self._look_for_idleness()
+        self._look_for_gone()
 
     def listen(self, listener: socket.socket, *, secured: bool) -> None:
         """Take connections from a listening socket."""
@@ -144,9 +161,9 @@ class ExtentServer:
             sock.close()
             return
         if secured:
-            assert self._tls is not None
+            assert self.tls is not None
             try:
-                context = self._tls.server()
+                context = self.tls.server()
                 sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except (OSError, ValueError) as error:
                 note("connection refused", reason=str(error), peer=address)
@@ -160,6 +177,14 @@ class ExtentServer:
     def _look_for_idleness(self) -> None:
         self.store.settle_if_idle()
         self.loop.call_later(IDLE_SECONDS, self._look_for_idleness)
+
+    def _look_for_gone(self) -> None:
+        """Hang up on nodes that have gone since the last look: they were let in when they were members."""
+        if self.tls is not None and (seen := self.tls.gone_since()) != self._gone_seen:
+            self._gone_seen = seen
+            for connection in tuple(self._connections):
+                connection.end_if_gone()
+        self.loop.call_later(GONE_LOOK_SECONDS, self._look_for_gone)
 
     def _commit(self) -> None:
         while self.touched:

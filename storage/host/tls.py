@@ -7,7 +7,7 @@ is made with the files as they are then. Established connections stay as they ar
 import ssl
 from pathlib import Path
 
-from consensus.naming import node_name
+from consensus.naming import gone_file, node_id_of, node_name, public_key_in
 from noded.core.ids import NodeId
 
 
@@ -18,6 +18,7 @@ class NodeTls:
         self._certificate = directory / "node.crt"
         self._key = directory / "node.key"
         self._authority = directory / "ca.crt"
+        self._gone = gone_file(directory)
         self._seen: tuple[int, ...] = ()
         self._server: ssl.SSLContext
         self._client: ssl.SSLContext
@@ -31,6 +32,22 @@ class NodeTls:
         """For a connection to a node, which must be named by `server_hostname=server_name(node)`."""
         self._refresh()
         return self._client
+
+    def is_gone(self, connection: ssl.SSLSocket) -> bool:
+        """Whether the node at the other end left the cluster or was forgotten: its certificate counts no more."""
+        certificate = connection.getpeercert(True)
+        try:
+            gone = self._gone.read_text().split()
+        except FileNotFoundError:
+            return False  # nobody has gone yet
+        return certificate is not None and node_id_of(public_key_in(certificate)) in gone
+
+    def gone_since(self) -> int | None:
+        """When the list of those who are gone was last written, in ns; None if it never was."""
+        try:
+            return self._gone.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     def _refresh(self) -> None:
         files = (self._certificate, self._key, self._authority)

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from consensus.members.commands import refuse_gone, takes_work
 from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.ids import DiskId, NodeId
@@ -22,6 +23,7 @@ class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
+        refuse_gone(tx, self.node_id)
         known = tx.get(Disk, self.disk_id)
         twin = next((disk for disk in tx.find(Disk, "node_id", self.node_id) if disk.name == self.name), None)
         if twin is not None and twin.id != self.disk_id:
@@ -62,6 +64,20 @@ class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
         tx.put(replace(disk, state=self.state, fault=self.fault, used_bytes=self.used_bytes))
 
 
+class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
+    """A node goes, and its disks with it. What they hold of volumes is settled by another command of the same entry."""
+
+    node_id: NodeId
+    disk_ids: tuple[DiskId, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        found = {disk.id for disk in tx.find(Disk, "node_id", self.node_id)}
+        if found != set(self.disk_ids):
+            raise Conflict(f"The disks of node {self.node_id} have changed meanwhile. Try again.")
+        for disk_id in self.disk_ids:
+            tx.delete(Disk, disk_id)
+
+
 def disks_in_use(view: View) -> list[Disk]:
     """The disks that may take new replicas, ordered by id."""
-    return [disk for disk in view.all(Disk) if disk.state is DiskState.IN_USE]
+    return [disk for disk in view.all(Disk) if disk.state is DiskState.IN_USE and takes_work(view, disk.node_id)]

@@ -6,6 +6,7 @@ from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
+from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Volume
 from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
@@ -14,9 +15,19 @@ SERVICE = Service(
     name="storage.volumes",
     endpoint=BLOCK_STORAGE,
     records=(Volume,),
-    commands=(ChangeVolume, ClaimVolume, ConfirmRemoval, CreateVolume, DeleteVolume, GrowInSync, ShrinkInSync),
+    commands=(
+        ChangeVolume,
+        ClaimVolume,
+        ConfirmRemoval,
+        CreateVolume,
+        DeleteVolume,
+        DropReplicas,
+        GrowInSync,
+        ShrinkInSync,
+    ),
     routes=ROUTES,
     reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),
     peer_calls={**CALLS, **PEER_CALLS},
     explain=EXPLAIN,
+    departure=departure,
 )

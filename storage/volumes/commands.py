@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec.structs import replace
 
+from consensus.members.commands import takes_work
 from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid, NoRoom
 from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
@@ -61,11 +62,14 @@ def copies_wanted(view: View) -> int:
 
 def no_disk_takes_it(view: View) -> str:
     """Why no disk can take a new replica, disk by disk."""
-    reasons = [
-        f"disk {disk.name} of node {disk.node_id}: {disk.fault or f'{disk.state}, {disk.free_bytes} bytes free'}"
-        for disk in view.all(Disk)
-    ]
+    reasons = [f"disk {disk.name} of node {disk.node_id}: {_why_not(view, disk)}" for disk in view.all(Disk)]
     return "No disk can take the volume. " + ("; ".join(reasons) or "No node has a disk in the pool yet") + "."
+
+
+def _why_not(view: View, disk: Disk) -> str:
+    if not takes_work(view, disk.node_id):
+        return "its node is being drained"
+    return disk.fault or f"{disk.state}, {disk.free_bytes} bytes free"
 
 
 class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):

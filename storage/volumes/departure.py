@@ -1,0 +1,82 @@
+"""What becomes of the replicas on a node that goes for good: volumes do without, as long as one is left elsewhere."""
+
+from collections.abc import Collection
+from typing import Final
+
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.departure import Departure, Hold, Leaver
+from noded.core.errors import Conflict
+from noded.core.ids import DiskId, NodeId
+from noded.core.store import Transaction, View
+from storage.extents.layout import may_leave
+from storage.pools.model import Disk
+from storage.volumes.model import Volume
+
+NAMED_MAX: Final = 20  # so many lost volumes are named one by one
+
+
+class DropReplicas(Command, frozen=True, kw_only=True, tag="volume.drop_replicas.1"):
+    """These disks go. A volume whose last up-to-date replica is on one still names it: only that disk has its data."""
+
+    node_id: NodeId
+    disk_ids: tuple[DiskId, ...]
+    forced: bool
+
+    def apply(self, tx: Transaction) -> None:
+        for volume in _volumes_on(tx, self.disk_ids):
+            if not volume.deleting and _is_lost(volume, self.disk_ids):
+                if not self.forced:
+                    raise Conflict(f"Volume {volume.id} would lose its last up-to-date replica.")
+                continue
+            _drop(tx, volume, set(self.disk_ids))
+        for volume in tx.find(Volume, "node_id", self.node_id):
+            if volume.server_id is None:
+                tx.put(replace(volume, node_id=None))
+
+
+def departure(view: View, leaver: Leaver) -> Departure:
+    """The replicas, those that are the last ones, and the command that settles them."""
+    disk_ids = tuple(disk.disk_id for disk in view.find(Disk, "node_id", leaver.node_id))
+    volumes = [volume for volume in _volumes_on(view, disk_ids) if not volume.deleting]
+    lost = [volume for volume in volumes if _is_lost(volume, disk_ids)]
+    holds = []
+    for volume in volumes:
+        left = len(set(volume.in_sync) - set(disk_ids))
+        fate = "nothing of it is left elsewhere" if volume in lost else f"goes on with {left} up-to-date replicas"
+        holds.append(Hold(noun="replica", id=volume.id, name=volume.name, fate=fate))
+    words = [f"volume {volume.name or volume.id} has no other up-to-date replica" for volume in lost[:NAMED_MAX]]
+    if len(lost) > NAMED_MAX:
+        words.append(f"so have {len(lost) - NAMED_MAX} more volumes")
+    if not disk_ids and not view.find(Volume, "node_id", leaver.node_id):
+        return Departure()
+    command = DropReplicas(node_id=leaver.node_id, disk_ids=disk_ids, forced=leaver.forced)
+    return Departure(holds=tuple(holds), losses=tuple(words), commands=(command,))
+
+
+def _volumes_on(view: View, disk_ids: Collection[DiskId]) -> list[Volume]:
+    found = {volume.id: volume for disk_id in disk_ids for volume in view.find(Volume, "disk_ids", disk_id)}
+    return [found[volume_id] for volume_id in sorted(found)]
+
+
+def _is_lost(volume: Volume, disk_ids: Collection[DiskId]) -> bool:
+    return not may_leave(volume.layout, volume.in_sync, disk_ids)
+
+
+def _drop(tx: Transaction, volume: Volume, going: set[DiskId]) -> None:
+    disk_ids = tuple(disk for disk in volume.disk_ids if disk not in going)
+    if volume.deleting and set(disk_ids) <= set(volume.removed_from):
+        tx.delete(Volume, volume.id)
+        return
+    in_sync = tuple(disk for disk in volume.in_sync if disk not in going)
+    tx.put(
+        replace(
+            volume,
+            layout=tuple(tuple(disk for disk in disks if disk not in going) for disks in volume.layout),
+            disk_ids=disk_ids,
+            in_sync=in_sync,
+            changes=volume.changes + (in_sync != volume.in_sync),
+            removed_from=tuple(disk for disk in volume.removed_from if disk not in going),
+        )
+    )
