@@ -8,6 +8,7 @@ only states that the cluster admitted that key. An API certificate names address
 no node name and no client usage, so it opens no door between nodes.
 """
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -113,6 +114,12 @@ def sign_self(key_pem: bytes, now: datetime) -> bytes:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def authority_hash(certificate_pem: bytes) -> bytes:
+    """SHA-256 of an authority's public key: how a token says whom to trust."""
+    key = x509.load_pem_x509_certificate(certificate_pem).public_key()
+    return hashlib.sha256(_public_bytes(_expect_p256(key))).digest()
 
 
 def is_due_for_renewal(certificate_pem: bytes, now: datetime) -> bool:

@@ -36,6 +36,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     port: int  # of its door
     release: str
+    cluster_id: str = ""  # tells two clusters of one name apart; "" while it belongs to none
+    name: str = ""  # what people call the node; two may bear the same one
 
     @property
     def words(self) -> str:
@@ -43,9 +45,9 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
         return short_words(self.fingerprint)
 
 
-def short_words(fingerprint: str) -> str:
-    """The first 48 bits of a fingerprint as three pronounceable words (proquints, arXiv:0901.4016)."""
-    return "-".join(_proquint(int(fingerprint[start : start + 4], 16)) for start in (0, 4, 8))
+def short_words(fingerprint: str, count: int = 3) -> str:
+    """The first 16 bits a word of a hash (hex) as pronounceable words (proquints, arXiv:0901.4016)."""
+    return "-".join(_proquint(int(fingerprint[start : start + 4], 16)) for start in range(0, 4 * count, 4))
 
 
 def _proquint(bits: int) -> str:
@@ -66,6 +68,8 @@ def sighting_to_text(sighting: Sighting) -> dict[str, str]:
         "release": sighting.release,
         "state": sighting.state.value,
         "cluster": sighting.cluster,
+        "cid": sighting.cluster_id,
+        "name": sighting.name,
     }
 
 
@@ -88,6 +92,8 @@ def sighting_from_text(text: Mapping[str, str], port: int) -> Sighting | None:
         addresses=addresses,
         port=port,
         release=text.get("release", "")[:32],
+        cluster_id=text.get("cid", "")[:32],
+        name=text.get("name", "")[:64],
     )
 
 

@@ -1,4 +1,6 @@
-"""Do two nodes share the cluster's secret? A handshake that tells only them. Bytes in, bytes out; no sockets.
+"""Do two nodes share a secret? A handshake that tells only them. Bytes in, bytes out; no sockets.
+
+The secret is a cluster's seed, a token's, or the claim code of an unclaimed node: a `DoorKey` says which.
 
 It runs inside a TLS 1.3 connection whose server certificate is self-signed: TLS alone proves that the other side
 holds the key of that certificate, and nothing more. The handshake is SPAKE2 (RFC 9382) on the shared secret with key
@@ -6,19 +8,21 @@ confirmation, so neither a listener nor a man in the middle nor a stranger learn
 guess costs a whole run with a real node, and runs are rationed.
 
     dialer                                            answerer
-      hello:  its public key, its SPAKE2 share   ──►
+      hello:  its public key, its SPAKE2 share, which door   ──►
                                                  ◄──  answer:    its SPAKE2 share
       proof:  MAC, signature by its key          ──►
                                                  ◄──  confirmed: MAC
 
-Bound into the shared key: the cluster's name, who dials and who answers, and the public key of each. The answerer's
+Bound into the shared key: what the secret is for, who dials and who answers, and the public key of each. The answerer's
 is the key that the *dialer's* TLS connection showed, so a man in the middle, who can't show it, ends up with a
 different key than either. The dialer proves its own key by signing the run. The dialer confirms first: the answerer
-says nothing that depends on the secret to anyone who has not proved to know it.
+says nothing that depends on the secret to anyone who has not proved to know it. A door that does not exist (a token
+that nobody made) fails at the same point, in the same way, as one that does and was not opened.
 """
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -39,6 +43,11 @@ from noded.core.ids import NodeId
 PROTOCOL: Final = b"noded door 1"
 SECRET_CHARS_MIN: Final = 16
 MESSAGE_BYTES_MAX: Final = 64 * 1024
+SEED_DOOR: Final = "seed"
+CLAIM_DOOR: Final = "claim"
+TOKEN_DOOR: Final = "token:"  # noqa: S105  # followed by the token's id
+WORDS_DOOR: Final = "words"  # no secret: people compare words (`consensus/words.py`)
+DOOR_CHARS_MAX: Final = 64
 _KEY_BYTES: Final = 32
 
 _SHARE_BYTES: Final = 33  # one byte for the role, 32 for a point of Curve25519
@@ -49,6 +58,26 @@ Signer = Callable[[bytes], bytes]
 
 class DoorClosed(Exception):  # noqa: N818  # it says what the door is
     """The other side did not prove to know the secret, or does not speak this protocol."""
+
+
+@dataclass(frozen=True)
+class DoorKey:
+    """Which door, and what SPAKE2 runs on there."""
+
+    door: str
+    password: bytes = field(repr=False)
+
+
+def token_key(token_id: str, secret_hash: str, cluster_id: str) -> DoorKey:
+    """The key of a token's door. Made of the hash that members keep; the secret itself is shown inside."""
+    password = hmac.digest(secret_hash.encode(), PROTOCOL + b" token " + cluster_id.encode(), "sha256")
+    return DoorKey(TOKEN_DOOR + token_id, password)
+
+
+def claim_key(claim_code: str, fingerprint: str) -> DoorKey:
+    """The key of an unclaimed node's door: its claim code, of no use at another node."""
+    password = hmac.digest(claim_code.encode(), PROTOCOL + b" claim " + fingerprint.encode(), "sha256")
+    return DoorKey(CLAIM_DOOR, password)
 
 
 @dataclass(frozen=True)
@@ -70,9 +99,9 @@ class Seed:
             raise ValueError("expect is the number of nodes that found the cluster together: 1 or more")
 
     @property
-    def password(self) -> bytes:
-        """What SPAKE2 runs on: the secret, of no use for a cluster of another name."""
-        return hmac.digest(self.secret.encode(), PROTOCOL + b" " + self.cluster.encode(), "sha256")
+    def key(self) -> DoorKey:
+        """The key of the hands-off door: the secret, of no use for a cluster of another name."""
+        return DoorKey(SEED_DOOR, hmac.digest(self.secret.encode(), PROTOCOL + b" " + self.cluster.encode(), "sha256"))
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -80,6 +109,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
 
     public_key: bytes
     share: bytes
+    door: str = SEED_DOOR
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
@@ -104,8 +134,11 @@ class Confirmed(msgspec.Struct, frozen=True, array_like=True, tag="confirmed"):
 class Channel:
     """What two nodes say after the handshake: encrypted and counted under the confirmed key, on top of TLS."""
 
-    def __init__(self, peer_key: bytes, sending: bytes, receiving: bytes) -> None:
+    def __init__(self, peer_key: bytes, sending: bytes, receiving: bytes, door: str, words: str = "") -> None:
+        """`door`: the one that was opened; `words`: what people compare, if it was opened without a secret."""
         self.peer_key = peer_key
+        self.door = door
+        self.words = words
         self._sending = _Counted(sending)
         self._receiving = _Counted(receiving)
 
@@ -129,13 +162,14 @@ class Channel:
 class Dialer:
     """The side that knocks."""
 
-    def __init__(self, seed: Seed, public_key: bytes, sign: Signer, answerer_key: bytes) -> None:
+    def __init__(self, key: DoorKey, public_key: bytes, sign: Signer, answerer_key: bytes) -> None:
         """`answerer_key`: the public key that the TLS connection's server has shown."""
+        self._door = key.door
         self._public_key = public_key
         self._sign = sign
         self._answerer_key = answerer_key
-        self._spake = SPAKE2_A(seed.password, *_names(public_key, answerer_key))
-        self._hello = msgspec.msgpack.encode(Hello(public_key, self._spake.start()))
+        self._spake = SPAKE2_A(key.password, *_names(public_key, answerer_key))
+        self._hello = msgspec.msgpack.encode(Hello(public_key, self._spake.start(), key.door))
         self._keys: _Keys | None = None
 
     def hello(self) -> bytes:
@@ -144,7 +178,7 @@ class Dialer:
 
     def prove(self, answer: bytes) -> bytes:
         """The third message, after the answerer's first. Raises DoorClosed."""
-        share = _read(answer, Answer).share
+        share = read_as(answer, Answer).share
         self._keys = _agree(self._spake, share, self._hello, answer)
         proof = Proof(self._keys.proof_mac, self._sign(self._keys.signed))
         return msgspec.msgpack.encode(proof)
@@ -152,27 +186,29 @@ class Dialer:
     def confirm(self, confirmed: bytes) -> Channel:
         """The channel, after the answerer's last message. Raises DoorClosed if it does not know the secret."""
         assert self._keys is not None, "prove() comes first"
-        _expect_mac(_read(confirmed, Confirmed).mac, self._keys.confirmed_mac)
-        return Channel(self._answerer_key, self._keys.from_dialer, self._keys.from_answerer)
+        _expect_mac(read_as(confirmed, Confirmed).mac, self._keys.confirmed_mac)
+        return Channel(self._answerer_key, self._keys.from_dialer, self._keys.from_answerer, self._door)
 
 
 class Answerer:
     """The side that opens."""
 
-    def __init__(self, seed: Seed, public_key: bytes) -> None:
-        """`public_key`: the key of the certificate that this side's TLS server shows."""
-        self._seed = seed
+    def __init__(self, keys: Callable[[str], DoorKey | None], public_key: bytes) -> None:
+        """`keys`: the key of a door, if there is one; `public_key`: that of the certificate of this TLS server."""
+        self._keys_of = keys
         self._public_key = public_key
+        self._door = ""
         self._dialer_key = b""
         self._keys: _Keys | None = None
 
     def answer(self, hello: bytes) -> bytes:
         """The second message, after the dialer's first. Raises DoorClosed."""
-        greeting = _read(hello, Hello)
+        greeting = read_as(hello, Hello)
         if greeting.public_key == self._public_key:
             raise DoorClosed("a node does not open to itself")
-        self._dialer_key = greeting.public_key
-        spake = SPAKE2_B(self._seed.password, *_names(greeting.public_key, self._public_key))
+        self._dialer_key, self._door = greeting.public_key, greeting.door[:DOOR_CHARS_MAX]
+        key = self._keys_of(self._door) or DoorKey(self._door, secrets.token_bytes(_KEY_BYTES))
+        spake = SPAKE2_B(key.password, *_names(greeting.public_key, self._public_key))
         answer = msgspec.msgpack.encode(Answer(spake.start()))
         self._keys = _agree(spake, greeting.share, hello, answer)
         return answer
@@ -180,11 +216,11 @@ class Answerer:
     def confirm(self, proof: bytes) -> tuple[bytes, Channel]:
         """The last message and the channel, after the dialer's proof. Raises DoorClosed if it is none."""
         assert self._keys is not None, "answer() comes first"
-        proved = _read(proof, Proof)
+        proved = read_as(proof, Proof)
         _expect_mac(proved.mac, self._keys.proof_mac)
-        _expect_signature(self._dialer_key, proved.signature, self._keys.signed)
+        expect_signature(self._dialer_key, proved.signature, self._keys.signed)
         confirmed = msgspec.msgpack.encode(Confirmed(self._keys.confirmed_mac))
-        return confirmed, Channel(self._dialer_key, self._keys.from_answerer, self._keys.from_dialer)
+        return confirmed, Channel(self._dialer_key, self._keys.from_answerer, self._keys.from_dialer, self._door)
 
 
 class _Counted:
@@ -241,17 +277,19 @@ def _agree(spake: SPAKE2_A | SPAKE2_B, share: bytes, hello: bytes, answer: bytes
 
 def _expect_mac(given: bytes, wanted: bytes) -> None:
     if not hmac.compare_digest(given, wanted):
-        raise DoorClosed("the other side does not know this cluster's secret, or someone stands between")
+        raise DoorClosed("the other side does not know the same secret, or someone stands between")
 
 
-def _expect_signature(public_key: bytes, signature: bytes, message: bytes) -> None:
+def expect_signature(public_key: bytes, signature: bytes, message: bytes) -> None:
+    """Raise DoorClosed unless the holder of that key signed the message."""
     try:
         load_public_key(public_key).verify(signature, message, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError) as error:
         raise DoorClosed("the other side does not hold the key that it showed") from error
 
 
-def _read(message: bytes, form: type[T]) -> T:
+def read_as(message: bytes, form: type[T]) -> T:
+    """A message as what it should be. Raises DoorClosed."""
     try:
         return msgspec.msgpack.decode(message, type=form)
     except msgspec.DecodeError as error:

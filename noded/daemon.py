@@ -18,18 +18,22 @@ import trio
 from compute.host.drivers import add_compute_drivers
 from consensus.admission import EntryConfig
 from consensus.door import Seed
+from consensus.doors.links import Porch, Refusals
 from consensus.host.certificates import NodeCertificates, api_server
 from consensus.host.doorkeeper import Doorkeeper
-from consensus.host.entry import enter_cluster
-from consensus.host.files import make_private_directory
+from consensus.host.entry import Entry
+from consensus.host.files import make_private_directory, remove_durably
 from consensus.host.identity import NodeIdentity
+from consensus.host.left import left_file
 from consensus.host.mdns import MdnsDiscovery
-from consensus.host.membership import MembershipFault, settle_founding
+from consensus.host.membership import MembershipFault, read_membership, settle_founding
 from consensus.host.peers import PeerServer
 from consensus.host.rebirth import set_log_aside
+from consensus.host.refusals import RefusalBook
 from consensus.host.tls import tls_directory
 from consensus.log import StorageFailed, Superseded
 from consensus.members.links import Certificates, authority_in
+from consensus.ports import PEERS_PORT, RAFT_PORT
 from images.host.drivers import add_image_drivers
 from net.host.drivers import add_net_drivers
 from noded.config import Config
@@ -43,6 +47,7 @@ from noded.gateway.server import serve
 from noded.host.life import Departed, StartOver, depart, stays_away, watch_address, watch_note
 from noded.host.log_member import LOG_DIRECTORY, LogMember, Standing
 from noded.host.machine import NoAddress, own_address, start_again, tell_ready
+from noded.host.unclaimed import Unclaimed
 from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import VitalsReader
@@ -50,6 +55,7 @@ from noded.logs import configure_logs
 from noded.reconcile.loop import keep_reconciling
 from noded.release import RELEASE
 from noded.services import SERVICES
+from storage.host.disk_servers import FIRST_PORT
 from storage.host.drivers import add_storage_drivers
 
 FAULT_EXIT = 1
@@ -128,14 +134,22 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
         addresses=(address,),
         release=RELEASE,
         role=config.role,
+        ports_to_come=(RAFT_PORT, PEERS_PORT, *range(FIRST_PORT, FIRST_PORT + len(config.disks))),
+        ports_shown=(config.https_port,),
     )
+    refusals = RefusalBook()
     async with trio.open_nursery() as nursery:
         await nursery.start(discovery.run)
         nursery.start_soon(watch_address, config, address)
         if away:
             nursery.start_soon(watch_note, config.state)
-        membership = await enter_cluster(entry, identity, config.state, discovery)
-        daemon = _Daemon(Standing(config, entry, identity, membership, discovery))
+        membership = read_membership(config.state, identity)
+        if membership is None:
+            way_in = Entry(entry, identity, config.state, discovery, refusals)
+            membership = await Unclaimed(config, way_in, identity.node_id, address, config.run / SOCKET_NAME).enter()
+            # A person may claim a node that stays away: that it left another cluster once is no reason any more.
+            remove_durably(left_file(config.state))
+        daemon = _Daemon(Standing(config, entry, identity, membership, discovery, refusals))
         leaving.append(daemon.leave)
         await daemon.run()
 
@@ -159,6 +173,9 @@ class _Daemon:
             await nursery.start(member.run)
             api_tls = self._api_tls()
             self._add_drivers(drivers, api_tls)
+            doorkeeper = self._doorkeeper()
+            drivers.add(Porch, doorkeeper)
+            drivers.add(Refusals, standing.refusals)
             nursery.start_soon(add_net_drivers(drivers, cluster).run)
             self._add_storage_drivers(drivers)
             self._add_compute_drivers(drivers)
@@ -173,7 +190,7 @@ class _Daemon:
             for service in SERVICES:
                 for make in service.reconcilers:
                     nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
-            await nursery.start(self._doorkeeper().run)
+            await nursery.start(doorkeeper.run)
             await nursery.start(partial(serve, gateway, api_tls, port=standing.config.https_port))
             tell_ready()
             url = f"https://{standing.entry.addresses[0]}/"
@@ -181,8 +198,15 @@ class _Daemon:
 
     def _doorkeeper(self) -> Doorkeeper:
         standing = self._standing
-        state, cluster = standing.config.state, self._member.cluster
-        return Doorkeeper(standing.entry, standing.membership, standing.identity, state, standing.discovery, cluster)
+        return Doorkeeper(
+            standing.entry,
+            standing.membership,
+            standing.identity,
+            standing.config.state,
+            standing.discovery,
+            self._member.cluster,
+            standing.refusals,
+        )
 
     def _api_hosts(self) -> tuple[str, ...]:
         """The addresses and names under which clients reach this node."""

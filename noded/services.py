@@ -9,6 +9,7 @@ import compute.server_metadata
 import compute.server_parts
 import compute.servers
 import consensus.disks
+import consensus.doors
 import consensus.members
 import images.catalog
 import images.contents
@@ -47,6 +48,7 @@ from noded.inspection.model import StoreDigest
 SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
     consensus.disks.SERVICE,
+    consensus.doors.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

@@ -1,44 +1,60 @@
-"""How does an unclaimed node get into a cluster by itself? The hands-off door, from the outside.
+"""How does an unclaimed node become a member? All its doors at once; the first that opens closes the others.
 
-The node announces itself, knocks at every node that announces the same cluster, and is knocked at. Those who know the
-secret count one another; either one of them founds (`consensus/founding.py`) or one is a member already and admits.
+with a seed      its like, or a member, by SPAKE2 on the secret (`hands_off.py`)
+without one      clusters in sight, by words (`word_door.py`); a member, or a person at its page, by its claim code
+always           a token (`token_door.py`)
 """
 
-from datetime import UTC, datetime
+import secrets
 from pathlib import Path
-from ssl import SSLError
 from typing import Final
 
 import structlog
 import trio
 
 from consensus.admission import (
-    Admitted,
-    AskAdmission,
-    AskBack,
-    AskPromise,
+    PROBE_NONCE_BYTES,
+    AskWhatYouAre,
     EntryConfig,
     Greet,
     Question,
-    Reply,
     Response,
     Standing,
+    TakeIn,
+    Taken,
     Turned,
 )
-from consensus.discovery import NodeState, Sighting
-from consensus.door import Channel, DoorClosed, Seed
-from consensus.founding import Founding, Stance
-from consensus.host.door import DoorServer, DoorSession, knock
+from consensus.discovery import NodeState
+from consensus.door import CLAIM_DOOR, SEED_DOOR, Channel, DoorKey, claim_key
+from consensus.doors.links import Refusals
+from consensus.doors.token import read_token
+from consensus.entering import (
+    CLUSTER_NAME_CHARS_MAX,
+    CODE_CHARS,
+    CODE_LETTERS,
+    EntryStatus,
+    Offered,
+    plain_code,
+    shown_code,
+)
+from consensus.host.door import ASK_S_MAX, FAILURE_REFILL_S, FAILURES_BURST, DoorServer, Openings
+from consensus.host.hands_off import HandsOff
 from consensus.host.identity import NodeIdentity
-from consensus.host.membership import Membership, found, join, read_membership, read_promise, write_promise
+from consensus.host.membership import Membership, read_membership
+from consensus.host.newcomer import Newcomer
+from consensus.host.preflight import PortTaken
+from consensus.host.refusals import RefusalBook
+from consensus.host.token_door import join_by_token
+from consensus.host.word_door import WordDoor
 from consensus.links import Discovery
-from noded.core.ids import NodeId
+from consensus.refusals import RefusalKind
+from consensus.throttle import Throttle
+from noded.core.errors import Conflict, Forbidden, Invalid, Unavailable
 
-LOOK_S: Final = 0.25  # how often a node asks another, once their door is open
-KNOCK_AGAIN_S: Final = 0.5
-KNOCK_AGAIN_S_MAX: Final = 8.0
-TURNED_AGAIN_S: Final = 2.0
-FOLLOWED_MAX: Final = 256
+# Between all addresses of the network, so that many of them guess no faster than one.
+EVERYWHERE: Final = "everywhere"
+EVERYWHERE_BURST: Final = 60
+EVERYWHERE_REFILL_S: Final = 3.0
 
 log = structlog.get_logger()
 
@@ -46,164 +62,131 @@ log = structlog.get_logger()
 async def enter_cluster(
     config: EntryConfig, identity: NodeIdentity, state_dir: Path, discovery: Discovery
 ) -> Membership:
-    """Return when this node is a member: at once if it already was, else when it has founded or been admitted.
-
-    Without a seed it announces itself as unclaimed and waits. Raises MembershipFault.
-    """
+    """Return when this node is a member: at once if it already was, else when it is one. Raises MembershipFault."""
     membership = read_membership(state_dir, identity)
-    if membership is not None:
-        return membership
-    cluster = config.seed.cluster if config.seed else ""
-    await discovery.announce(config.sighting(identity.fingerprint, NodeState.UNCLAIMED, cluster))
-    if config.seed is None:
-        log.info("node unclaimed", node=identity.node_id, fix="set `cluster`, `secret` and `expect` and restart")
-        await trio.sleep_forever()
-        raise AssertionError("sleep_forever returned")
-    return await _Entry(config, config.seed, identity, state_dir, discovery).run()
+    return membership or await Entry(config, identity, state_dir, discovery, RefusalBook()).run()
 
 
-class _Entry:
-    """One unclaimed node on its way in."""
+class Entry:
+    """One unclaimed node, and what its console and its page may ask of it."""
 
     def __init__(
-        self, config: EntryConfig, seed: Seed, identity: NodeIdentity, state_dir: Path, discovery: Discovery
+        self, config: EntryConfig, identity: NodeIdentity, state_dir: Path, discovery: Discovery, refusals: Refusals
     ) -> None:
         self._config = config
-        self._seed = seed
         self._identity = identity
-        self._state_dir = state_dir
-        self._discovery = discovery
-        self._founding = Founding(identity.node_id, seed.expect, read_promise(state_dir))
-        self._followed: set[NodeId] = set()
-        self._membership: Membership | None = None
-        self._done = trio.Event()
+        self._refusals = refusals
+        self._newcomer = Newcomer(config, identity, state_dir, discovery)
+        self._hands_off = HandsOff(self._newcomer, config.seed) if config.seed else None
+        self._word_door = WordDoor(self._newcomer)
+        self._code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_CHARS))
+        self._guesses = Throttle(FAILURES_BURST, FAILURE_REFILL_S)
+        self._guesses_everywhere = Throttle(EVERYWHERE_BURST, EVERYWHERE_REFILL_S)
 
     async def run(self) -> Membership:
+        """Hold all doors until this node is a member."""
+        newcomer, config = self._newcomer, self._config
+        openings = Openings(self._key_of)
+        door = DoorServer(openings, self._identity, newcomer.state_dir, self._respond, self._refusals)
         async with trio.open_nursery() as nursery:
-            door = DoorServer(self._seed, self._identity, self._state_dir, self._respond)
-            await nursery.start(door.serve, self._config.addresses, self._config.door_port)
-            nursery.start_soon(self._follow_everyone, nursery)
-            self._consider()
-            await self._done.wait()
+            newcomer.background = nursery
+            await nursery.start(door.serve, config.addresses, config.door_port)
+            # Announced when the door is open: who reads it knocks at once.
+            cluster = config.seed.cluster if config.seed else ""
+            sighting = config.sighting(self._identity.fingerprint, NodeState.UNCLAIMED, cluster)
+            nursery.start_soon(newcomer.discovery.announce, sighting)
+            nursery.start_soon((self._hands_off or self._word_door).run)
+            await newcomer.done.wait()
+            await door.finish()
             nursery.cancel_scope.cancel()
-        assert self._membership is not None
-        return self._membership
+        assert newcomer.membership is not None
+        return newcomer.membership
 
-    # Asked by others.
+    # What the node's own console and page may ask.
+
+    @property
+    def claim_code(self) -> str:
+        """As it is shown; empty if the node has a seed and waits for its like."""
+        return "" if self._config.seed else shown_code(self._code)
+
+    def status(self, url: str) -> EntryStatus:
+        """All that the console shows."""
+        seed, config = self._config.seed, self._config
+        return EntryStatus(
+            node_id=self._identity.node_id,
+            fingerprint=self._identity.fingerprint,
+            name=config.name,
+            addresses=config.addresses,
+            release=config.release,
+            url=url,
+            claim_code=self.claim_code,
+            seed_cluster=seed.cluster if seed else "",
+            expect=seed.expect if seed else 0,
+            sees=self._hands_off.sees if self._hands_off else 0,
+            offers=self._word_door.offers(),
+            faults=self._newcomer.faults(),
+            twin=getattr(self._newcomer.discovery, "twin", ""),
+        )
+
+    def create(self, cluster_name: str) -> None:
+        """Found a cluster of this node alone. Raises Invalid, Conflict."""
+        name = cluster_name.strip()
+        if not 1 <= len(name) <= CLUSTER_NAME_CHARS_MAX or not name.isprintable():
+            raise Invalid(f"A cluster's name has 1 to {CLUSTER_NAME_CHARS_MAX} printable characters.")
+        self._newcomer.found(name)
+
+    def agree(self, words: str) -> Offered:
+        """Say yes on this node's side. Raises NotFound, Conflict."""
+        return self._word_door.agree(words)
+
+    async def join(self, token_text: str) -> str:
+        """Join by a token; the cluster's name. Raises `Refused`."""
+        return await join_by_token(self._newcomer, read_token(token_text))
+
+    def check_code(self, code: str, address: str, port: int) -> None:
+        """Raise Forbidden unless that is the claim code; guesses are rationed, by address and altogether."""
+        now = trio.current_time()
+        allowed = self._guesses.allows(address, now) and self._guesses_everywhere.allows(EVERYWHERE, now)
+        if not allowed or not self.claim_code:
+            self._refusals.note(RefusalKind.TOO_MANY, port, address, "guesses the claim code too often")
+            raise Unavailable(
+                "Too many wrong claim codes were tried; wait a minute, and read it from the console again."
+            )
+        if not secrets.compare_digest(plain_code(code).encode(), self._code.encode()):
+            self._guesses.failed(address, now)
+            self._guesses_everywhere.failed(EVERYWHERE, now)
+            self._refusals.note(RefusalKind.WRONG_SECRET, port, address, "a wrong claim code")
+            raise Forbidden("That is not this node's claim code. It stands on its console: `noded claim` shows it.")
+
+    # Asked at the door.
+
+    def _key_of(self, door: str) -> DoorKey | None:
+        seed = self._config.seed
+        if seed is not None:
+            return seed.key if door == SEED_DOOR else None
+        return claim_key(self._code, self._identity.fingerprint) if door == CLAIM_DOOR else None
 
     async def _respond(self, channel: Channel, question: Question) -> Response:
-        if isinstance(question, AskPromise):
-            stance = self._founding.promise(channel.peer)
-            if stance is Stance.YES:
-                self._keep_promise()
-            return Reply(stance)
-        if isinstance(question, AskBack):
-            return Reply(self._founding.give_back(channel.peer))
-        if isinstance(question, Greet):
-            return Standing(NodeState.UNCLAIMED, self._founding.promised, len(self._founding.seen))
-        return Turned("this node is no member of a cluster yet; it waits for one too")
+        if channel.door == CLAIM_DOOR:
+            return await self._claimed(channel, question)
+        if isinstance(question, Greet) and self._hands_off is None:
+            return Standing(NodeState.UNCLAIMED, None, 0)
+        assert self._hands_off is not None, "only a node with a seed opens by it"
+        return self._hands_off.respond(channel, question)
 
-    # Asking others.
-
-    async def _follow_everyone(self, nursery: trio.Nursery) -> None:
-        while True:
-            for sighting in self._discovery.sightings().values():
-                ours = sighting.cluster == self._seed.cluster and sighting.node_id != self._identity.node_id
-                if ours and sighting.node_id not in self._followed and len(self._followed) < FOLLOWED_MAX:
-                    self._followed.add(sighting.node_id)
-                    nursery.start_soon(self._follow, sighting.node_id)
-            await self._discovery.changed()
-
-    async def _follow(self, node_id: NodeId) -> None:
-        """Keep a door open to one node for as long as it announces itself."""
-        pause_s = KNOCK_AGAIN_S
-        while (sighting := self._discovery.sightings().get(node_id)) is not None:
+    async def _claimed(self, channel: Channel, question: Question) -> Response:
+        """A member has proved to know the claim code: that is a person's yes on both sides."""
+        if isinstance(question, AskWhatYouAre):
+            nonce = secrets.token_bytes(PROBE_NONCE_BYTES)
             try:
-                async with knock(self._seed, self._identity, sighting.addresses, port=sighting.port) as session:
-                    pause_s = KNOCK_AGAIN_S
-                    await self._talk(session, node_id)
-            except (DoorClosed, OSError) as error:
-                log.debug("no open door", node=node_id, reason=str(error))
-            self._founding.lost(node_id)
-            # A node that founds or is admitted closes its door for a moment: its new announcement ends the pause.
-            with trio.move_on_after(pause_s):
-                await self._until_changed(sighting)
-            pause_s = min(2 * pause_s, KNOCK_AGAIN_S_MAX)
-        self._followed.discard(node_id)
-
-    async def _until_changed(self, sighting: Sighting) -> None:
-        while self._discovery.sightings().get(sighting.node_id) == sighting:
-            await self._discovery.changed()
-
-    async def _talk(self, session: DoorSession, node_id: NodeId) -> None:
-        if session.peer != node_id:
-            raise DoorClosed(f"node {session.peer} answers at the address of {node_id}")
-        while True:
-            standing = await session.ask(Greet())
-            if not isinstance(standing, Standing):
-                raise DoorClosed("a greeting was not answered by one")
-            if standing.state is NodeState.MEMBER:
-                await self._ask_admission(session)
-                await trio.sleep(TURNED_AGAIN_S)
-                continue
-            self._founding.met(node_id)
-            self._consider()
-            await self._ask_about_promises(session)
-            await trio.sleep(LOOK_S)
-
-    async def _ask_about_promises(self, session: DoorSession) -> None:
-        asked = self._founding.round_for(session.peer)
-        if asked is not None and await self._stance(session, AskPromise()) is Stance.YES:
-            self._founding.promised_in(asked)
-            self._consider()
-        if self._founding.holder_to_ask() == session.peer:
-            self._founding.ask_back()
-            freed = False
+                await self._newcomer.open_ports_for(nonce, ASK_S_MAX)
+            except PortTaken as fault:
+                return Turned(str(fault))
+            return self._newcomer.request(nonce)
+        if isinstance(question, TakeIn):
             try:
-                freed = await self._stance(session, AskBack()) is Stance.YES
-            finally:
-                self._founding.answered_back(freed=freed)
-            self._consider()
-
-    async def _stance(self, session: DoorSession, question: AskPromise | AskBack) -> Stance:
-        reply = await session.ask(question)
-        if not isinstance(reply, Reply):
-            raise DoorClosed("a question about a promise was not answered")
-        return reply.stance
-
-    async def _ask_admission(self, session: DoorSession) -> None:
-        config = self._config
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        answer = await session.ask(AskAdmission(config.name, config.addresses, config.release, now_ms, config.role))
-        if isinstance(answer, Turned):
-            log.warning("not admitted yet", by=session.peer, reason=answer.reason)
-            return
-        if not isinstance(answer, Admitted):
-            raise DoorClosed("a request for admission was not answered")
-        if self._founding.founded or self._done.is_set():
-            return
-        try:
-            self._finish(join(self._state_dir, self._identity, answer))
-        except SSLError as error:
-            raise DoorClosed(f"the certificate given can't be used: {error}") from error
-        log.info("node admitted", node=self._identity.node_id, cluster=answer.cluster_name, by=session.peer)
-
-    # Deciding. Without an await in between: what is decided is on disk before anyone can ask again.
-
-    def _consider(self) -> None:
-        if self._done.is_set():
-            return
-        if self._founding.consider_itself():
-            self._keep_promise()
-        if self._founding.decide():
-            self._finish(found(self._state_dir, self._identity, self._seed.cluster))
-            log.info("cluster founded", node=self._identity.node_id, cluster=self._seed.cluster)
-
-    def _keep_promise(self) -> None:
-        promised = self._founding.promised
-        assert promised is not None
-        write_promise(self._state_dir, promised)
-
-    def _finish(self, membership: Membership) -> None:
-        self._membership = membership
-        self._done.set()
+                self._newcomer.take(question.admitted, channel.peer)
+            except Conflict as fault:
+                return Turned(fault.message)
+            return Taken()
+        return Turned("this is asked of members")

@@ -56,13 +56,15 @@ class PeerServer:
     def __init__(
         self,
         node_id: NodeId,
-        tls: TlsContexts,
+        tls: TlsContexts | None,
         handlers: Mapping[str, CallHandler],
         local_handlers: Mapping[str, CallHandler] | None = None,
         *,
         refuse_gone: Callable[[NodeId], None] = lambda _caller: None,
+        unknown: "Callable[[str], CallHandler] | None" = None,
     ) -> None:
-        """`handlers`: what members may ask; `local_handlers`: what this host's own processes may (the same if None).
+        """`tls`: None for a node that has no members to serve yet. `handlers`: what members may ask; `local_handlers`:
+        what this host's own processes may (the same if None); `unknown`: what answers every other method.
 
         `refuse_gone` raises the `Refused` that tells a node that it is no member any more; asked at each call.
         """
@@ -71,6 +73,7 @@ class PeerServer:
         self._handlers = handlers
         self._local_handlers = handlers if local_handlers is None else local_handlers
         self._refuse_gone = refuse_gone
+        self._unknown = unknown or _unknown
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def serve(
@@ -94,6 +97,7 @@ class PeerServer:
         await trio.serve_listeners(self._serve_local_process, [listener], task_status=task_status)
 
     async def _serve_member(self, stream: trio.SocketStream) -> None:
+        assert self._tls is not None, "only members are served over the network"
         secure = trio.SSLStream(stream, self._tls.server, server_side=True, https_compatible=True)
         async with self._place(secure):
             with trio.fail_after(CONNECT_S_MAX):
@@ -130,7 +134,7 @@ class PeerServer:
             if idle.cancelled_caught:
                 return
             call = read_call(body)
-            answer = await self._answer(caller, call, handlers.get(call.method, _unknown(call.method)))
+            answer = await self._answer(caller, call, handlers.get(call.method, self._unknown(call.method)))
             with trio.fail_after(CALL_S_MAX):
                 await stream.send_all(answer)
 

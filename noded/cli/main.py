@@ -8,8 +8,10 @@ import msgspec
 
 from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.cli.entering import approve, claim, join, join_requests
 from noded.cli.log import log
 from noded.cli.node import node
+from noded.cli.token import token
 from noded.cli.volume import volume
 from noded.config import CONFIG_FILE, Config, ConfigFault, read_config
 from noded.inspection.model import ClusterStatus, ExplainCall
@@ -77,5 +79,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (log, node, volume):
+for noun in (log, node, token, volume):
     main.add_command(noun)
+for verb in (approve, claim, join, join_requests):
+    main.add_command(verb)

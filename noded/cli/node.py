@@ -8,6 +8,7 @@ import msgspec
 
 from noded.cli import show_nodes
 from noded.cli.asking import as_json, ask, plainly, print_answer, read_note, take_note_away
+from noded.cli.entering import show_refusals, show_requests
 from noded.config import Config
 from noded.core.errors import Conflict
 
@@ -131,3 +132,21 @@ def _label(text: str) -> tuple[str, str | None]:
     if text.endswith("-") and len(text) > 1:
         return text[:-1], None
     raise click.UsageError(f"{text!r} is neither KEY=VALUE nor KEY-")
+
+
+@node.command("pending")
+@as_json
+@click.pass_obj
+@plainly
+def node_pending(config: Config, as_json: bool) -> None:
+    """List the nodes that want to join: those that wait for a yes, and those that are only announced."""
+    show_requests(config, as_json)
+
+
+@node.command("refusals")
+@as_json
+@click.pass_obj
+@plainly
+def node_refusals(config: Config, as_json: bool) -> None:
+    """List who was turned away since the daemons started: wrong secrets, unknown certificates, scans of ports."""
+    show_refusals(config, as_json)

@@ -17,6 +17,8 @@ HIDDEN: Final = "<hidden>"
 # By tag, the paths of its secret fields. A path goes through nested structs and tuples of them.
 SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "cluster_authority.1": ("key_pem",),
+    "join_token.1": ("secret_hash",),  # it is what members know a token by at their doors
+    "join_token.create.1": ("secret_hash",),
     "members.found.1": ("authority_key_pem",),
     "server.1": ("user_data",),
     "server.create.1": ("form.user_data",),
@@ -31,6 +33,9 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
 HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "cluster_authority.1": ("certificate_pem",),  # certificates are public
     "members.found.1": ("authority_certificate_pem",),
+    "join_token.create.1": ("token_id",),  # a name
+    "join_token.revoke.1": ("token_id",),
+    "join_token.use.1": ("token_id",),
     "keypair.1": ("public_key",),  # the public half
     "keypair.create.1": ("public_key",),
     "server.1": ("key_name", "public_key"),

@@ -12,7 +12,7 @@ from consensus.admission import EntryConfig
 from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.disks.links import LogEnd
-from consensus.host.files import write_durably
+from consensus.doors.links import Refusals
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
 from consensus.host.peers import PeerClient
@@ -27,19 +27,19 @@ from consensus.proposals import LogCluster
 from consensus.room import Limits
 from noded.config import Config
 from noded.core.clock import now_ms
-from noded.core.dice import new_hex_id, new_password, new_uuid
+from noded.core.dice import new_hex_id, new_uuid
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, ProjectId
 from noded.core.reconciler import Drivers
 from noded.core.service import Founding
 from noded.host.life import NodeExit
+from noded.host.password import admin_password
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
 from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
 
 LOG_DIRECTORY = "log"
-PASSWORD_FILE = "admin-password"  # noqa: S105  # a file's name
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ class Standing:
     identity: NodeIdentity
     membership: Membership
     discovery: Discovery
+    refusals: Refusals
 
 
 class LogMember:
@@ -111,7 +112,7 @@ class LogMember:
         while True:
             for sighting in discovery.sightings().values():
                 gone = self.machine.picture.get(GoneNode, sighting.node_id) is not None
-                ours = sighting.state is NodeState.MEMBER and sighting.cluster == membership.cluster_name
+                ours = sighting.state is NodeState.MEMBER and sighting.cluster_id in ("", membership.cluster_id)
                 if ours and not gone:
                     self.raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))
             await discovery.changed()
@@ -129,7 +130,7 @@ class LogMember:
         """Propose the cluster's first entry, once: everything that a new cloud starts with."""
         state = self._standing.config.state
         while not self._is_founded():
-            founding = await _draw_founding(self._admin_password())
+            founding = await _draw_founding(admin_password(state))
             first = [command for service in SERVICES if service.founding for command in service.founding(founding)]
             standing = self._standing
             found = founding_command(standing.membership, standing.entry, standing.identity, founding.now_ms)
@@ -145,13 +146,6 @@ class LogMember:
 
     def _is_founded(self) -> bool:
         return self.cluster.view().get(ClusterFacts, CLUSTER) is not None
-
-    def _admin_password(self) -> str:
-        """The administrator's first password: on disk, for root alone, before anything depends on it."""
-        path = self._standing.config.state / PASSWORD_FILE
-        if not path.exists():
-            write_durably(path, (new_password() + "\n").encode())
-        return path.read_text().strip()
 
 
 async def _draw_founding(password: str) -> Founding:

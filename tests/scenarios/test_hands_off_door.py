@@ -13,6 +13,7 @@ import trio
 from consensus.admission import EntryConfig, Greet, Response, Standing
 from consensus.discovery import NodeState
 from consensus.door import DoorClosed, Seed
+from consensus.doors import SERVICE as DOORS
 from consensus.host.door import knock
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import enter_cluster
@@ -91,7 +92,7 @@ class Town:
 
     def log_of(self, node_id: NodeId) -> LogCluster:
         if self.shared is None:
-            self.shared = SharedCluster([SERVICE], [machine.node_id for machine in self.machines])
+            self.shared = SharedCluster([SERVICE, DOORS], [machine.node_id for machine in self.machines])
         return self.shared.cluster(node_id)
 
     def members(self) -> list[NodeId]:
@@ -196,7 +197,7 @@ async def test_a_machine_with_another_secret_gets_nowhere(town: Town) -> None:
 
 async def ask_at_the_door(machine: Machine, address: str, port: int) -> Response:
     assert machine.config.seed is not None
-    async with knock(machine.config.seed, machine.identity, [address], port=port) as session:
+    async with knock(machine.config.seed.key, machine.identity, [address], port=port) as session:
         return await session.ask(Greet())
 
 

@@ -23,10 +23,10 @@ class Party:
         return load_key(self.key_pem).sign(message, ec.ECDSA(hashes.SHA256()))
 
     def dialer(self, answerer_key: bytes, seed: Seed = SEED) -> Dialer:
-        return Dialer(seed, self.public_key, self.sign, answerer_key)
+        return Dialer(seed.key, self.public_key, self.sign, answerer_key)
 
     def answerer(self, seed: Seed = SEED) -> Answerer:
-        return Answerer(seed, self.public_key)
+        return Answerer(lambda door: seed.key if door == seed.key.door else None, self.public_key)
 
 
 ANN, BOB, EVE = Party(), Party(), Party()
@@ -88,7 +88,7 @@ def test_a_man_in_the_middle_who_puts_his_key_in_the_hello_is_noticed() -> None:
 
 
 def test_knowing_the_secret_is_not_enough_to_pass_for_another_node() -> None:
-    thief = Dialer(SEED, ANN.public_key, EVE.sign, BOB.public_key)
+    thief = Dialer(SEED.key, ANN.public_key, EVE.sign, BOB.public_key)
     answerer = BOB.answerer()
     proof = thief.prove(answerer.answer(thief.hello()))
     with pytest.raises(DoorClosed, match="does not hold the key"):

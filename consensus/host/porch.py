@@ -1,0 +1,77 @@
+"""Who waits at this member's door for somebody's yes? Known only while the node's session is open; never stored."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from consensus.admission import NAME_CHARS_MAX, AskAdmission
+from consensus.door import Channel
+from consensus.doors.model import JoinRequest
+from consensus.naming import fingerprint
+from noded.core.errors import Conflict, Forbidden, NotFound
+from noded.core.ids import NodeId
+
+# A node asks about once a second; who has not for so long is not there any more.
+SILENT_MS_MAX: Final = 10_000
+ADDRESSES_SHOWN_MAX: Final = 8
+
+
+@dataclass
+class _Waiting:
+    request: JoinRequest
+    heard_at_ms: int
+
+
+class WaitingRoom:
+    """The nodes that wait. The door bounds their number."""
+
+    def __init__(self, own_id: NodeId) -> None:
+        self._own_id = own_id
+        self._waiting: dict[NodeId, _Waiting] = {}
+
+    def asks(self, channel: Channel, asked: AskAdmission, misfit: str | None, now_ms: int) -> JoinRequest:
+        """The node at the other end asks. Another handshake has other words, and what was approved before is void."""
+        before = self._waiting.get(channel.peer)
+        same = before is not None and before.request.words == channel.words
+        request = JoinRequest(
+            node_id=channel.peer,
+            fingerprint=fingerprint(channel.peer_key),
+            name="".join(letter for letter in asked.name[:NAME_CHARS_MAX] if letter.isprintable()),
+            addresses=tuple(address[:64] for address in asked.addresses[:ADDRESSES_SHOWN_MAX]),
+            release=asked.release[:32],
+            words=channel.words,
+            waits_at=self._own_id,
+            since_ms=before.request.since_ms if before and same else now_ms,
+            approved=bool(before and same and before.request.approved),
+            agreed=asked.agreed,
+            misfit=misfit or "",
+        )
+        self._waiting[channel.peer] = _Waiting(request, now_ms)
+        return request
+
+    def requests(self, now_ms: int) -> tuple[JoinRequest, ...]:
+        """Those that asked within the last seconds."""
+        for node_id, waiting in list(self._waiting.items()):
+            if now_ms - waiting.heard_at_ms > SILENT_MS_MAX:
+                del self._waiting[node_id]
+        return tuple(waiting.request for waiting in self._waiting.values())
+
+    def approve(self, node_id: NodeId, words: str, now_ms: int) -> None:
+        """A person compared the words. Raises NotFound, Forbidden, Conflict."""
+        request = next((each for each in self.requests(now_ms) if each.node_id == node_id), None)
+        if request is None:
+            raise NotFound.of("waiting node", node_id)
+        if request.words != words:
+            raise Forbidden(
+                f"Node {request.name} shows other words here: {request.words}. If it shows the words that you gave,"
+                " somebody stands between it and the cluster: don't approve it, and look at the network."
+            )
+        if request.misfit:
+            raise Conflict(f"Node {request.name} can't be admitted as it is: {request.misfit}.")
+        self._waiting[node_id].request = msgspec.structs.replace(request, approved=True)
+
+    def turn_away(self, node_id: NodeId) -> None:
+        """Forget its request; it may ask again, with other words. Raises NotFound."""
+        if self._waiting.pop(node_id, None) is None:
+            raise NotFound.of("waiting node", node_id)
