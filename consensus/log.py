@@ -18,6 +18,10 @@ class NotLeader(Exception):  # noqa: N818
     """Asked of a node that does not lead the log now."""
 
 
+class ReleaseTooOld(Exception):  # noqa: N818
+    """The log says what this release does not understand. The node must stop here: what it skipped, others applied."""
+
+
 class NoRoom(Exception):  # noqa: N818
     """The disks of these nodes are too full for the cluster to take writes. Nothing was proposed."""
 
@@ -57,7 +61,7 @@ class StateMachine(Protocol):
     """What the log drives. Every node calls `apply` with the same entries in the same order."""
 
     def apply(self, index: int, payload: bytes) -> object:
-        """Apply one entry and say what came of it. Total: it never raises."""
+        """Apply one entry and say what came of it. Raises nothing but `ReleaseTooOld`, which ends the node."""
 
     def capture(self) -> Capture:
         """A picture of now. Must return at once."""
@@ -65,7 +69,8 @@ class StateMachine(Protocol):
     def restore(self, blocks: Iterable[bytes]) -> None:
         """Become what an earlier capture wrote.
 
-        Runs in a worker thread while readers go on: it builds the new state aside and changes over at the end.
+        Runs in a worker thread while readers go on: it builds the new state aside and changes over at the end. Raises
+        `ReleaseTooOld`.
         """
 
 

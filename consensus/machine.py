@@ -1,4 +1,8 @@
-"""What an entry of the log does to the store. The same on every node, and total: no entry can stop it."""
+"""What an entry of the log does to the store. The same on every node, and total: no entry can stop it.
+
+But one: an entry of a newer release. Applied as nothing here and as something there, it would part the nodes' states
+for ever, so a node that meets one ends. None is proposed before all members understand it (`consensus/levels`).
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -10,14 +14,18 @@ import xxhash
 
 from consensus.chain import START, Keeper, Link, NoKeeper, next_line
 from consensus.codec import Codec
+from consensus.levels.model import ClusterLevel, cluster_level
+from consensus.log import ReleaseTooOld
 from consensus.store import Change, Picture
 from noded.core.command import Command
 from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
+from noded.core.record import table_of
 
 log = structlog.get_logger(__name__)
 
 _RECORDS_PER_BLOCK = 500
+_LEVELS = frozenset({table_of(ClusterLevel)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +63,10 @@ class _Standing(msgspec.Struct, frozen=True, array_like=True):
 class Machine:
     """The replicated state machine: decodes entries, applies their commands to the store, all or none."""
 
-    def __init__(self, codec: Codec, keeper: Keeper | None = None) -> None:
-        """`keeper` keeps a line of history for each entry."""
+    def __init__(self, codec: Codec, keeper: Keeper | None = None, *, level: int | None = None) -> None:
+        """`keeper` keeps a line of history for each entry; `level` is what this release understands (None: all)."""
         self._codec = codec
+        self._level = level
         self._picture = Picture.empty()
         self._link = START
         self._keeper = keeper or NoKeeper()
@@ -84,6 +93,8 @@ class Machine:
         except Refused as refused:
             outcome: Outcome = Declined(revision, refused.kind, refused.message, refused.code)
         except msgspec.DecodeError as fault:
+            if self._codec.is_of_newer_release(payload):
+                raise _too_old(f"entry {index} of the log", fault) from fault
             log.error("entry can't be read", index=index, fault=str(fault))
             outcome = Declined(revision, Kind.BUG, "This release can't read the change.", "")
         except Exception:  # an entry that raises must not stop the log: it is applied as nothing
@@ -92,7 +103,17 @@ class Machine:
         else:
             outcome = Applied(revision)
         self._take(outcome, payload, commands, change)
+        if self._picture.changed_at(_LEVELS) == revision:
+            self._check_level()
         return outcome
+
+    def _check_level(self) -> None:
+        reached = cluster_level(self._picture)
+        if self._level is not None and reached > self._level:
+            raise ReleaseTooOld(
+                f"The cluster is at level {reached} and this release understands level {self._level}: install the newer"
+                " release on this node. `noded level show` on another node tells which level each has."
+            )
 
     def _take(self, outcome: Outcome, payload: bytes, commands: tuple[Command, ...], change: Change) -> None:
         """The new state, and its line of history."""
@@ -112,14 +133,24 @@ class Machine:
         return MachineCapture(self._codec, self._picture, self._link, self._keeper)
 
     def restore(self, blocks: Iterable[bytes]) -> None:
-        """Become what a capture wrote. The first block says where it stands; raises `msgspec.DecodeError`."""
+        """Become what a capture wrote. The first block says where it stands.
+
+        Raises `ReleaseTooOld`, `msgspec.DecodeError`.
+        """
         pieces = iter(blocks)
         standing = msgspec.msgpack.decode(next(pieces), type=_Standing)
         change = Picture.empty().begin(Revision(standing.revision))
         for piece in pieces:
-            for record in self._codec.decode_records(piece):
+            try:
+                records = self._codec.decode_records(piece)
+            except msgspec.DecodeError as fault:
+                if self._codec.is_of_newer_release(piece):
+                    raise _too_old("the checkpoint", fault) from fault
+                raise
+            for record in records:
                 change.put(record)
         self._picture = change.commit()
+        self._check_level()
         self._link = Link(standing.line_revision, standing.line_head)
         self._keeper.resume(self._link)
 
@@ -130,6 +161,13 @@ class Machine:
         for block in itertools.islice(picture.blocks(), 1, None):
             hasher.update(block)
         return hasher.hexdigest()
+
+
+def _too_old(where: str, fault: Exception) -> ReleaseTooOld:
+    return ReleaseTooOld(
+        f"This release does not understand {where} ({fault}): install the newer release, which the other nodes run, on"
+        " this node. Nothing of it was applied here."
+    )
 
 
 class MachineCapture:

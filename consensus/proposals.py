@@ -7,6 +7,7 @@ import msgspec
 import trio
 
 from consensus.codec import Codec
+from consensus.levels.plan import why_not_yet
 from consensus.log import Log, NoRoom, OutcomeUnknown
 from consensus.machine import Applied, Declined, Machine
 from consensus.majority import Ballot, Patience, why_not
@@ -70,6 +71,8 @@ class LogCluster:
 
     async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
         """What `propose` promises, on behalf of `origin`."""
+        if reason := why_not_yet(self._machine.picture, commands):
+            raise errors.Unavailable(reason, code="LevelTooLow")
         frees_room = all(command.FREES_ROOM for command in commands)
         # Asked first: where the disks are the reason, there may be no leader to wait for either.
         if (stopped_by := self._log.room.stopped_by) and not frees_room:

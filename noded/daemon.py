@@ -20,18 +20,21 @@ from consensus.admission import EntryConfig
 from consensus.door import Seed
 from consensus.doors.links import Porch, Refusals
 from consensus.host.certificates import NodeCertificates, api_server
+from consensus.host.checkpoint import CheckpointRefused
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import Entry
 from consensus.host.files import make_private_directory, remove_durably
 from consensus.host.identity import NodeIdentity
+from consensus.host.journal import JournalDamaged, JournalInUse
 from consensus.host.left import left_file
 from consensus.host.mdns import MdnsDiscovery
 from consensus.host.membership import MembershipFault, read_membership, settle_founding
 from consensus.host.peers import PeerServer
 from consensus.host.rebirth import set_log_aside
 from consensus.host.refusals import RefusalBook
+from consensus.host.replication import SafetyViolated
 from consensus.host.tls import tls_directory
-from consensus.log import StorageFailed, Superseded
+from consensus.log import ReleaseTooOld, StorageFailed, Superseded
 from consensus.members.links import Certificates, authority_in
 from consensus.ports import PEERS_PORT, RAFT_PORT
 from images.host.drivers import add_image_drivers
@@ -70,8 +73,11 @@ def run(config: Config) -> None:
     superseded, departed, over = False, "", False
     try:
         trio.run(_until_stopped, config)
-    except* (NoAddress, MembershipFault) as faults:
+    except* (NoAddress, MembershipFault, JournalInUse) as faults:
         _tell("node can't start", faults)
+        sys.exit(FAULT_EXIT)
+    except* (JournalDamaged, CheckpointRefused, SafetyViolated, ReleaseTooOld) as faults:
+        _tell("node can't go on with its log", faults)
         sys.exit(FAULT_EXIT)
     except* StorageFailed as faults:
         _tell("node ends: its disk keeps the log no more, so it may promise nothing", faults)

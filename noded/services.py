@@ -10,6 +10,7 @@ import compute.server_parts
 import compute.servers
 import consensus.disks
 import consensus.doors
+import consensus.levels
 import consensus.members
 import images.catalog
 import images.contents
@@ -49,6 +50,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
     consensus.disks.SERVICE,
     consensus.doors.SERVICE,
+    consensus.levels.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

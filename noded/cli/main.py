@@ -9,6 +9,7 @@ import msgspec
 from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.cli.entering import approve, claim, join, join_requests
+from noded.cli.level import level
 from noded.cli.log import log
 from noded.cli.node import node
 from noded.cli.token import token
@@ -79,7 +80,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (log, node, token, volume):
+for noun in (level, log, node, token, volume):
     main.add_command(noun)
 for verb in (approve, claim, join, join_requests):
     main.add_command(verb)

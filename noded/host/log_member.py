@@ -17,6 +17,7 @@ from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
 from consensus.host.peers import PeerClient
 from consensus.host.raft import RaftNode
+from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members.commands import refuse_gone
@@ -37,6 +38,7 @@ from noded.host.password import admin_password
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
+from noded.release import LEVEL
 from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
 
 LOG_DIRECTORY = "log"
@@ -64,7 +66,7 @@ class LogMember:
         self._standing = standing
         membership = standing.membership
         codec = Codec(all_commands(), all_records())
-        self.machine = Machine(codec)
+        self.machine = Machine(codec, level=LEVEL)
         book = AddressBook(self.machine, membership.peers)
         self.calls = PeerCalls(membership.node_id, SERVICES, PeerClient(membership.tls, book.addresses_of))
         self.raft = RaftNode(
@@ -88,6 +90,7 @@ class LogMember:
         """What every kind of node has."""
         drivers.add(Electorate, self.raft)
         drivers.add(LogEnd, self.raft)
+        drivers.add(Understanding, ReleaseLevel(LEVEL))
         drivers.add(Presence, self._standing.entry)
         drivers.add(PeerBook, KeptPeers(self._standing.config.state))
         drivers.add(Discovery, self._standing.discovery)
