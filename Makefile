@@ -2,12 +2,14 @@
 
 HOSTS ?=
 GUEST ?= 1
+FAULTS ?= 300
+SEED  ?= 1
 PYTHON := .venv/bin/python
 FAST   := tests/house tests/unit tests/scenarios tests/contract
 # Every other folder of tests, so that none is forgotten.
 REAL   := $(filter-out $(FAST),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
 
-.PHONY: run stop clean venv lint types test test-fast deb bench-consensus
+.PHONY: run stop clean venv lint types test test-fast faults deb bench-consensus
 
 run:        ## a cloud of HOSTS simulated hosts on this machine, until Ctrl-C
 	@packaging/prepare.py run build lab
@@ -43,6 +45,10 @@ bench-consensus: ## the log beside etcd, under kills of its leader, and with man
 	@$(PYTHON) -m tests.bench.consensus.beside
 	@$(PYTHON) -m tests.bench.consensus.failover
 	@$(PYTHON) -m tests.bench.consensus.many
+
+faults:     ## FAULTS injected into real processes of the log (docs/faults.md); another SEED breaks other things
+	@packaging/prepare.py run build lab test
+	@$(PYTHON) -m tests.faults.log --faults $(FAULTS) --seed $(SEED)
 
 deb:        ## build/noded_<version>_amd64.deb
 	@packaging/prepare.py --no-venv run build

@@ -75,11 +75,12 @@ class Host:
         switch.plug(self.plan, self.pid)
         self._libvirtd = self._spawn("libvirtd", hypervisor.start_command())
 
-    def power_off(self, *, lose_unsynced: bool = False) -> None:
+    def power_off(self, *, lose_unsynced: bool = False, is_unplugged: bool = False) -> None:
         """End every process of the host at once, as a power cut does. Returns when its disks are free again."""
         if self.pid is None or self._outer is None:
             raise LabError(f"{self.plan.name} is off already")
-        switch.unplug(self.plan)
+        if not is_unplugged:
+            switch.unplug(self.plan)
         if lose_unsynced:
             # Unplugged before, so that nobody hears the errors that the dying processes may see.
             root = Path(f"/proc/{self.pid}/root")

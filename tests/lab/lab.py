@@ -207,6 +207,10 @@ class Lab:
         """Drop all packets between two hosts, or only those from `one` to `other`."""
         self.request("cut", source=one, target=other, one_way=one_way)
 
+    def kill_all(self, *, lose_unsynced: bool = False) -> None:
+        """Cut the power of every host in the same moment; with `lose_unsynced`, only what was synced is left."""
+        self.request("kill_all", lose_unsynced=lose_unsynced)
+
     def heal(self) -> None:
         """Undo all cuts."""
         self.request("heal")

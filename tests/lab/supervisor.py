@@ -53,6 +53,14 @@ class Supervisor:
     def kill(self, host: int, *, lose_unsynced: bool = False) -> None:
         self._host(host).power_off(lose_unsynced=lose_unsynced)
 
+    def kill_all(self, *, lose_unsynced: bool = False) -> None:
+        running = [host for host in self._hosts.values() if host.pid is not None]
+        # All cables first: to everybody outside, all hosts die in the same moment.
+        for host in running:
+            switch.unplug(host.plan)
+        for host in running:
+            host.power_off(lose_unsynced=lose_unsynced, is_unplugged=True)
+
     def cut(self, source: int, target: int, *, one_way: bool = False) -> None:
         self._cuts.add((source, target))
         if not one_way:
