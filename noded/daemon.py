@@ -23,7 +23,7 @@ from consensus.host.certificates import NodeCertificates, api_server
 from consensus.host.checkpoint import CheckpointRefused
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import Entry
-from consensus.host.files import make_private_directory, remove_durably
+from consensus.host.files import StateInUse, make_private_directory, remove_durably, state_held
 from consensus.host.identity import NodeIdentity
 from consensus.host.journal import JournalDamaged, JournalInUse
 from consensus.host.left import left_file
@@ -47,7 +47,16 @@ from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.local import InProcessApi
 from noded.gateway.server import serve
-from noded.host.life import Departed, StartOver, depart, stays_away, watch_address, watch_note
+from noded.host.life import (
+    BeginAgain,
+    Departed,
+    StartOver,
+    begin_again,
+    depart,
+    stays_away,
+    watch_address,
+    watch_note,
+)
 from noded.host.log_member import LOG_DIRECTORY, LogMember, Standing
 from noded.host.machine import NoAddress, own_address, start_again, tell_ready
 from noded.host.unclaimed import Unclaimed
@@ -72,8 +81,10 @@ def run(config: Config) -> None:
     configure_logs()
     superseded, departed, over = False, "", False
     try:
-        trio.run(_until_stopped, config)
-    except* (NoAddress, MembershipFault, JournalInUse) as faults:
+        make_private_directory(config.state)
+        with state_held(config.state):
+            trio.run(_until_stopped, config)
+    except* (NoAddress, MembershipFault, StateInUse, JournalInUse) as faults:
         _tell("node can't start", faults)
         sys.exit(FAULT_EXIT)
     except* (JournalDamaged, CheckpointRefused, SafetyViolated, ReleaseTooOld) as faults:
@@ -87,6 +98,10 @@ def run(config: Config) -> None:
         superseded = True
     except* Departed as faults:
         departed = "; ".join(_tell("node goes", faults))
+    except* BeginAgain as faults:
+        _tell("node begins anew", faults)
+        begin_again(config, _left_behind(faults))
+        over = True
     except* StartOver as faults:
         over = bool(_tell("node starts over", faults))
     if departed:
@@ -110,6 +125,12 @@ def _tell(what: str, faults: BaseExceptionGroup[Exception]) -> list[str]:
             log.error(what, reason=str(fault))
             said.append(str(fault))
     return said
+
+
+def _left_behind(faults: BaseExceptionGroup[BeginAgain]) -> tuple[str, ...]:
+    """Who voted before and does not any more, as it was asked."""
+    fault = faults.exceptions[0]
+    return _left_behind(fault) if isinstance(fault, BaseExceptionGroup) else fault.left_behind
 
 
 async def _until_stopped(config: Config) -> None:
@@ -177,6 +198,10 @@ class _Daemon:
         drivers = Drivers()
         async with trio.open_nursery() as nursery:
             await nursery.start(member.run)
+            member.add_drivers(drivers)
+            member.calls.waiting(PeerContext(cluster=cluster, drivers=drivers))
+            await self._serve_calls(nursery)
+            await member.know_own_record()
             api_tls = self._api_tls()
             self._add_drivers(drivers, api_tls)
             doorkeeper = self._doorkeeper()
@@ -188,11 +213,6 @@ class _Daemon:
             gateway = Gateway(SERVICES, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             member.calls.ready(PeerContext(cluster=cluster, drivers=drivers))
-            tls, calls = standing.membership.tls, member.calls
-            local = calls.served_locally()
-            server = PeerServer(standing.identity.node_id, tls, calls.served(), local, refuse_gone=member.refuse_gone)
-            await nursery.start(server.serve, standing.entry.addresses)
-            await nursery.start(server.serve_local, standing.config.run / SOCKET_NAME)
             for service in SERVICES:
                 for make in service.reconcilers:
                     nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
@@ -201,6 +221,14 @@ class _Daemon:
             tell_ready()
             url = f"https://{standing.entry.addresses[0]}/"
             log.info("node ready", cluster=standing.membership.cluster_name, url=url)
+
+    async def _serve_calls(self, nursery: trio.Nursery) -> None:
+        standing, member = self._standing, self._member
+        tls, calls = standing.membership.tls, member.calls
+        local = calls.served_locally()
+        server = PeerServer(standing.identity.node_id, tls, calls.served(), local, refuse_gone=member.refuse_gone)
+        await nursery.start(server.serve, standing.entry.addresses)
+        await nursery.start(server.serve_local, standing.config.run / SOCKET_NAME)
 
     def _doorkeeper(self) -> Doorkeeper:
         standing = self._standing
@@ -227,7 +255,6 @@ class _Daemon:
     def _add_drivers(self, drivers: Drivers, api_tls: ssl.SSLContext) -> None:
         standing = self._standing
         state, tls = standing.config.state, standing.membership.tls
-        self._member.add_drivers(drivers)
         drivers.add(Certificates, NodeCertificates(standing.identity, state, tls, api_tls, self._api_hosts))
         add_identity_drivers(drivers)
         drivers.add(Catalog, Catalog(SERVICES))

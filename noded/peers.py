@@ -9,7 +9,7 @@ from consensus.machine import Machine
 from consensus.members.links import addresses_in
 from noded.core.clock import now_ms
 from noded.core.dice import new_request_id
-from noded.core.errors import NotFound
+from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId, RequestId
 from noded.core.origin import of_console
 from noded.core.service import PeerContext, PeerHandler, Service
@@ -46,17 +46,25 @@ class PeerCalls:
         self._node_id = node_id
         self._elsewhere = elsewhere
         self._context: PeerContext | None = None
+        self._is_ready = False
+        self._early: set[str] = set()
         self._handlers: dict[str, PeerHandler] = {}
         self._local: dict[str, PeerHandler] = {}
         for service in services:
+            self._early |= service.early_calls
             for calls, table in ((service.peer_calls, self._handlers), (service.local_calls, self._local)):
                 for method, handler in calls.items():
                     assert method not in self._handlers | self._local, f"two handlers for {method}"
                     table[method] = handler
 
-    def ready(self, context: PeerContext) -> None:
-        """From now on handlers may run: the cluster's handle and the drivers are there."""
+    def waiting(self, context: PeerContext) -> None:
+        """From now on those handlers may run that need the log alone; others are refused until `ready`."""
         self._context = context
+
+    def ready(self, context: PeerContext) -> None:
+        """From now on all handlers may run: the cluster's handle and the drivers are there."""
+        self._context = context
+        self._is_ready = True
 
     def served(self) -> Mapping[str, Callable[[NodeId, bytes], Awaitable[bytes]]]:
         """What other members may ask, in the form that the peer server takes."""
@@ -80,7 +88,7 @@ class PeerCalls:
 
     def _at_the_console(self, method: str) -> Callable[[NodeId, bytes], Awaitable[bytes]]:
         async def serve(_caller: NodeId, payload: bytes) -> bytes:
-            context = self._ready_context()
+            context = self._context_for(method)
             request_id = RequestId(new_request_id())
             cluster = context.cluster.acting_for(of_console(self._node_id, request_id, now_ms()))
             with bound_contextvars(request=request_id):
@@ -88,12 +96,17 @@ class PeerCalls:
 
         return serve
 
-    def _ready_context(self) -> PeerContext:
-        assert self._context is not None, "calls are served once the drivers are there"
+    def _context_for(self, method: str) -> PeerContext:
+        assert self._context is not None, "calls are served once the log runs"
+        if not self._is_ready and method not in self._early:
+            raise Unavailable(
+                "This node waits for the cluster's state: it reaches no majority of the voters yet."
+                " `noded cluster recover --plan` shows which nodes it hears, and what to do if the others are lost."
+            )
         return self._context
 
     async def _answer(self, method: str, payload: bytes) -> bytes:
         handler = self._handlers.get(method)
         if handler is None:
             raise NotFound.of("peer call", method)
-        return await handler(self._ready_context(), payload)
+        return await handler(self._context_for(method), payload)

@@ -12,6 +12,7 @@ import consensus.disks
 import consensus.doors
 import consensus.levels
 import consensus.members
+import consensus.recovery
 import images.catalog
 import images.contents
 import images.discovery
@@ -51,6 +52,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.disks.SERVICE,
     consensus.doors.SERVICE,
     consensus.levels.SERVICE,
+    consensus.recovery.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

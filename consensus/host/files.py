@@ -1,10 +1,17 @@
 """How does a small file reach the disk whole, private and for good?"""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE = 0o600
 PRIVATE_DIRECTORY = 0o700
+
+
+class StateInUse(Exception):  # noqa: N818
+    """Another process works with this state directory."""
 
 
 def make_private_directory(path: Path) -> None:
@@ -40,5 +47,19 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def state_held(state_dir: Path) -> Iterator[None]:
+    """Work with a state directory alone: the daemon, or whoever changes its files. Raises StateInUse, OSError."""
+    descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateInUse(f"{state_dir} is in use by another process: noded runs on it already") from None
+        yield
     finally:
         os.close(descriptor)

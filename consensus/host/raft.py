@@ -176,6 +176,11 @@ class RaftNode:
         return self._core.committed
 
     @property
+    def newest(self) -> tuple[int, int]:
+        """Index and term of the newest entry that this node holds, committed or not."""
+        return self._core.last_index(), self._core.last_term()
+
+    @property
     def incarnation(self) -> Incarnation | None:
         """Which life of the cluster's log this node takes part in; None until it knows."""
         return self._core.incarnation

@@ -8,6 +8,8 @@ import msgspec
 
 from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.cli.backup import backup, restore
+from noded.cli.cluster import cluster
 from noded.cli.entering import approve, claim, join, join_requests
 from noded.cli.level import level
 from noded.cli.log import log
@@ -80,7 +82,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (level, log, node, token, volume):
+for noun in (backup, cluster, level, log, node, token, volume):
     main.add_command(noun)
-for verb in (approve, claim, join, join_requests):
+for verb in (approve, claim, join, join_requests, restore):
     main.add_command(verb)

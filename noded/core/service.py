@@ -86,6 +86,8 @@ class Service:
     # What only root on this host may ask, through the daemon's own socket: never served to other nodes. What these
     # handlers propose is said to come from this node's console.
     local_calls: dict[str, PeerHandler] = field(default_factory=dict)
+    # Of both, what a node answers as soon as its log runs, before it knows the cluster's state: it may wait for long.
+    early_calls: frozenset[str] = frozenset()
     explain: dict[str, Explainer] = field(default_factory=dict)
     founding: Callable[[Founding], list[Command]] | None = None
     departure: DepartureHook | None = None  # what hangs on a node, and what settles it when the node goes

@@ -12,7 +12,9 @@ import structlog
 import trio
 
 from consensus.host.departing import finish_leaving, leave
+from consensus.host.identity import NodeIdentity
 from consensus.host.left import left_file, read_left
+from consensus.recovery.host.recovering import recover
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.host.machine import NoAddress, own_address
@@ -27,6 +29,14 @@ log = structlog.get_logger(__name__)
 
 class Departed(Exception):  # noqa: N818  # what happened, not what failed
     """This node is no member any more; the message says why."""
+
+
+class BeginAgain(Exception):  # noqa: N818  # the same
+    """This node is to begin a new life of the cluster's log, without those who voted before."""
+
+    def __init__(self, left_behind: tuple[str, ...]) -> None:
+        super().__init__("the cluster is recovered on this node")
+        self.left_behind = left_behind
 
 
 class StartOver(Exception):  # noqa: N818  # the same
@@ -62,10 +72,35 @@ class NodeExit:
         raise Departed(self._why)
 
 
+class NodeRebirth:
+    """Implements `consensus.recovery.links.Rebirth`: `run` raises `BeginAgain` once somebody asked for it."""
+
+    def __init__(self) -> None:
+        self._left_behind: tuple[str, ...] = ()
+        self._asked = trio.Event()
+
+    def begin_again(self, left_behind: tuple[str, ...]) -> None:
+        self._left_behind = left_behind
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Wait until somebody asks. Raises BeginAgain."""
+        await self._asked.wait()
+        await trio.sleep(TOLD_S)
+        raise BeginAgain(self._left_behind)
+
+
 def depart(config: Config, why: str) -> None:
     """Set aside what made this node a member."""
     left = leave(config.state, why, now_ms())
     log.warning("node is unclaimed", state_kept_in=left.aside, fix="`noded node rejoin` lets it join again")
+
+
+def begin_again(config: Config, left_behind: tuple[str, ...]) -> None:
+    """Begin a new life of the log on this node's files."""
+    identity = NodeIdentity.load_or_create(config.state)
+    begun = recover(config.state, identity.node_id, left_behind, now_ms())
+    log.warning("a new life of the cluster begins here", life=begun.life.count, log_before=str(begun.kept_in))
 
 
 def stays_away(state_dir: Path) -> bool:

@@ -25,6 +25,9 @@ from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Pres
 from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
+from consensus.recovery.host.backups import LiveBackups, RunningLog
+from consensus.recovery.host.recovering import tell_beginning
+from consensus.recovery.links import Backups, LogFacts, Rebirth
 from consensus.room import Limits
 from noded.config import Config
 from noded.core.clock import now_ms
@@ -33,12 +36,12 @@ from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, ProjectId
 from noded.core.reconciler import Drivers
 from noded.core.service import Founding
-from noded.host.life import NodeExit
+from noded.host.life import NodeExit, NodeRebirth
 from noded.host.password import admin_password
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
-from noded.release import LEVEL
+from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
 
 LOG_DIRECTORY = "log"
@@ -81,6 +84,7 @@ class LogMember:
         )
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
         self.exit = NodeExit()
+        self.rebirth = NodeRebirth()
 
     def refuse_gone(self, node_id: NodeId) -> None:
         """Raise the `Refused` that tells a former node so."""
@@ -88,6 +92,7 @@ class LogMember:
 
     def add_drivers(self, drivers: Drivers) -> None:
         """What every kind of node has."""
+        membership = self._standing.membership
         drivers.add(Electorate, self.raft)
         drivers.add(LogEnd, self.raft)
         drivers.add(Understanding, ReleaseLevel(LEVEL))
@@ -96,15 +101,18 @@ class LogMember:
         drivers.add(Discovery, self._standing.discovery)
         drivers.add(Dependants, ServiceDependants())
         drivers.add(Exit, self.exit)
+        drivers.add(LogFacts, RunningLog(self.raft, membership))
+        drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE, LEVEL))
+        drivers.add(Rebirth, self.rebirth)
         drivers.add(Registry, DaemonRegistry(self.machine))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take part in the log until cancelled; started once the store names this node."""
+        """Take part in the log until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.raft.run)
             nursery.start_soon(self._follow_sightings)
             nursery.start_soon(self.exit.run)
-            await self._know_own_record()
+            nursery.start_soon(self.rebirth.run)
             task_status.started()
 
     async def _follow_sightings(self) -> None:
@@ -120,8 +128,12 @@ class LogMember:
                     self.raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))
             await discovery.changed()
 
-    async def _know_own_record(self) -> None:
+    async def know_own_record(self) -> None:
         """Wait until the store names this node: it is founded, or what was admitted has reached us."""
+        standing = self._standing
+        await tell_beginning(
+            self.cluster, self.raft.incarnation, standing.config.state, standing.entry, standing.identity
+        )
         if self._standing.membership.founder:
             await self._found()
         seen = self.cluster.view().revision

@@ -1,0 +1,1 @@
+"""What recovery does to files, to worker threads and to the network."""
