@@ -11,6 +11,7 @@ import compute.servers
 import consensus.disks
 import consensus.doors
 import consensus.levels
+import consensus.liveness
 import consensus.members
 import consensus.recovery
 import images.catalog
@@ -53,6 +54,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.doors.SERVICE,
     consensus.levels.SERVICE,
     consensus.recovery.SERVICE,
+    consensus.liveness.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

@@ -12,6 +12,7 @@ from compute.placement.views import (
     zone_brief,
     zone_detail,
 )
+from consensus.liveness.links import Watch
 from noded.core.errors import NotFound
 from noded.core.route import Allow, Request, Response, Route
 
@@ -19,7 +20,7 @@ PAGES_SINCE = (2, 33)
 
 
 def _nodes(request: Request) -> list[tuple[ComputeNode, bool]]:
-    reachable = request.cluster.reachable()
+    reachable = request.driver(Watch).usable()
     return [(node, node.id in reachable) for node in request.cluster.view().all(ComputeNode)]
 
 

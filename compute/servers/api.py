@@ -27,6 +27,7 @@ from compute.servers.creation import Wish, address, compose, draw_luck, hostname
 from compute.servers.listing import listed
 from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
+from consensus.liveness.links import Watch
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
@@ -46,7 +47,7 @@ def reader_of(request: Request) -> Reader:
         base_url=request.base_url,
         version=request.microversion,
         is_admin=request.caller.is_admin,
-        reachable=request.cluster.reachable(),
+        reachable=request.driver(Watch).usable(),
     )
 
 
@@ -87,11 +88,13 @@ async def show_server(request: Request) -> Response:
     return Response(body={"server": server_detail(named(request), reader_of(request))})
 
 
-async def _silent(cluster: Cluster, wish: Wish, asked: Event, luck: Mapping[NodeId, float]) -> frozenset[NodeId]:
+async def _silent(
+    cluster: Cluster, watch: Watch, wish: Wish, asked: Event, luck: Mapping[NodeId, float]
+) -> frozenset[NodeId]:
     """The nodes that would be chosen but do not answer; raises `NoRoom` when no others are left."""
     silent: frozenset[NodeId] = frozenset()
     while True:
-        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked, luck)
+        command = compose(cluster.view(), wish, watch.usable() - silent, asked, luck)
         found = await silent_of(cluster, {server.node_id for server in command.servers})
         if not found:
             return silent
@@ -101,16 +104,16 @@ async def _silent(cluster: Cluster, wish: Wish, asked: Event, luck: Mapping[Node
 async def create_servers(request: Request) -> Response:
     """One or many servers with their ports and disks: one log entry, all or none."""
     body = await request.json(CreateBody)
-    cluster = request.cluster
+    cluster, watch = request.cluster, request.driver(Watch)
     wish = read_wish(cluster.view(), request.caller, body, request.microversion)
     asked = event(request, "create")
     luck = draw_luck(cluster.view())
-    silent = await _silent(cluster, wish, asked, luck)
+    silent = await _silent(cluster, watch, wish, asked, luck)
     server_id = ServerId("")
 
     def chosen() -> CreateServers:
         nonlocal server_id
-        command = compose(cluster.view(), wish, cluster.reachable() - silent, asked, luck)
+        command = compose(cluster.view(), wish, watch.usable() - silent, asked, luck)
         server_id = command.servers[0].server_id
         return command
 

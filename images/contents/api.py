@@ -6,6 +6,7 @@ from contextlib import aclosing
 import structlog
 import trio
 
+from consensus.liveness.links import Watch
 from images.catalog.commands import visible
 from images.catalog.model import IMAGE_BYTES_MAX, Contents, Image
 from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload
@@ -49,7 +50,7 @@ async def upload_file(request: Request) -> Response:
                 node_id=request.cluster.node_id,
                 file_id=file_id,
                 size_bytes=whole_blocks(size_bytes),
-                layout=_layout(request.cluster, file_id, size_bytes),
+                layout=_layout(request, file_id, size_bytes),
                 now_ms=now_ms(),
             ),
             PLACES_CHANGED,
@@ -68,22 +69,22 @@ async def _fill(request: Request, upload_id: str, file_id: VolumeId, inspection:
         received = await image_bytes.receive(request.stream(), file.path, inspection)
         verdict = inspection.verdict()
         if verdict.disk_format in CONVERTED_FORMATS:
-            disk_id = await _add_disk(request.cluster, upload_id, verdict)
+            disk_id = await _add_disk(request, upload_id, verdict)
             async with files.open(disk_id, writable=True) as disk:
                 await image_bytes.convert(file.path, verdict.disk_format, disk.socket)
     await _finish(request.cluster, upload_id, received, verdict)
 
 
-async def _add_disk(cluster: Cluster, upload_id: str, verdict: Verdict) -> VolumeId:
+async def _add_disk(request: Request, upload_id: str, verdict: Verdict) -> VolumeId:
     disk_id = VolumeId(dice.new_uuid())
     size_bytes = whole_blocks(verdict.virtual_bytes)
     await propose_chosen(
-        cluster,
+        request.cluster,
         lambda: AddDisk(
             upload_id=upload_id,
             disk_id=disk_id,
             size_bytes=size_bytes,
-            layout=_layout(cluster, disk_id, size_bytes),
+            layout=_layout(request, disk_id, size_bytes),
             now_ms=now_ms(),
         ),
         PLACES_CHANGED,
@@ -113,9 +114,9 @@ async def _abort(cluster: Cluster, upload_id: str) -> None:
             log.warning("upload not aborted; the reconciler will", upload=upload_id, why=refused.message)
 
 
-def _layout(cluster: Cluster, volume_id: VolumeId, size_bytes: int) -> Layout:
+def _layout(request: Request, volume_id: VolumeId, size_bytes: int) -> Layout:
     extents = range(extent_count(whole_blocks(size_bytes), IMAGE_EXTENT_BYTES))
-    return choose_layout(cluster.view(), cluster.reachable(), volume_id, extents)
+    return choose_layout(request.cluster.view(), request.driver(Watch).usable(), volume_id, extents)
 
 
 def _declared_size(request: Request) -> int:

@@ -7,34 +7,56 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from consensus.liveness.model import State
+from noded.core.times import zulu
 from noded.core.units import GIB
 from noded.inspection.model import ClusterStatus, NodeStatus, Space
+
+_STATE_STYLES = {State.UP: "green", State.SUSPECT: "yellow", State.PARTLY: "yellow", State.DOWN: "bold red"}
 
 
 def status(found: ClusterStatus) -> RenderableType:
     """The cluster in one screen."""
     up = sum(node.up for node in found.nodes)
     head = Text(f"cluster {found.cluster}: {up} of {len(found.nodes)} nodes up")
-    if found.leader is None:
-        head.append("  no leader: changes wait for a majority of the nodes", style="bold red")
+    if found.outlook.has_majority and found.leader is None:
+        head.append("  no leader: changes wait until one is elected", style="bold red")
+    trouble = [Text(minority(found), style="bold red")] if not found.outlook.has_majority else []
+    hints = [Text(f"! {hint}", style="yellow") for hint in found.hints]
     counts = " · ".join(f"{noun} {count}" for noun, count in sorted(found.counts.items()) if count)
-    return Group(head, nodes(found.nodes), Text(counts, style="dim"))
+    return Group(head, *trouble, nodes(found.nodes), *hints, Text(counts, style="dim"))
+
+
+def minority(found: ClusterStatus) -> str:
+    """What an operator of a node must know that is cut off from the majority."""
+    outlook = found.outlook
+    since = "" if outlook.minority_since_ms is None else f" since {zulu(outlook.minority_since_ms)}"
+    lost = ", ".join(f"{lost.name} since {zulu(lost.since_ms)}" for lost in outlook.lost)
+    return (
+        f"This node sees only {len(outlook.voters_seen)} of {len(outlook.voters)} voting nodes{since}: nothing can be"
+        f" changed from here, and what is shown is as of revision {found.revision}. Not reached: {lost or 'nobody'}."
+    )
 
 
 def nodes(found: Iterable[NodeStatus]) -> RenderableType:
     """A line a node."""
     table = Table(box=None, pad_edge=False)
-    for column in ("node", "address", "state", "cpu", "memory", "disks", "replicas", "release"):
-        table.add_column(column, no_wrap=column in {"node", "address", "state", "cpu"})
+    for column in ("node", "address", "state", "since", "cpu", "memory", "disks", "replicas", "release"):
+        table.add_column(column, no_wrap=column in {"node", "address", "state", "since", "cpu"})
     for node in found:
-        state = Text("up" if node.up else "down", style="green" if node.up else "bold red")
+        state = Text(node.state, style=_STATE_STYLES[node.state])
         if node.leader:
             state.append(" leader", style="cyan")
+        elif node.voter:
+            state.append(" voter", style="dim")
+        if node.state is State.PARTLY:
+            state.append(f"\nnot heard by {', '.join(node.missed_by)}")
         vitals = node.vitals
         table.add_row(
             node.name,
             ", ".join(node.addresses),
             state,
+            node.since,
             f"{vitals.cpu_percent:.0f} % of {vitals.cpus}" if vitals else "-",
             _space(vitals.memory) if vitals else "-",
             ", ".join(_space(disk) for disk in vitals.disks.values()) if vitals else "-",

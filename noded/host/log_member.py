@@ -17,8 +17,10 @@ from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
 from consensus.host.peers import PeerClient
 from consensus.host.raft import RaftNode
+from consensus.host.watch import LogWatch
 from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
+from consensus.liveness.links import Rounds, Watch
 from consensus.machine import Machine
 from consensus.members.commands import refuse_gone
 from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Presence
@@ -105,6 +107,9 @@ class LogMember:
         drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE, LEVEL))
         drivers.add(Rebirth, self.rebirth)
         drivers.add(Registry, DaemonRegistry(self.machine))
+        watch = LogWatch(self.cluster, self.raft)
+        drivers.add(Watch, watch)
+        drivers.add(Rounds, watch)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in the log until cancelled."""

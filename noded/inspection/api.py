@@ -1,8 +1,12 @@
 """Answers what an operator asks: who is up, what is served, why a thing is as it is. Any node answers for all."""
 
+from collections.abc import Iterable
+
 import msgspec
 import trio
 
+from consensus.liveness.links import Watch
+from consensus.liveness.model import State
 from consensus.members.model import ClusterFacts, Node
 from noded.core.cluster import Cluster
 from noded.core.errors import NotFound, Unavailable
@@ -10,9 +14,10 @@ from noded.core.ids import NodeId
 from noded.core.record import Record
 from noded.core.route import Allow, Request, Response, Route
 from noded.core.service import PeerContext, PeerHandler
+from noded.core.times import zulu
 from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import ClusterStatus, ExplainCall, NodeStatus, Vitals
-from noded.inspection.views import replicas_by_node, route_lines
+from noded.inspection.views import hints, replicas_by_node, route_lines, unknown
 
 VITALS_S_MAX = 2.0  # a node that has not answered by then is shown without figures
 
@@ -20,7 +25,7 @@ VITALS_S_MAX = 2.0  # a node that has not answered by then is shown without figu
 async def show_status(request: Request) -> Response:
     """GET /noded/v1/status: the cluster and the figures of every node that answers."""
     registry = request.driver(Registry)
-    return Response(body=await cluster_status(request.cluster, registry))
+    return Response(body=await cluster_status(request.cluster, registry, request.driver(Watch)))
 
 
 async def list_routes(request: Request) -> Response:
@@ -35,12 +40,49 @@ async def explain(request: Request) -> Response:
     return Response(body=msgspec.msgpack.decode(answer))
 
 
-async def cluster_status(cluster: Cluster, registry: Registry) -> ClusterStatus:
-    """Ask every reachable node for its figures, all at once."""
+async def cluster_status(cluster: Cluster, registry: Registry, watch: Watch) -> ClusterStatus:
+    """Ask every node that can be reached for its figures, all at once."""
     view = cluster.view()
-    nodes = view.all(Node)
-    up = cluster.reachable()
-    vitals: dict[str, Vitals] = {}
+    sights, outlook = watch.sights(), watch.outlook()
+    able = watch.usable() | cluster.reachable()
+    vitals = await _all_vitals(cluster, [node.id for node in view.all(Node) if node.id in able])
+    names = {node.id: node.name for node in view.all(Node)}
+    replicas, behind = replicas_by_node(view)
+    nodes = []
+    for node in sorted(view.all(Node), key=lambda node: node.name):
+        sight = sights.get(node.id) or unknown(node.id, node.admitted_at_ms)
+        nodes.append(
+            NodeStatus(
+                id=node.id,
+                name=node.name,
+                addresses=tuple(node.addresses),
+                up=sight.state in (State.UP, State.PARTLY),
+                state=sight.state,
+                since=zulu(sight.since_ms),
+                seen_by=tuple(sorted(names.get(each, each) for each in sight.seen_by)),
+                missed_by=tuple(sorted(names.get(each, each) for each in sight.missed_by)),
+                leader=node.id == cluster.leader_id,
+                voter=node.id in outlook.voters,
+                release=node.release,
+                replicas=replicas[node.id],
+                replicas_behind=behind[node.id],
+                vitals=vitals.get(node.id),
+            )
+        )
+    return ClusterStatus(
+        cluster=next((record.name for record in view.all(ClusterFacts)), ""),
+        answered_by=cluster.node_id,
+        leader=cluster.leader_id,
+        revision=view.revision,
+        outlook=outlook,
+        nodes=tuple(nodes),
+        hints=tuple(hints(nodes)),
+        counts={kind.NOUN: view.count(kind) for kind in _counted(registry)},
+    )
+
+
+async def _all_vitals(cluster: Cluster, node_ids: Iterable[NodeId]) -> dict[NodeId, Vitals]:
+    vitals: dict[NodeId, Vitals] = {}
 
     async def ask(node_id: NodeId) -> None:
         with trio.move_on_after(VITALS_S_MAX):
@@ -51,30 +93,9 @@ async def cluster_status(cluster: Cluster, registry: Registry) -> ClusterStatus:
             vitals[node_id] = msgspec.msgpack.decode(answer, type=Vitals)
 
     async with trio.open_nursery() as nursery:
-        for node in nodes:
-            if node.id in up:
-                nursery.start_soon(ask, NodeId(node.id))
-    replicas, behind = replicas_by_node(view)
-    return ClusterStatus(
-        cluster=next((record.name for record in view.all(ClusterFacts)), ""),
-        answered_by=cluster.node_id,
-        leader=cluster.leader_id,
-        nodes=tuple(
-            NodeStatus(
-                id=NodeId(node.id),
-                name=node.name,
-                addresses=tuple(node.addresses),
-                up=node.id in up,
-                leader=node.id == cluster.leader_id,
-                release=node.release,
-                replicas=replicas[NodeId(node.id)],
-                replicas_behind=behind[NodeId(node.id)],
-                vitals=vitals.get(node.id),
-            )
-            for node in sorted(nodes, key=lambda node: node.name)
-        ),
-        counts={kind.NOUN: view.count(kind) for kind in _counted(registry)},
-    )
+        for node_id in node_ids:
+            nursery.start_soon(ask, node_id)
+    return vitals
 
 
 def _counted(registry: Registry) -> list[type[Record]]:
@@ -91,7 +112,8 @@ async def _digest(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG00
 
 
 async def _status(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing
-    return msgspec.msgpack.encode(await cluster_status(context.cluster, context.drivers.get(Registry)))
+    registry, watch = context.drivers.get(Registry), context.drivers.get(Watch)
+    return msgspec.msgpack.encode(await cluster_status(context.cluster, registry, watch))
 
 
 async def _routes(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing

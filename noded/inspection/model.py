@@ -2,6 +2,7 @@
 
 import msgspec
 
+from consensus.liveness.model import Outlook, State
 from noded.core.ids import NodeId, Revision
 
 
@@ -30,8 +31,13 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: NodeId
     name: str
     addresses: tuple[str, ...]
-    up: bool
+    up: bool  # whether it can be used: up, or partly reachable
+    state: State
+    since: str
+    seen_by: tuple[str, ...]  # names
+    missed_by: tuple[str, ...]  # names of who should hear it and doesn't
     leader: bool
+    voter: bool
     release: str
     replicas: int  # of volumes and images, on its disks
     replicas_behind: int  # of these, how many miss something written since
@@ -44,7 +50,10 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     answered_by: NodeId
     leader: NodeId | None
+    revision: Revision  # how far the answering node has applied the log
+    outlook: Outlook  # whether changes can be made through the answering node, and who is missing
     nodes: tuple[NodeStatus, ...]
+    hints: tuple[str, ...]  # what an operator should know before it matters
     counts: dict[str, int]  # records by noun
 
 

@@ -3,6 +3,7 @@
 import structlog
 from msgspec import Struct
 
+from consensus.liveness.links import Watch
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.errors import Invalid, NotFound
@@ -101,7 +102,7 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
         metadata=_metadata(new.metadata or {}),
         size_bytes=size_bytes,
         extent_bytes=extent_bytes,
-        layout=choose_layout(request.cluster.view(), request.cluster.reachable(), volume_id, extents),
+        layout=choose_layout(request.cluster.view(), request.driver(Watch).usable(), volume_id, extents),
         now_ms=now_ms(),
     )
 

@@ -83,10 +83,13 @@ def sign_in_body(name: str, password: str, project: str | None) -> dict[str, obj
     return {"auth": auth}
 
 
-async def found_cloud(services: Iterable[Service] = IDENTITY_SERVICES) -> Cloud:
+async def found_cloud(
+    services: Iterable[Service] = IDENTITY_SERVICES, nodes: Iterable[str] = ("node1", "node2", "node3")
+) -> Cloud:
     """Found a cloud of three nodes that share one state in memory."""
     services = tuple(services)
-    shared = SharedCluster(services)
+    shared = SharedCluster(services, nodes)
+    first = min(shared.up)
     passwords = Argon2Passwords(memory_kib=8, passes=1)
     founding = Founding(
         now_ms=1_700_000_000_000,
@@ -96,7 +99,7 @@ async def found_cloud(services: Iterable[Service] = IDENTITY_SERVICES) -> Cloud:
         admin_password_hash=await passwords.hash(ADMIN_PASSWORD),
     )
     commands = [command for service in services if service.founding for command in service.founding(founding)]
-    await shared.cluster().propose(*commands)
+    await shared.cluster(first).propose(*commands)
     gateways = {}
     for node, drivers in shared.drivers.items():
         add_identity_drivers(drivers, passwords)

@@ -1,9 +1,11 @@
 """A cluster in memory: every node shares one log that commits at once, through the real codec and state machine."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from consensus.codec import Codec
 from consensus.incarnation import Incarnation
+from consensus.liveness.links import Watch
+from consensus.liveness.model import Change, Lost, Outlook, Sight, State
 from consensus.machine import Machine
 from consensus.proposals import LogCluster
 from consensus.room import LogRoom, Shortage, Standing
@@ -71,6 +73,48 @@ class Lines:
         return await self._shared.call(node_id, method, payload)
 
 
+class InstantWatch:
+    """Implements `Watch` without rounds: whoever can be reached is up."""
+
+    def __init__(self, shared: "SharedCluster", node_id: str) -> None:
+        self._shared = shared
+        self._node_id = NodeId(node_id)
+
+    def sights(self) -> dict[NodeId, Sight]:
+        return {NodeId(node): self._sight(NodeId(node)) for node in sorted(self._shared.handles)}
+
+    def _sight(self, node_id: NodeId) -> Sight:
+        majority = {NodeId(node) for node in self._shared.majority}
+        others = tuple(sorted(majority - {node_id}))
+        if node_id == self._node_id or node_id in majority:
+            state = State.UP
+        else:
+            state = State.SUSPECT if self._node_id in self._shared.alone else State.DOWN
+        seen_by, missed_by = (others, ()) if state is State.UP else ((), others)
+        return Sight(node_id=node_id, state=state, since_ms=0, seen_by=seen_by, missed_by=missed_by)
+
+    def usable(self) -> frozenset[NodeId]:
+        return self._shared.handles[self._node_id].reachable()
+
+    def changes(self, node_id: NodeId) -> Sequence[Change]:
+        return ()
+
+    def outlook(self) -> Outlook:
+        handle = self._shared.handles[self._node_id]
+        heard = handle.reachable()
+        return Outlook(
+            has_majority=handle.has_majority,
+            voters=tuple(NodeId(node) for node in sorted(self._shared.handles)),
+            voters_seen=tuple(sorted(heard)),
+            lost=tuple(
+                Lost(node_id=NodeId(node), name=node, since_ms=0)
+                for node in sorted(self._shared.handles)
+                if node not in heard
+            ),
+            minority_since_ms=None if handle.has_majority else 0,
+        )
+
+
 class SharedCluster:
     """Several nodes over one state. `cluster(node)` is a node's handle; `up` is who can be reached.
 
@@ -91,6 +135,8 @@ class SharedCluster:
         self.short: dict[str, Shortage] = {}  # whose disks keep the cluster from writing
         self.drivers = {node: Drivers() for node in self.up}
         self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
+        for node, drivers in self.drivers.items():
+            drivers.add(Watch, InstantWatch(self, node))
         self.handles = {
             node: LogCluster(end, self.machine, self.codec, Lines(self, node)) for node, end in self.ends.items()
         }

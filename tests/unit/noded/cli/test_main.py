@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from consensus.calls import Call, body_length, denied_frame, done_frame, read_call
+from consensus.liveness.model import Lost, Outlook, State
 from noded.cli.asking import NO_DAEMON, REFUSED, USAGE
 from noded.cli.host.local import SOCKET_NAME
 from noded.cli.main import main
 from noded.core.errors import NotFound, Refused
-from noded.core.ids import NodeId
+from noded.core.ids import NodeId, Revision
 from noded.core.units import GIB
 from noded.inspection.model import ClusterStatus, ExplainCall, NodeStatus, Space, Vitals
 
@@ -67,7 +68,7 @@ def told(config: Path, answer: object, *words: str) -> tuple[click.testing.Resul
     return result, asked[0]
 
 
-def node(name: str, *, up: bool = True, leader: bool = False) -> NodeStatus:
+def node(name: str, *, up: bool = True, leader: bool = False, state: State | None = None) -> NodeStatus:
     space = Space(total_bytes=8 * GIB, used_bytes=2 * GIB)
     vitals = Vitals(cpus=4, cpu_percent=25.0, load_1min=1.0, memory=space, disks={"/d": space}, uptime_s=9.0)
     return NodeStatus(
@@ -75,7 +76,12 @@ def node(name: str, *, up: bool = True, leader: bool = False) -> NodeStatus:
         name=name,
         addresses=("10.0.0.1",),
         up=up,
+        state=state or (State.UP if up else State.DOWN),
+        since="2026-01-02T03:04:05Z",
+        seen_by=("[/]",),
+        missed_by=("gray[/]",),
         leader=leader,
+        voter=True,
         release="0.1.0",
         replicas=3,
         replicas_behind=0 if up else 2,
@@ -83,11 +89,21 @@ def node(name: str, *, up: bool = True, leader: bool = False) -> NodeStatus:
     )
 
 
-def cluster(leader: str | None = "blue") -> ClusterStatus:
+def cluster(leader: str | None = "blue", *, has_majority: bool = True, hints: tuple[str, ...] = ()) -> ClusterStatus:
+    blue, gray = NodeId("blue" * 8), NodeId("gray" * 8)
     return ClusterStatus(
         cluster="home",
         answered_by=NodeId("blue" * 8),
         leader=None if leader is None else NodeId(leader * 8),
+        revision=Revision(77),
+        outlook=Outlook(
+            has_majority=has_majority,
+            voters=(blue, gray),
+            voters_seen=(blue,),
+            lost=(Lost(node_id=gray, name="gray[/]", since_ms=1_767_000_000_000),),
+            minority_since_ms=None if has_majority else 1_767_000_001_000,
+        ),
+        hints=hints,
         nodes=(node("blue", leader=leader == "blue"), node("gray", up=False)),
         counts={"server": 2, "port": 0},
     )
@@ -105,6 +121,21 @@ def test_status_shows_the_cluster_on_one_screen(config: Path) -> None:
 
 def test_status_says_when_nobody_leads(config: Path) -> None:
     assert "no leader" in told(config, cluster(None), "status")[0].output
+
+
+def test_status_says_what_a_node_that_is_cut_off_can_not_do_and_who_is_missing(config: Path) -> None:
+    said = " ".join(told(config, cluster(None, has_majority=False), "status")[0].output.split())
+    assert "sees only 1 of 2 voting nodes since 2025-12-29T09:20:01Z: nothing can be changed from here" in said
+    assert "as of revision 77. Not reached: gray[/] since 2025-12-29T09:20:00Z." in said
+
+
+def test_status_says_who_does_not_hear_a_node_and_what_should_be_known_before_it_matters(config: Path) -> None:
+    answer = cluster(hints=("[/] is full",))
+    partly = msgspec.structs.replace(answer, nodes=(node("blue", state=State.PARTLY), node("gray", up=False)))
+    said = told(config, partly, "status")[0].output
+    assert "partly" in said
+    assert "not heard by gray[/]" in said
+    assert "! [/] is full" in said
 
 
 @pytest.mark.parametrize("words", [("status",), ("node", "list")])
