@@ -12,7 +12,7 @@ from consensus.log import Log, NoRoom, OutcomeUnknown
 from consensus.machine import Applied, Declined, Machine
 from consensus.majority import Ballot, Patience, why_not
 from consensus.members.model import Node
-from consensus.room import Shortage
+from consensus.room import Shortage, Standing
 from noded.core import errors
 from noded.core.clock import now_ms
 from noded.core.command import Command
@@ -77,6 +77,7 @@ class LogCluster:
         # Asked first: where the disks are the reason, there may be no leader to wait for either.
         if (stopped_by := self._log.room.stopped_by) and not frees_room:
             raise errors.Unavailable(self._told(stopped_by))
+        self._expect_news()
         await self._expect_leader()
         entry = self._codec.encode_entry(origin, commands)
         try:
@@ -104,7 +105,18 @@ class LogCluster:
             " deleting go on."
         )
 
+    def _expect_news(self) -> None:
+        """Raises `Unavailable` where a full disk takes no entries: this node hears of no change, not even its own."""
+        room = self._log.room
+        if room.standing is Standing.FULL and not room.stopped_by and self._log.leader_id not in {None, self.node_id}:
+            free, needed = room.free_bytes // MIB, -(-room.needed_bytes // MIB)
+            raise errors.Unavailable(
+                f"The log's disk on this node has {free} MiB free, {needed} are needed, so it does not hear what is"
+                " changed. Ask another node, or make room here."
+            )
+
     async def fresh_view(self) -> View:
+        self._expect_news()
         await self._expect_leader()
         try:
             await self._log.read_barrier(deadline_s=BARRIER_S_MAX)

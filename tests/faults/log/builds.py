@@ -1,12 +1,8 @@
 """Which builds of the log are broken on purpose, so that it shows whether the fault tests would notice?"""
 
-import os
-from functools import partial
-
 import trio
 
-from consensus.host import raft
-from consensus.host.journal import Journal
+from consensus.host.disk import DISK, Disk
 from consensus.host.messages import encode
 from consensus.host.raft import RaftNode
 
@@ -36,11 +32,13 @@ class HastyNode(RaftNode):
 
 
 def node_class(build: str) -> type[RaftNode]:
-    """The class of node to run; for some builds, after breaking what it uses."""
-    if build == NO_FSYNC:
-        vars(raft)["Journal"] = partial(Journal, fdatasync=_do_not)
-        vars(os)["fsync"] = _do_not
+    """Which class of node to run."""
     return HastyNode if build == EARLY_ACK else RaftNode
+
+
+def disk(build: str) -> Disk:
+    """Which disk it writes to."""
+    return Disk(fdatasync=_do_not) if build == NO_FSYNC else DISK
 
 
 def _do_not(_file: int) -> None:

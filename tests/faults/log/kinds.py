@@ -250,7 +250,7 @@ async def disk_full(cluster: Cluster) -> None:
     with ExitStack() as ballast:
         for place in places:
             await in_thread(partial(ballast.enter_context, place.disk.full()))
-        await hold(cluster, 2, 4)
+        await hold(cluster, 3, 6)
     if sum(place.runs for place in cluster.places) >= cluster.majority():
         cluster.majority_is_back()
 

@@ -12,6 +12,7 @@ from consensus.host.tls import member_contexts
 from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
 from consensus.machine import Machine
 from consensus.proposals import LogCluster
+from consensus.room import Limits
 from noded.core import errors
 from noded.core.ids import NodeId
 from noded.core.store import View
@@ -67,6 +68,8 @@ class Served:
             found=job.founds,
             on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # made below
             checkpoint_entries=CHECKPOINT_ENTRIES,
+            limits=Limits(),
+            disk=builds.disk(job.build),
         )
         self.cluster = LogCluster(self.raft, self._machine, encodings, NoPeers())
         self._meet(job.peers, [])

@@ -12,12 +12,17 @@ from consensus.host.applying import Applier
 from consensus.host.checkpoint import Header
 from consensus.host.checkpointing import Checkpointing
 from consensus.host.journal import Journal
-from consensus.host.raft import RaftNode
+from consensus.host.raft import ATTEMPT_S_MAX, RaftNode
 from consensus.host.reserve import Reserve
 from consensus.host.shelf import Shelf
 from consensus.log import NoRoom, OutcomeUnknown, StorageFailed
+from consensus.machine import Machine
+from consensus.proposals import LogCluster
 from consensus.room import Limits, Shortage, Standing, shortages_that_stop, standing
+from noded.core.errors import Unavailable
 from noded.core.units import MIB
+from tests.faults.log.node import NoPeers
+from tests.faults.log.registers import Forget, codec
 from tests.logs import Ledger, Platter, RaftLogs, until
 
 CHECKPOINT_ENTRIES = 50
@@ -175,6 +180,22 @@ async def test_a_full_follower_takes_no_entries_and_catches_up_when_it_has_room(
     assert logs.machines[follower.node_id].payloads == [b"before"]
     logs.set_free(follower.node_id, 400 * MIB)
     await logs.level()
+
+
+async def test_a_full_follower_says_at_once_that_another_node_must_be_asked(logs: RaftLogs) -> None:
+    await logs.form()
+    leader, follower = await logs.leader(), await logs.follower()
+    logs.set_free(follower.node_id, 10 * MIB)
+    await until(lambda: follower.room.standing is Standing.FULL)
+    await leader.propose(b"unheard")
+    cluster = LogCluster(follower, Machine(codec()), codec(), NoPeers())
+    with trio.fail_after(ATTEMPT_S_MAX), pytest.raises(Unavailable, match="Ask another node"):
+        await cluster.propose(Forget(epoch=1))
+    with trio.fail_after(ATTEMPT_S_MAX), pytest.raises(Unavailable, match="Ask another node"):
+        await cluster.fresh_view()
+    logs.set_free(follower.node_id, 400 * MIB)
+    await until(lambda: follower.room.standing is not Standing.FULL)
+    await cluster.fresh_view()
 
 
 async def test_a_full_node_does_not_campaign_and_a_roomy_one_leads(logs: RaftLogs) -> None:
