@@ -23,6 +23,7 @@ from noded.core.record import Record
 from noded.core.secrecy import HIDDEN, mask, secret_paths
 
 CHANGES_BYTES_MAX: Final = 256 * 1024  # of one entry; beyond it only the ids of what changed are kept
+CHANGES_MAX: Final = 5000  # ids of one entry
 TEXT_CHARS_MAX: Final = 2000  # of one field; longer ones are cut
 HEAD_BYTES: Final = 32
 _FORMAT: Final = 1
@@ -52,11 +53,12 @@ START: Final = Link(0, bytes(HEAD_BYTES))
 class RecordChange(msgspec.Struct, frozen=True, array_like=True):
     """What an entry did to one record. Without `before` it was added, without `after` removed; else these changed.
 
-    Both are None if the whole entry changed too much to be kept.
+    Both are None if the whole entry changed too much to be kept. `owner` is the project that it belonged to all along.
     """
 
     table: str
     id: str
+    owner: str | None
     before: Fields | None
     after: Fields | None
 
@@ -97,8 +99,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 class Keeper(Protocol):
     """Keeps lines on this node. What it can't keep is a gap, and never stops the log."""
 
-    def keep(self, line: Line) -> None:
-        """Another line, in order. Need not be durable: what a crash takes is made again from the log."""
+    def keep(self, line: Line, before: Link) -> None:
+        """Another line, which follows that link. Need not be durable: what a crash takes is made again from the log."""
 
     def resume(self, link: Link) -> None:
         """The state became what a checkpoint says. Lines after it come again; those before it may be missing."""
@@ -110,7 +112,7 @@ class Keeper(Protocol):
 class NoKeeper:
     """Keeps nothing: for who needs the chain alone."""
 
-    def keep(self, line: Line) -> None: ...
+    def keep(self, line: Line, before: Link) -> None: ...
     def resume(self, link: Link) -> None: ...
     def settle(self) -> None: ...
 
@@ -148,7 +150,7 @@ def next_line(
     changes = [] if change is None else changes_of(change)
     covered = _encode(Covered(readable, verdict, changes))
     if len(covered) - len(readable) > CHANGES_BYTES_MAX:
-        changes = [RecordChange(each.table, each.id, None, None) for each in changes]
+        changes = [RecordChange(each.table, each.id, each.owner, None, None) for each in changes[:CHANGES_MAX]]
         covered = _encode(Covered(readable, verdict, changes))
     following = link.follow(revision, covered)
     return Line(_FORMAT, revision, link.revision, following.head, covered, code, message[:TEXT_CHARS_MAX])
@@ -175,14 +177,16 @@ def changes_of(change: Change) -> list[RecordChange]:
 
 
 def _difference(table: str, id: str, before: Record | None, after: Record | None) -> RecordChange:
+    owners = {getattr(record, "project_id", None) for record in (before, after) if record is not None}
+    owner = owners.pop() if len(owners) == 1 else None
     if before is None or after is None:
-        return RecordChange(table, id, _image(before), _image(after))
+        return RecordChange(table, id, owner, _image(before), _image(after))
     fields = [
         name
         for name, _ in _fields_of(type(after))
         if (old := getattr(before, name, None)) is not (new := getattr(after, name)) and old != new
     ]
-    return RecordChange(table, id, _image(before, fields), _image(after, fields))
+    return RecordChange(table, id, owner, _image(before, fields), _image(after, fields))
 
 
 def _image(record: Record | None, only: Sequence[str] | None = None) -> Fields | None:
@@ -235,3 +239,13 @@ def _fields_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, object], ...]:
 @cache
 def _tag_of(kind: type[msgspec.Struct]) -> str:
     return str(kind.__struct_config__.tag)
+
+
+@cache
+def _defaults_of(kind: type[Record]) -> Fields:
+    return {name: _plain(default) for name, default in _fields_of(kind) if default is not msgspec.NODEFAULT}
+
+
+def defaults_of(kind: type[Record]) -> Fields:
+    """The fields that images of such a record leave out when they have these values, in plain form."""
+    return dict(_defaults_of(kind))

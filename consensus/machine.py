@@ -126,7 +126,7 @@ class Machine:
             line = next_line(link, revision, payload, commands, None, *words)
             self._picture = self._picture.at(revision)
         self._link = line.link
-        self._keeper.keep(line)
+        self._keeper.keep(line, link)
 
     def capture(self) -> "MachineCapture":
         """A picture of now, written out later."""
@@ -149,6 +149,7 @@ class Machine:
                 raise
             for record in records:
                 change.put(record)
+            change.touched.clear()  # nothing changes here, and it would be as large as the store
         self._picture = change.commit()
         self._check_level()
         self._link = Link(standing.line_revision, standing.line_head)

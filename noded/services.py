@@ -10,6 +10,7 @@ import compute.server_parts
 import compute.servers
 import consensus.disks
 import consensus.doors
+import consensus.history
 import consensus.levels
 import consensus.liveness
 import consensus.members
@@ -55,6 +56,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.levels.SERVICE,
     consensus.recovery.SERVICE,
     consensus.liveness.SERVICE,
+    consensus.history.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,

@@ -15,6 +15,8 @@ from noded.core.store import Transaction
 class CreateFlavor(Command, frozen=True, kw_only=True, tag="flavor.create.1"):
     """Make a size available."""
 
+    TOLD: ClassVar[str] = "created the flavor {name}"
+
     flavor_id: FlavorId
     name: str
     description: str | None = None
@@ -50,6 +52,8 @@ class CreateFlavor(Command, frozen=True, kw_only=True, tag="flavor.create.1"):
 class DescribeFlavor(Command, frozen=True, kw_only=True, tag="flavor.describe.1"):
     """Say in words what the size is for; None takes the words away."""
 
+    TOLD: ClassVar[str] = "changed the description of flavor {flavor_id}"
+
     flavor_id: FlavorId
     description: str | None
 
@@ -59,6 +63,8 @@ class DescribeFlavor(Command, frozen=True, kw_only=True, tag="flavor.describe.1"
 
 class DeleteFlavor(Command, frozen=True, kw_only=True, tag="flavor.delete.1"):
     """Take the size away; servers made in it keep their copy."""
+
+    TOLD: ClassVar[str] = "deleted the flavor {flavor_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 
@@ -71,6 +77,8 @@ class DeleteFlavor(Command, frozen=True, kw_only=True, tag="flavor.delete.1"):
 
 class SetFlavorSpecs(Command, frozen=True, kw_only=True, tag="flavor.set_specs.1"):
     """Add or change extra specs, and remove others."""
+
+    TOLD: ClassVar[str] = "changed the extra specs of flavor {flavor_id}"
 
     flavor_id: FlavorId
     changed: dict[str, str] = msgspec.field(default_factory=dict)
@@ -89,6 +97,8 @@ class SetFlavorSpecs(Command, frozen=True, kw_only=True, tag="flavor.set_specs.1
 
 class SetFlavorAccess(Command, frozen=True, kw_only=True, tag="flavor.set_access.1"):
     """Let one project use a flavor that is not public, or no longer."""
+
+    TOLD: ClassVar[str] = "set access of project {project_id} to flavor {flavor_id} to {allowed}"
 
     flavor_id: FlavorId
     project_id: ProjectId

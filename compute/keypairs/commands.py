@@ -12,6 +12,8 @@ from noded.core.store import Transaction
 class CreateKeypair(Command, frozen=True, kw_only=True, tag="keypair.create.1"):
     """Keep a user's public key."""
 
+    TOLD: ClassVar[str] = "created the key pair {name} of user {user_id}"
+
     user_id: UserId
     name: str
     type: KeyType
@@ -40,6 +42,8 @@ class CreateKeypair(Command, frozen=True, kw_only=True, tag="keypair.create.1"):
 
 class DeleteKeypair(Command, frozen=True, kw_only=True, tag="keypair.delete.1"):
     """Forget a key; guests that have it keep it."""
+
+    TOLD: ClassVar[str] = "deleted the key pair {name} of user {user_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -1,6 +1,7 @@
 """How capacity is reported, chosen, claimed and freed. A choice is a guess; a claim, made in the log, is certain."""
 
 from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -24,6 +25,8 @@ LUCK_WEIGHT = 0.1  # nodes that are nearly as good share what comes at once, fro
 class ReportComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.report.1"):
     """What a node measured of itself; proposed only when it differs from what is known."""
 
+    TOLD: ClassVar[str] = "reported what node {node[name]} offers to servers"
+
     node: ComputeNode
 
     def apply(self, tx: Transaction) -> None:
@@ -33,6 +36,8 @@ class ReportComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.re
 
 class RemoveComputeNode(Command, frozen=True, kw_only=True, tag="compute_node.remove.1"):
     """A node goes, and its capacity with it. Whatever held a share of it has been moved before, in the same entry."""
+
+    TOLD: ClassVar[str] = "stopped counting on node {node_id} for servers"
 
     node_id: NodeId
 

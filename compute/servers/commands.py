@@ -125,6 +125,8 @@ class ServerForm(msgspec.Struct, frozen=True, kw_only=True):
 class CreateServers(Command, frozen=True, kw_only=True, tag="server.create.1"):
     """Make all servers of one request, or none. Refused with `NodeFull` when a chosen node has filled up meanwhile."""
 
+    TOLD: ClassVar[str] = "created the server {servers}"
+
     form: ServerForm
     servers: tuple[NewServer, ...]
     default_group: DefaultGroupIds
@@ -234,6 +236,8 @@ class ServerAction(Command, frozen=True, kw_only=True):
 class StartServer(ServerAction, frozen=True, kw_only=True, tag="server.start.1"):
     """Run it again."""
 
+    TOLD: ClassVar[str] = "started the server {server_id}"
+
     def apply(self, tx: Transaction) -> None:
         server = self.found(tx, Phase.STOPPED)
         self.put(tx, replace(server, power=Power.ON, run=server.run + 1, restart=Restart.START))
@@ -242,12 +246,16 @@ class StartServer(ServerAction, frozen=True, kw_only=True, tag="server.start.1")
 class StopServer(ServerAction, frozen=True, kw_only=True, tag="server.stop.1"):
     """Let it end; its power goes if it doesn't obey."""
 
+    TOLD: ClassVar[str] = "stopped the server {server_id}"
+
     def apply(self, tx: Transaction) -> None:
         self.put(tx, replace(self.found(tx, Phase.RUNNING, Phase.FAILED), power=Power.OFF))
 
 
 class RebootServer(ServerAction, frozen=True, kw_only=True, tag="server.reboot.1"):
     """Let it end and run again (soft), or take its power and run it again (hard)."""
+
+    TOLD: ClassVar[str] = "rebooted the server {server_id}"
 
     restart: Restart
 
@@ -262,6 +270,8 @@ class RebootServer(ServerAction, frozen=True, kw_only=True, tag="server.reboot.1
 class LockServer(ServerAction, frozen=True, kw_only=True, tag="server.lock.1"):
     """Refuse everyone but administrators what would change the server; None unlocks it."""
 
+    TOLD: ClassVar[str] = "set the lock of server {server_id} to {locked_by}"
+
     locked_by: str | None
     reason: str | None = None
 
@@ -274,6 +284,8 @@ class LockServer(ServerAction, frozen=True, kw_only=True, tag="server.lock.1"):
 
 class DeleteServer(ServerAction, frozen=True, kw_only=True, tag="server.delete.1"):
     """A tombstone: nobody sees the server any more, and its node removes the guest."""
+
+    TOLD: ClassVar[str] = "deleted the server {server_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 
@@ -296,6 +308,8 @@ class ServerChange(msgspec.Struct, frozen=True, kw_only=True):
 class ChangeServer(Command, frozen=True, kw_only=True, tag="server.change.1"):
     """New words on a server. It goes on running."""
 
+    TOLD: ClassVar[str] = "changed the server {server_id}"
+
     server_id: ServerId
     change: ServerChange
     now_ms: int
@@ -308,6 +322,8 @@ class ChangeServer(Command, frozen=True, kw_only=True, tag="server.change.1"):
 
 class SetServerMetadata(Command, frozen=True, kw_only=True, tag="server.set_metadata.1"):
     """Set entries, remove others, or put new ones in the place of all."""
+
+    TOLD: ClassVar[str] = "changed the metadata of server {server_id}"
 
     server_id: ServerId
     changed: dict[str, str] = msgspec.field(default_factory=dict)
@@ -343,6 +359,8 @@ class GuestReport(msgspec.Struct, frozen=True, kw_only=True):
 class ReportGuests(Command, frozen=True, kw_only=True, tag="server.report.1"):
     """What changed of a node's guests. Of servers that went elsewhere or were removed it says nothing."""
 
+    TOLD: ClassVar[str] = "reported the guests {reports} of node {node_id}"
+
     node_id: NodeId
     reports: tuple[GuestReport, ...]
     now_ms: int
@@ -376,6 +394,8 @@ class ReportGuests(Command, frozen=True, kw_only=True, tag="server.report.1"):
 
 class FinishServerDeletions(Command, frozen=True, kw_only=True, tag="server.finish_deletion.1"):
     """Nothing of these servers is left on their node: their records, ports, disks and shares of it go."""
+
+    TOLD: ClassVar[str] = "confirmed that nothing is left of the servers {server_ids}"
 
     FREES_ROOM: ClassVar[bool] = True
 

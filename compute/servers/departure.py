@@ -3,6 +3,8 @@
 The disks are safe whatever the old node does: the volume is claimed anew, and replicas refuse the older claim.
 """
 
+from typing import ClassVar
+
 from msgspec.structs import replace
 
 from compute.placement.commands import RemoveComputeNode, Terms, claim, free, resettle
@@ -22,6 +24,8 @@ from storage.volumes.model import Volume
 
 class MoveServers(Command, frozen=True, kw_only=True, tag="server.move.1"):
     """A node gives its servers away, each to the node chosen for it. Those that were being deleted are gone."""
+
+    TOLD: ClassVar[str] = "moved the servers of node {node_id} to other nodes"
 
     node_id: NodeId
     moves: dict[ServerId, NodeId]

@@ -1,5 +1,7 @@
 """How tokens come to be, are used and end. A use is counted in the entry that admits, so it is counted exactly once."""
 
+from typing import ClassVar
+
 import msgspec
 
 from consensus.doors.model import (
@@ -20,6 +22,8 @@ from noded.core.times import zulu
 
 class CreateToken(Command, frozen=True, kw_only=True, tag="join_token.create.1"):
     """A new token. Tokens that have long been of no use are forgotten on the way."""
+
+    TOLD: ClassVar[str] = "made a join token for {uses} nodes"
 
     token_id: str
     secret_hash: str
@@ -57,6 +61,8 @@ class CreateToken(Command, frozen=True, kw_only=True, tag="join_token.create.1")
 class RevokeToken(Command, frozen=True, kw_only=True, tag="join_token.revoke.1"):
     """The token opens nothing any more. Who has joined by it stays."""
 
+    TOLD: ClassVar[str] = "revoked the join token {token_id}"
+
     token_id: str
     now_ms: int
 
@@ -69,6 +75,8 @@ class RevokeToken(Command, frozen=True, kw_only=True, tag="join_token.revoke.1")
 class UseToken(Command, frozen=True, kw_only=True, tag="join_token.use.1"):
     """One use is gone: proposed in one entry with the admission of the node. A node that asks again, because it did not
     get the answer, and is a member, uses nothing more."""
+
+    TOLD: ClassVar[str] = "used the join token {token_id} to admit node {node_id}"
 
     token_id: str
     node_id: NodeId

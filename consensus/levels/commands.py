@@ -1,5 +1,7 @@
 """How members say what they understand, and how the cluster's level rises."""
 
+from typing import ClassVar
+
 from consensus.levels.model import ClusterLevel, MemberLevel, cluster_level
 from consensus.levels.plan import level_of_all
 from consensus.members.model import Node
@@ -11,6 +13,8 @@ from noded.core.store import Transaction
 
 class ReportLevel(Command, frozen=True, kw_only=True, tag="levels.report.1"):
     """A member understands commands up to this level. One that is behind the cluster's can't be a member."""
+
+    TOLD: ClassVar[str] = "reported that node {node_id} understands level {level}"
 
     node_id: NodeId
     level: int
@@ -28,6 +32,8 @@ class ReportLevel(Command, frozen=True, kw_only=True, tag="levels.report.1"):
 
 class RaiseLevel(Command, frozen=True, kw_only=True, tag="levels.raise.1"):
     """From here on commands of this level may be in the log: every member has said that it understands them."""
+
+    TOLD: ClassVar[str] = "raised the cluster to level {level}"
 
     level: int
 

@@ -1,5 +1,7 @@
 """How the whole cluster comes to know that a node is down. Few such entries are made: only what has lasted is said."""
 
+from typing import ClassVar
+
 from consensus.liveness.model import NodeVerdict
 from consensus.members.model import Node
 from noded.core.command import Command
@@ -9,6 +11,8 @@ from noded.core.store import Transaction
 
 class DeclareDown(Command, frozen=True, kw_only=True, tag="liveness.down.1"):
     """A node is down, by what a majority of the voters says. Said again, the first time counts."""
+
+    TOLD: ClassVar[str] = "declared node {node_id} down"
 
     node_id: NodeId
     down_since_ms: int
@@ -30,6 +34,8 @@ class DeclareDown(Command, frozen=True, kw_only=True, tag="liveness.down.1"):
 
 class DeclareUp(Command, frozen=True, kw_only=True, tag="liveness.up.1"):
     """A node that was down is heard again, or is no member any more."""
+
+    TOLD: ClassVar[str] = "declared node {node_id} up again"
 
     node_id: NodeId
 

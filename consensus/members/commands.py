@@ -1,6 +1,6 @@
 """How a cluster comes into being, and how nodes become members, report where they are, are changed, and go."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
@@ -17,6 +17,8 @@ LABEL_CHARS_MAX: Final = 64
 
 class FoundCluster(Command, frozen=True, kw_only=True, tag="members.found.1"):
     """The first entry of a cluster: its name, its authority, its founder."""
+
+    TOLD: ClassVar[str] = "founded the cluster {name}"
 
     cluster_id: str
     name: str
@@ -39,6 +41,8 @@ class FoundCluster(Command, frozen=True, kw_only=True, tag="members.found.1"):
 
 class AdmitNode(Command, frozen=True, kw_only=True, tag="members.admit.1"):
     """A node becomes a member. Asked again (the answer was lost on the way), it finds itself admitted."""
+
+    TOLD: ClassVar[str] = "admitted the node {name}"
 
     node_id: NodeId
     name: str
@@ -73,6 +77,8 @@ class AdmitNode(Command, frozen=True, kw_only=True, tag="members.admit.1"):
 class ReportNode(Command, frozen=True, kw_only=True, tag="members.report.1"):
     """A node has other addresses or runs another release than its record says. Its identity is its key, so it stays."""
 
+    TOLD: ClassVar[str] = "reported the addresses {addresses} and release {release} of node {node_id}"
+
     node_id: NodeId
     addresses: tuple[str, ...]
     release: str
@@ -86,6 +92,8 @@ class ReportNode(Command, frozen=True, kw_only=True, tag="members.report.1"):
 class DrainNode(Command, frozen=True, kw_only=True, tag="members.drain.1"):
     """A node gets nothing new (`draining`), or gives up its vote too (`leaving`); both false: it takes part again."""
 
+    TOLD: ClassVar[str] = "set draining of node {node_id} to {draining}"
+
     node_id: NodeId
     draining: bool
     leaving: bool = False
@@ -96,6 +104,8 @@ class DrainNode(Command, frozen=True, kw_only=True, tag="members.drain.1"):
 
 class RenameNode(Command, frozen=True, kw_only=True, tag="members.rename.1"):
     """What people call a node."""
+
+    TOLD: ClassVar[str] = "renamed node {node_id} to {name}"
 
     node_id: NodeId
     name: str
@@ -110,6 +120,8 @@ class RenameNode(Command, frozen=True, kw_only=True, tag="members.rename.1"):
 
 class LabelNode(Command, frozen=True, kw_only=True, tag="members.label.1"):
     """What an operator says of a node; None takes a label away. `zone`, `room`, `rack` are failure zones."""
+
+    TOLD: ClassVar[str] = "labelled node {node_id} with {labels}"
 
     node_id: NodeId
     labels: dict[str, str | None]
@@ -128,6 +140,8 @@ class LabelNode(Command, frozen=True, kw_only=True, tag="members.label.1"):
 
 class RemoveNode(Command, frozen=True, kw_only=True, tag="members.remove.1"):
     """A node is no member any more. Before this one, in the same entry, what hung on it is settled."""
+
+    TOLD: ClassVar[str] = "removed node {node_id} from the cluster"
 
     node_id: NodeId
     left: bool  # by itself; else it is forgotten

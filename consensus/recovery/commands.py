@@ -1,6 +1,6 @@
 """What a life of the cluster's log that began anew says first: that it did, how, and who this node is."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
@@ -17,6 +17,8 @@ class BeginLife(Command, frozen=True, kw_only=True, tag="recovery.begin_life.1")
 
     Proposed until it is confirmed, so it may come twice.
     """
+
+    TOLD: ClassVar[str] = "began another life of the cluster: {life[beginning]}"
 
     life: Life
     node: Node

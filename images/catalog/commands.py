@@ -46,6 +46,8 @@ class ImageForm(msgspec.Struct, frozen=True, kw_only=True):
 class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
     """A new image without contents."""
 
+    TOLD: ClassVar[str] = "created the image {form[name]}"
+
     image_id: ImageId
     form: ImageForm
     now_ms: int
@@ -61,6 +63,8 @@ class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
 
 class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
     """New words on an image. Refused if somebody else changed them since they were read."""
+
+    TOLD: ClassVar[str] = "changed the image {image_id}"
 
     image_id: ImageId
     generation: int
@@ -82,6 +86,8 @@ class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
 class DeactivateImage(Command, frozen=True, kw_only=True, tag="image.deactivate.1"):
     """Stop (or resume) handing out an image's contents."""
 
+    TOLD: ClassVar[str] = "set deactivation of image {image_id} to {deactivated}"
+
     image_id: ImageId
     deactivated: bool
     now_ms: int
@@ -95,6 +101,8 @@ class DeactivateImage(Command, frozen=True, kw_only=True, tag="image.deactivate.
 
 class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
     """The image goes at once. Its volumes stay as long as servers are cloned from them, and then go too."""
+
+    TOLD: ClassVar[str] = "deleted the image {image_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 
@@ -114,6 +122,8 @@ class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
 
 class AddMember(Command, frozen=True, kw_only=True, tag="image.member.add.1"):
     """Offer a shared image to a project."""
+
+    TOLD: ClassVar[str] = "shared the image {image_id} with project {project_id}"
 
     image_id: ImageId
     project_id: ProjectId
@@ -144,6 +154,8 @@ class AddMember(Command, frozen=True, kw_only=True, tag="image.member.add.1"):
 class AnswerShare(Command, frozen=True, kw_only=True, tag="image.member.answer.1"):
     """A project says whether it wants to see an image that was offered to it."""
 
+    TOLD: ClassVar[str] = "answered the sharing of image {image_id} with {state}"
+
     image_id: ImageId
     project_id: ProjectId
     state: str
@@ -158,6 +170,8 @@ class AnswerShare(Command, frozen=True, kw_only=True, tag="image.member.answer.1
 
 class RemoveMember(Command, frozen=True, kw_only=True, tag="image.member.remove.1"):
     """The project sees the image no longer."""
+
+    TOLD: ClassVar[str] = "stopped sharing the image {image_id} with project {project_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

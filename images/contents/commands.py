@@ -18,6 +18,8 @@ from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, Purpose, Volume
 class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"):
     """A node is about to receive the file: the image is saving, and a volume waits for the bytes."""
 
+    TOLD: ClassVar[str] = "began to upload the image {image_id}"
+
     upload_id: str
     image_id: ImageId
     node_id: NodeId
@@ -43,6 +45,8 @@ class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"
 class AddDisk(Command, frozen=True, kw_only=True, tag="image.upload.disk.1"):
     """The file is complete and good, but it is not the disk itself: a volume for the disk inside it."""
 
+    TOLD: ClassVar[str] = "made room for an upload that is larger than it said"
+
     upload_id: str
     disk_id: VolumeId
     size_bytes: int
@@ -58,6 +62,8 @@ class AddDisk(Command, frozen=True, kw_only=True, tag="image.upload.disk.1"):
 
 class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.1"):
     """Everything is on all replicas: the volumes never change again and the image is active."""
+
+    TOLD: ClassVar[str] = "finished an upload of {size_bytes} bytes"
 
     upload_id: str
     size_bytes: int
@@ -87,6 +93,8 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
 
 class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"):
     """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing."""
+
+    TOLD: ClassVar[str] = "gave up an upload"
 
     FREES_ROOM: ClassVar[bool] = True
 

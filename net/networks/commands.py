@@ -82,6 +82,8 @@ def need_subnet(view: View, subnet_id: str) -> Subnet:
 class CreateNetwork(Command, frozen=True, kw_only=True, tag="network.create.1"):
     """Make a network and give it a VNI."""
 
+    TOLD: ClassVar[str] = "created the network {name}"
+
     network_id: NetworkId
     project_id: ProjectId
     name: str
@@ -125,6 +127,8 @@ def _next_vni(tx: Transaction) -> int:
 class UpdateNetwork(Command, frozen=True, kw_only=True, tag="network.update.1"):
     """Change what a user may change of a network."""
 
+    TOLD: ClassVar[str] = "changed the network {network_id}"
+
     network_id: NetworkId
     change: NetworkChange
     generation: int | None = None  # of the record that the change was worked out from; None: any
@@ -150,6 +154,8 @@ class UpdateNetwork(Command, frozen=True, kw_only=True, tag="network.update.1"):
 class DeleteNetwork(Command, frozen=True, kw_only=True, tag="network.delete.1"):
     """Remove a network with its subnets; refused while it has ports."""
 
+    TOLD: ClassVar[str] = "deleted the network {network_id}"
+
     FREES_ROOM: ClassVar[bool] = True
 
     network_id: NetworkId
@@ -170,6 +176,8 @@ class DeleteNetwork(Command, frozen=True, kw_only=True, tag="network.delete.1"):
 
 class CreateSubnet(Command, frozen=True, kw_only=True, tag="subnet.create.1"):
     """Give a network a range of IPv4 addresses."""
+
+    TOLD: ClassVar[str] = "created the subnet {name} {cidr} of network {network_id}"
 
     subnet_id: SubnetId
     network_id: NetworkId
@@ -213,6 +221,8 @@ class CreateSubnet(Command, frozen=True, kw_only=True, tag="subnet.create.1"):
 class UpdateSubnet(Command, frozen=True, kw_only=True, tag="subnet.update.1"):
     """Change what a user may change of a subnet. Addresses already handed out keep working."""
 
+    TOLD: ClassVar[str] = "changed the subnet {subnet_id}"
+
     subnet_id: SubnetId
     change: SubnetChange
     generation: int | None = None  # of the record that the change was worked out from; None: any
@@ -236,6 +246,8 @@ class UpdateSubnet(Command, frozen=True, kw_only=True, tag="subnet.update.1"):
 
 class DeleteSubnet(Command, frozen=True, kw_only=True, tag="subnet.delete.1"):
     """Remove a subnet; refused while a port has an address of it."""
+
+    TOLD: ClassVar[str] = "deleted the subnet {subnet_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -43,6 +43,8 @@ def need_port(view: View, port_id: str) -> Port:
 class CreatePort(Command, frozen=True, kw_only=True, tag="port.create.1"):
     """Make a port with its addresses."""
 
+    TOLD: ClassVar[str] = "created the port {port[name]} on network {port[network_id]}"
+
     port: NewPort
     default_group: DefaultGroupIds
     now_ms: int
@@ -53,6 +55,8 @@ class CreatePort(Command, frozen=True, kw_only=True, tag="port.create.1"):
 
 class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
     """Change what a user may change of a port; `fixed_ips` replaces all its addresses."""
+
+    TOLD: ClassVar[str] = "changed the port {port_id}"
 
     port_id: PortId
     change: PortChange
@@ -90,6 +94,8 @@ class UpdatePort(Command, frozen=True, kw_only=True, tag="port.update.1"):
 class DeletePort(Command, frozen=True, kw_only=True, tag="port.delete.1"):
     """Remove a port, as its user may: also one that a server has, which then loses that card's network."""
 
+    TOLD: ClassVar[str] = "deleted the port {port_id}"
+
     FREES_ROOM: ClassVar[bool] = True
 
     port_id: PortId
@@ -106,6 +112,8 @@ class DeletePort(Command, frozen=True, kw_only=True, tag="port.delete.1"):
 
 class ReportPorts(Command, frozen=True, kw_only=True, tag="port.report.1"):
     """What a node observed of the ports bound to it. Of ports that went elsewhere meanwhile it says nothing."""
+
+    TOLD: ClassVar[str] = "reported ports of node {node_id}: up {up}, down {down}"
 
     node_id: NodeId
     up: tuple[PortId, ...] = ()

@@ -1,5 +1,7 @@
 """What becomes of the ports on a node that goes for good: nobody carries them until their device is elsewhere."""
 
+from typing import ClassVar
+
 import msgspec
 
 from net.ports.model import Port
@@ -11,6 +13,8 @@ from noded.core.store import Transaction, View
 
 class ReleasePorts(Command, frozen=True, kw_only=True, tag="port.release.1"):
     """A node carries nothing any more. Its ports keep device and addresses; who moves the device binds them."""
+
+    TOLD: ClassVar[str] = "took all ports from node {node_id}"
 
     node_id: NodeId
 

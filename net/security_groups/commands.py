@@ -46,6 +46,8 @@ def default_group(view: View, project_id: ProjectId) -> SecurityGroup | None:
 class CreateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_group.create.1"):
     """Make a group that lets everything out and nothing in, and the project's default group if it has none."""
 
+    TOLD: ClassVar[str] = "created the security group {name}"
+
     group_id: SecurityGroupId
     egress_rule_ids: tuple[SecurityGroupRuleId, SecurityGroupRuleId]
     project_id: ProjectId
@@ -78,6 +80,8 @@ class CreateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
 class EnsureDefaultGroup(Command, frozen=True, kw_only=True, tag="security_group.ensure_default.1"):
     """Give the project its default group, if it has none."""
 
+    TOLD: ClassVar[str] = "made the default security group of project {project_id} if it had none"
+
     project_id: ProjectId
     default_group: DefaultGroupIds
     now_ms: int
@@ -88,6 +92,8 @@ class EnsureDefaultGroup(Command, frozen=True, kw_only=True, tag="security_group
 
 class UpdateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_group.update.1"):
     """Change a group's name, description or tags."""
+
+    TOLD: ClassVar[str] = "changed the security group {group_id}"
 
     group_id: SecurityGroupId
     change: SecurityGroupChange
@@ -108,6 +114,8 @@ class UpdateSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
 
 class DeleteSecurityGroup(Command, frozen=True, kw_only=True, tag="security_group.delete.1"):
     """Remove a group with its rules, and the rules of other groups that name it; refused while a port is in it."""
+
+    TOLD: ClassVar[str] = "deleted the security group {group_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 
@@ -132,6 +140,8 @@ class DeleteSecurityGroup(Command, frozen=True, kw_only=True, tag="security_grou
 class CreateSecurityGroupRule(Command, frozen=True, kw_only=True, tag="security_group_rule.create.1"):
     """Allow one more kind of traffic."""
 
+    TOLD: ClassVar[str] = "added a rule to the security group {rule[group_id]}"
+
     rule: SecurityGroupRule
 
     def apply(self, tx: Transaction) -> None:
@@ -153,6 +163,8 @@ class CreateSecurityGroupRule(Command, frozen=True, kw_only=True, tag="security_
 
 class DeleteSecurityGroupRule(Command, frozen=True, kw_only=True, tag="security_group_rule.delete.1"):
     """Allow one kind of traffic less."""
+
+    TOLD: ClassVar[str] = "deleted the security group rule {rule_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -11,6 +11,7 @@ from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.cli.backup import backup, restore
 from noded.cli.cluster import cluster
 from noded.cli.entering import approve, claim, join, join_requests
+from noded.cli.history import diff, history
 from noded.cli.level import level
 from noded.cli.log import log
 from noded.cli.node import node
@@ -82,7 +83,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (backup, cluster, level, log, node, token, volume):
+for noun in (backup, cluster, diff, history, level, log, node, token, volume):
     main.add_command(noun)
 for verb in (approve, claim, join, join_requests, restore):
     main.add_command(verb)

@@ -13,6 +13,8 @@ from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.disks.links import LogEnd
 from consensus.doors.links import Refusals
+from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
+from consensus.host.history_files import HistoryFiles
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
 from consensus.host.peers import PeerClient
@@ -47,6 +49,7 @@ from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
 
 LOG_DIRECTORY = "log"
+HISTORY_DIRECTORY = "history"  # within the log's own: lines of another log than that one would be of no use
 
 log = structlog.get_logger(__name__)
 
@@ -71,12 +74,14 @@ class LogMember:
         self._standing = standing
         membership = standing.membership
         codec = Codec(all_commands(), all_records())
-        self.machine = Machine(codec, level=LEVEL)
+        log_directory = standing.config.state / LOG_DIRECTORY
+        self.history = HistoryFiles(log_directory / HISTORY_DIRECTORY)
+        self.machine = Machine(codec, self.history, level=LEVEL)
         book = AddressBook(self.machine, membership.peers)
         self.calls = PeerCalls(membership.node_id, SERVICES, PeerClient(membership.tls, book.addresses_of))
         self.raft = RaftNode(
             membership.node_id,
-            standing.config.state / LOG_DIRECTORY,
+            log_directory,
             self.machine,
             tls=membership.tls,
             listen=(standing.entry.addresses[0], RAFT_PORT),
@@ -110,6 +115,9 @@ class LogMember:
         watch = LogWatch(self.cluster, self.raft)
         drivers.add(Watch, watch)
         drivers.add(Rounds, watch)
+        drivers.add(Book, self.history)
+        drivers.add(ChainState, self.machine)
+        drivers.add(Vocabulary, vocabulary_of(all_commands(), all_records()))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in the log until cancelled."""

@@ -1,5 +1,7 @@
 """How disks come into the pool, and how their state is kept."""
 
+from typing import ClassVar
+
 from msgspec.structs import replace
 
 from consensus.members.commands import refuse_gone, takes_work
@@ -12,6 +14,8 @@ from storage.pools.model import Disk, DiskState, reserve_of
 
 class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
     """A node found a disk of its own serving: it is new, or it answers at another address, or it was resized."""
+
+    TOLD: ClassVar[str] = "gave the disk {name} of node {node_id} to the pool"
 
     disk_id: DiskId
     node_id: NodeId
@@ -51,6 +55,8 @@ class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
 class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
     """What a node observed of its disk, when it changed by a meaningful step."""
 
+    TOLD: ClassVar[str] = "reported the disk {disk_id} as {state}"
+
     disk_id: DiskId
     node_id: NodeId
     state: DiskState
@@ -66,6 +72,8 @@ class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
 
 class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
     """A node goes, and its disks with it. What they hold of volumes is settled by another command of the same entry."""
+
+    TOLD: ClassVar[str] = "took the disks {disk_ids} of node {node_id} from the pool"
 
     node_id: NodeId
     disk_ids: tuple[DiskId, ...]

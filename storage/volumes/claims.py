@@ -3,6 +3,8 @@
 The rules are those of `storage/extents/authority.py`; the simulator shows that each of them is needed.
 """
 
+from typing import ClassVar
+
 from msgspec.structs import replace
 
 from noded.core.command import Command
@@ -25,6 +27,8 @@ from storage.volumes.model import Volume, ancestors, disks_of
 class ClaimVolume(Command, frozen=True, kw_only=True, tag="volume.claim.1"):
     """A volume server starts on `node_id`: older claims end. Asked again with the same `claim_id` it claims once."""
 
+    TOLD: ClassVar[str] = "let node {node_id} write to the volume {volume_id}"
+
     volume_id: VolumeId
     node_id: NodeId
     claim_id: str
@@ -40,6 +44,8 @@ class ClaimVolume(Command, frozen=True, kw_only=True, tag="volume.claim.1"):
 
 class ShrinkInSync(Command, frozen=True, kw_only=True, tag="volume.shrink.1"):
     """These replicas missed a write, or are about to: they don't count until they have been brought up to date."""
+
+    TOLD: ClassVar[str] = "counted the replicas of volume {volume_id} on disks {disk_ids} as behind"
 
     volume_id: VolumeId
     epoch: int
@@ -59,6 +65,8 @@ class ShrinkInSync(Command, frozen=True, kw_only=True, tag="volume.shrink.1"):
 
 class GrowInSync(Command, frozen=True, kw_only=True, tag="volume.grow.1"):
     """This replica has everything that was ever acknowledged: it counts again."""
+
+    TOLD: ClassVar[str] = "counted the replica of volume {volume_id} on disk {disk_id} as in step again"
 
     volume_id: VolumeId
     epoch: int

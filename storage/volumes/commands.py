@@ -75,6 +75,8 @@ def _why_not(view: View, disk: Disk) -> str:
 class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
     """A new, empty volume whose places were chosen by the handler."""
 
+    TOLD: ClassVar[str] = "created the volume {name}"
+
     volume_id: VolumeId
     project_id: ProjectId
     user_id: str = ""
@@ -106,6 +108,8 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
 class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
     """New words on a volume; None leaves a field as it is."""
 
+    TOLD: ClassVar[str] = "changed the volume {volume_id}"
+
     volume_id: VolumeId
     name: str | None = None
     description: str | None = None
@@ -128,6 +132,8 @@ class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
 class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
     """A tombstone: the replicas go as soon as no clone needs them."""
 
+    TOLD: ClassVar[str] = "deleted the volume {volume_id}"
+
     FREES_ROOM: ClassVar[bool] = True
 
     volume_id: VolumeId
@@ -141,6 +147,8 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
 
 class ConfirmRemoval(Command, frozen=True, kw_only=True, tag="volume.removal.confirm.1"):
     """Nothing of a deleted volume is left on these disks. After the last one its record goes."""
+
+    TOLD: ClassVar[str] = "confirmed that the volume {volume_id} is gone from disks {disk_ids}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -1,7 +1,7 @@
 """What becomes of the replicas on a node that goes for good: volumes do without, as long as one is left elsewhere."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
@@ -19,6 +19,8 @@ NAMED_MAX: Final = 20  # so many lost volumes are named one by one
 
 class DropReplicas(Command, frozen=True, kw_only=True, tag="volume.drop_replicas.1"):
     """These disks go. A volume whose last up-to-date replica is on one still names it: only that disk has its data."""
+
+    TOLD: ClassVar[str] = "dropped the replicas on disks {disk_ids} of node {node_id}"
 
     node_id: NodeId
     disk_ids: tuple[DiskId, ...]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from consensus.codec import Codec
+from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
 from consensus.incarnation import Incarnation
 from consensus.liveness.links import Watch
 from consensus.liveness.model import Change, Lost, Outlook, Sight, State
@@ -13,6 +14,7 @@ from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, Revision
 from noded.core.reconciler import Drivers, Reconciler
 from noded.core.service import PeerContext, Service
+from tests.twins.history import MemoryBook
 
 
 class InstantLog:
@@ -127,19 +129,29 @@ class SharedCluster:
             [command for service in self.services for command in service.commands],
             [record for service in self.services for record in service.records],
         )
-        self.machine = Machine(self.codec)
+        self.book = MemoryBook()
+        self.machine = Machine(self.codec, self.book)
         self.entries: list[bytes] = []  # as the log holds them
         self.up: set[str] = set(nodes)
         self.alone: set[str] = set()
         self.refusals: dict[str, Refused] = {}  # what is refused to everyone, by method
         self.short: dict[str, Shortage] = {}  # whose disks keep the cluster from writing
-        self.drivers = {node: Drivers() for node in self.up}
+        self.drivers = {node: self._drivers() for node in self.up}
         self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
         for node, drivers in self.drivers.items():
             drivers.add(Watch, InstantWatch(self, node))
         self.handles = {
             node: LogCluster(end, self.machine, self.codec, Lines(self, node)) for node, end in self.ends.items()
         }
+
+    def _drivers(self) -> Drivers:
+        drivers = Drivers()
+        drivers.add(Book, self.book)
+        drivers.add(ChainState, self.machine)
+        commands = [command for service in self.services for command in service.commands]
+        records = [record for service in self.services for record in service.records]
+        drivers.add(Vocabulary, vocabulary_of(commands, records))
+        return drivers
 
     def cluster(self, node: str = "node1") -> LogCluster:
         return self.handles[node]

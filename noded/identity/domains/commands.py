@@ -19,6 +19,8 @@ from noded.identity.users.commands import remove_user
 class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
     """A new name space."""
 
+    TOLD: ClassVar[str] = "created the domain {name}"
+
     domain_id: DomainId
     name: str
     description: str = ""
@@ -41,6 +43,8 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
 class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
     """What shall be different from now on."""
 
+    TOLD: ClassVar[str] = "changed the domain {domain_id}"
+
     domain_id: DomainId
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
@@ -56,6 +60,8 @@ class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
 
 class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
     """The domain goes, and with it its users, projects and roles. It must have been disabled first."""
+
+    TOLD: ClassVar[str] = "deleted the domain {domain_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -12,6 +12,8 @@ from noded.identity.model import SYSTEM_ID, Assignment, Domain, Project, Role, S
 class GrantRole(Command, frozen=True, kw_only=True, tag="role.grant.1"):
     """The user holds the role there. Doing it twice changes nothing."""
 
+    TOLD: ClassVar[str] = "granted user {user_id} the role {role_id} on {scope} {target_id}"
+
     user_id: UserId
     scope: Scope
     target_id: str
@@ -32,6 +34,8 @@ class GrantRole(Command, frozen=True, kw_only=True, tag="role.grant.1"):
 
 class RevokeRole(Command, frozen=True, kw_only=True, tag="role.revoke.1"):
     """The user no longer holds the role there."""
+
+    TOLD: ClassVar[str] = "took from user {user_id} the role {role_id} on {scope} {target_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

@@ -18,6 +18,8 @@ DEPTH_MAX = 5  # as Keystone's default for nested projects
 class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
     """A new owner of resources."""
 
+    TOLD: ClassVar[str] = "created the project {name}"
+
     project_id: ProjectId
     domain_id: DomainId
     parent_id: ProjectId | None = None
@@ -49,6 +51,8 @@ class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
 class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
     """What shall be different from now on."""
 
+    TOLD: ClassVar[str] = "changed the project {project_id}"
+
     project_id: ProjectId
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
@@ -65,6 +69,8 @@ class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
 
 class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
     """The project goes with all role assignments for it. What it owned stays, for the administrator to take away."""
+
+    TOLD: ClassVar[str] = "deleted the project {project_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

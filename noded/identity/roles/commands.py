@@ -17,6 +17,8 @@ from noded.identity.standing import with_implied
 class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
     """A new role."""
 
+    TOLD: ClassVar[str] = "created the role {name}"
+
     role_id: RoleId
     name: str
     domain_id: DomainId | None = None
@@ -45,6 +47,8 @@ class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
 class UpdateRole(Command, frozen=True, kw_only=True, tag="role.update.1"):
     """What shall be different from now on."""
 
+    TOLD: ClassVar[str] = "changed the role {role_id}"
+
     role_id: RoleId
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -60,6 +64,8 @@ class UpdateRole(Command, frozen=True, kw_only=True, tag="role.update.1"):
 class DeleteRole(Command, frozen=True, kw_only=True, tag="role.delete.1"):
     """The role goes, with all its assignments."""
 
+    TOLD: ClassVar[str] = "deleted the role {role_id}"
+
     FREES_ROOM: ClassVar[bool] = True
 
     role_id: RoleId
@@ -70,6 +76,8 @@ class DeleteRole(Command, frozen=True, kw_only=True, tag="role.delete.1"):
 
 class ImplyRole(Command, frozen=True, kw_only=True, tag="role.imply.1"):
     """Who holds the prior role also holds the implied one."""
+
+    TOLD: ClassVar[str] = "let the role {prior_id} imply {implied_id}"
 
     prior_id: RoleId
     implied_id: RoleId
@@ -87,6 +95,8 @@ class ImplyRole(Command, frozen=True, kw_only=True, tag="role.imply.1"):
 
 class StopImplyingRole(Command, frozen=True, kw_only=True, tag="role.stop_implying.1"):
     """The prior role no longer brings the implied one."""
+
+    TOLD: ClassVar[str] = "stopped the role {prior_id} from implying {implied_id}"
 
     prior_id: RoleId
     implied_id: RoleId

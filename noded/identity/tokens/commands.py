@@ -18,6 +18,8 @@ class AddTokenKey(Command, frozen=True, kw_only=True, tag="token_key.add.1"):
     ended by themselves are forgotten on the way.
     """
 
+    TOLD: ClassVar[str] = "made a new key for tokens"
+
     key_id: str
     secret: bytes
     now_ms: int
@@ -38,6 +40,8 @@ class AddTokenKey(Command, frozen=True, kw_only=True, tag="token_key.add.1"):
 
 class RevokeToken(Command, frozen=True, kw_only=True, tag="token.revoke.1"):
     """The token ends now."""
+
+    TOLD: ClassVar[str] = "revoked a token"
 
     FREES_ROOM: ClassVar[bool] = True
 

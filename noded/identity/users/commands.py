@@ -16,6 +16,8 @@ from noded.identity.model import Domain, User
 class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
     """Someone who may sign in, if a password is given."""
 
+    TOLD: ClassVar[str] = "created the user {name}"
+
     user_id: UserId
     domain_id: DomainId
     name: str
@@ -47,6 +49,8 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
 class UpdateUser(Command, frozen=True, kw_only=True, tag="user.update.1"):
     """What shall be different. Disabling the user ends their tokens for good; enabling them unlocks them."""
 
+    TOLD: ClassVar[str] = "changed the user {user_id}"
+
     user_id: UserId
     name: str | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
@@ -72,6 +76,8 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
     `known_generation`: the generation whose password the user proved to know; None when an administrator sets it.
     """
 
+    TOLD: ClassVar[str] = "changed the password of user {user_id}"
+
     user_id: UserId
     password_hash: str
     known_generation: int | None = None
@@ -93,6 +99,8 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
 class LockUser(Command, frozen=True, kw_only=True, tag="user.lock.1"):
     """After too many wrong passwords nobody signs in as this user until then; tokens stay good."""
 
+    TOLD: ClassVar[str] = "locked the user {user_id} after wrong passwords"
+
     user_id: UserId
     until_ms: int
 
@@ -103,6 +111,8 @@ class LockUser(Command, frozen=True, kw_only=True, tag="user.lock.1"):
 
 class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):
     """The user goes, with all their assignments and tokens."""
+
+    TOLD: ClassVar[str] = "deleted the user {user_id}"
 
     FREES_ROOM: ClassVar[bool] = True
 

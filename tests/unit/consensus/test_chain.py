@@ -64,7 +64,7 @@ class Kept:
     def __init__(self) -> None:
         self.lines: list[Line] = []
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Line, before: object) -> None:
         self.lines.append(line)
 
     def resume(self, link: object) -> None: ...
@@ -92,7 +92,7 @@ def test_a_line_says_what_changed_and_hides_what_is_secret(scene: Scene) -> None
     line = scene.do(Enrol(id="1", name="bob", password_hash="argon"))
     said = line.content()
     assert b"argon" not in encode_line(line)
-    assert said.changes == [RecordChange("user", "1", None, {"id": "1", "name": "bob", "password_hash": HIDDEN})]
+    assert said.changes == [RecordChange("user", "1", None, None, {"id": "1", "name": "bob", "password_hash": HIDDEN})]
     origin, [command] = msgspec.msgpack.decode(said.payload)[1:]
     assert origin[:5] == ["user:u1", "ann", "p1", "req-1", "10.0.0.1"]
     assert command == {"$": "user.create.1", "id": "1", "name": "bob", "password_hash": HIDDEN}
@@ -101,11 +101,15 @@ def test_a_line_says_what_changed_and_hides_what_is_secret(scene: Scene) -> None
 def test_a_change_names_the_fields_that_differ_and_that_a_secret_did(scene: Scene) -> None:
     scene.do(Enrol(id="1", name="bob", password_hash="one"))
     assert scene.do(Befriend(one="1", other="ann")).content().changes == [
-        RecordChange("user", "1", {"friends": []}, {"friends": ["ann"]})
+        RecordChange("user", "1", None, {"friends": []}, {"friends": ["ann"]})
     ]
     assert scene.do(Enrol(id="1", name="bob", password_hash="two")).content().changes == [
         RecordChange(
-            "user", "1", {"password_hash": HIDDEN, "friends": ["ann"]}, {"password_hash": HIDDEN, "friends": []}
+            "user",
+            "1",
+            None,
+            {"password_hash": HIDDEN, "friends": ["ann"]},
+            {"password_hash": HIDDEN, "friends": []},
         )
     ]
     assert scene.do(Enrol(id="1", name="bob", password_hash="two")).content().changes == []
@@ -133,7 +137,7 @@ def test_an_entry_that_nobody_can_read_is_a_line_without_its_bytes(scene: Scene)
 def test_an_entry_that_changes_too_much_keeps_only_the_ids(scene: Scene) -> None:
     scene.do(Enrol(id="1"))
     line = scene.do(Befriend(one="1", other="x" * 1000, times=CHANGES_BYTES_MAX // 1000 + 1))
-    assert line.content().changes == [RecordChange("user", "1", None, None)]
+    assert line.content().changes == [RecordChange("user", "1", None, None, None)]
 
 
 def test_lines_follow_one_another_and_no_other_way(scene: Scene) -> None:
