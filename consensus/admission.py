@@ -45,6 +45,7 @@ class EntryConfig:
     release: str
     door_port: int = DOOR_PORT
     role: NodeRole = NodeRole.MEMBER
+    level: int = 1  # up to which level of commands its release understands
     # Which ports must be open towards the members: those on which nothing listens yet, and those that show this
     # node's key already.
     ports_to_come: tuple[int, ...] = ()
@@ -91,6 +92,7 @@ class AskAdmission(msgspec.Struct, frozen=True, array_like=True, tag="ask-admiss
     nonce: bytes = b""
     secret: bytes = b""  # a token's
     agreed: bool = True  # somebody said yes on the node's own side, or nobody has to
+    level: int = 1  # up to which level of commands its release understands
 
     def __repr__(self) -> str:
         return f"AskAdmission(name={self.name!r}, addresses={self.addresses!r})"  # never the secret

@@ -65,7 +65,7 @@ from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import VitalsReader
 from noded.logs import configure_logs
 from noded.reconcile.loop import keep_reconciling
-from noded.release import RELEASE
+from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES
 from storage.host.disk_servers import FIRST_PORT
 from storage.host.drivers import add_storage_drivers
@@ -79,20 +79,17 @@ log = structlog.get_logger(__name__)
 def run(config: Config) -> None:
     """Be a node until SIGTERM or SIGINT. Ends the process with a reason if it can't."""
     configure_logs()
-    superseded, departed, over = False, "", False
+    superseded, departed, over, failed = False, "", False, False
     try:
         make_private_directory(config.state)
         with state_held(config.state):
             trio.run(_until_stopped, config)
     except* (NoAddress, MembershipFault, StateInUse, JournalInUse) as faults:
-        _tell("node can't start", faults)
-        sys.exit(FAULT_EXIT)
+        failed = bool(_tell("node can't start", faults))
     except* (JournalDamaged, CheckpointRefused, SafetyViolated, ReleaseTooOld) as faults:
-        _tell("node can't go on with its log", faults)
-        sys.exit(FAULT_EXIT)
+        failed = bool(_tell("node can't go on with its log", faults))
     except* StorageFailed as faults:
-        _tell("node ends: its disk keeps the log no more, so it may promise nothing", faults)
-        sys.exit(FAULT_EXIT)
+        failed = bool(_tell("node ends: its disk keeps the log no more, so it may promise nothing", faults))
     except* Superseded as faults:
         _tell("node steps back", faults)
         superseded = True
@@ -104,6 +101,8 @@ def run(config: Config) -> None:
         over = True
     except* StartOver as faults:
         over = bool(_tell("node starts over", faults))
+    if failed:
+        sys.exit(FAULT_EXIT)  # not above: what is raised among those clauses is wrapped, and ends in a trace
     if departed:
         depart(config, departed)
     if departed or over:
@@ -161,6 +160,7 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
         addresses=(address,),
         release=RELEASE,
         role=config.role,
+        level=LEVEL,
         ports_to_come=(RAFT_PORT, PEERS_PORT, *range(FIRST_PORT, FIRST_PORT + len(config.disks))),
         ports_shown=(config.https_port,),
     )

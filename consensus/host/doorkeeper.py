@@ -44,6 +44,7 @@ from consensus.host.membership import Membership
 from consensus.host.porch import WaitingRoom
 from consensus.host.preflight import unreachable_ports
 from consensus.host.refusals import RefusalBook
+from consensus.levels.plan import too_old_to_join
 from consensus.links import Discovery
 from consensus.members.commands import AdmitNode
 from consensus.members.links import authority_in
@@ -192,7 +193,7 @@ class Doorkeeper:
         reason = misfit(asked, release=self.config.release, now_ms=now_ms())
         if reason is None and authority_in(self.cluster.view()) is None:
             reason = "this member is still learning the cluster's state; ask again"
-        return reason
+        return reason or too_old_to_join(self.cluster.view(), asked.level)
 
     async def _admit(self, channel: Channel, asked: AskAdmission) -> Admitted | Turned:
         reason = self._misfit(asked) or await unreachable_ports(asked, channel.peer_key)

@@ -82,6 +82,7 @@ class Newcomer:
             nonce=nonce,
             secret=secret,
             agreed=agreed,
+            level=config.level,
         )
 
     async def ask(self, session: DoorSession, *, secret: bytes = b"") -> Response:

@@ -24,6 +24,16 @@ def level_of_all(view: View) -> int:
     return min(report(view).members.values(), default=LOWEST)
 
 
+def too_old_to_join(view: View, level: int) -> str | None:
+    """Why a node of that level can't become a member; None if it can."""
+    if level >= cluster_level(view):
+        return None
+    return (
+        f"its release understands level {level}, and the cluster is at level {cluster_level(view)}; install a newer"
+        " release on it"
+    )
+
+
 def why_not_yet(view: View, commands: Iterable[Command]) -> str:
     """Why these commands can't be proposed now, and what helps; empty if they can."""
     needed = max((command.SINCE_LEVEL for command in commands), default=LOWEST)

@@ -15,7 +15,7 @@ from consensus.levels.api import explain_level
 from consensus.levels.commands import RaiseLevel, ReportLevel
 from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.levels.model import MemberLevel, cluster_level
-from consensus.levels.plan import report, why_not_yet
+from consensus.levels.plan import report, too_old_to_join, why_not_yet
 from consensus.levels.reconcile import LevelsReconciler
 from consensus.levels.views import levels_view
 from consensus.log import ReleaseTooOld
@@ -250,6 +250,8 @@ async def test_the_level_rises_by_itself_and_never_falls() -> None:
     assert "takes note of that in a moment" in why_not_yet(cluster.view(), [LightLamp(lamp_id="x")])
     await cluster.propose(RaiseLevel(level=2))
     assert why_not_yet(cluster.view(), [LightLamp(lamp_id="x")]) == ""
+    assert too_old_to_join(cluster.view(), 2) is None
+    assert "understands level 1, and the cluster is at level 2" in (too_old_to_join(cluster.view(), 1) or "")
     with pytest.raises(Conflict, match="Install a newer release on that node"):
         await cluster.propose(ReportLevel(node_id=NodeId("b"), level=1))
     context = PeerContext(cluster=cluster, drivers=shared.drivers["a"])
