@@ -5,7 +5,7 @@ for ever, so a node that meets one ends. None is proposed before all members und
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -16,11 +16,13 @@ from consensus.chain import START, Keeper, Link, NoKeeper, next_line
 from consensus.codec import Codec
 from consensus.levels.model import ClusterLevel, cluster_level
 from consensus.log import ReleaseTooOld
+from consensus.recent import Recent
 from consensus.store import Change, Picture
 from noded.core.command import Command
 from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
 from noded.core.record import table_of
+from noded.core.watch import Watched
 
 log = structlog.get_logger(__name__)
 
@@ -70,11 +72,16 @@ class Machine:
         self._picture = Picture.empty()
         self._link = START
         self._keeper = keeper or NoKeeper()
+        self._recent = Recent()
 
     @property
     def picture(self) -> Picture:
         """The newest state."""
         return self._picture
+
+    def changes_after(self, revision: int, tables: Collection[str]) -> Watched:
+        """Which records of these tables changed after that revision, as far as it is remembered."""
+        return self._recent.since(revision, tables, self._picture.revision)
 
     @property
     def link(self) -> Link:
@@ -121,6 +128,7 @@ class Machine:
         if isinstance(outcome, Applied):
             line = next_line(link, revision, payload, commands, change)
             self._picture = change.commit()
+            self._recent.add(revision, change)
         else:
             words = (outcome.kind.value, outcome.code, outcome.message)
             line = next_line(link, revision, payload, commands, None, *words)
@@ -154,6 +162,7 @@ class Machine:
         self._check_level()
         self._link = Link(standing.line_revision, standing.line_head)
         self._keeper.resume(self._link)
+        self._recent.restart(self._picture.revision)
 
     def digest(self) -> str:
         """A hash of every record: equal on all nodes that applied the same log."""

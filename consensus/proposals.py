@@ -21,6 +21,7 @@ from noded.core.origin import Origin, of_node
 from noded.core.record import Record, table_of
 from noded.core.store import View
 from noded.core.units import MIB
+from noded.core.watch import Watched
 
 PROPOSE_S_MAX = 10.0  # how long a change may wait for a majority before its outcome is called unknown
 BARRIER_S_MAX = 5.0
@@ -148,6 +149,10 @@ class LogCluster:
                 self._waiters.pop(event, None)
         return self._machine.picture.revision
 
+    async def watch(self, kinds: Collection[type[Record]], after: Revision) -> Watched:
+        await self.changed(kinds, after)
+        return self._machine.changes_after(after, {table_of(kind) for kind in kinds})
+
     def reachable(self) -> frozenset[NodeId]:
         return frozenset(NodeId(peer) for peer in self._log.reachable()) | {self.node_id}
 
@@ -198,6 +203,9 @@ class ActingCluster:
 
     async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
         return await self._cluster.changed(kinds, after)
+
+    async def watch(self, kinds: Collection[type[Record]], after: Revision) -> Watched:
+        return await self._cluster.watch(kinds, after)
 
     def reachable(self) -> frozenset[NodeId]:
         return self._cluster.reachable()

@@ -1,5 +1,7 @@
 """Which services the daemon offers: one line each. Everything else that knows a service learns it from here."""
 
+from collections.abc import Mapping
+
 import compute.discovery
 import compute.flavors
 import compute.keypairs
@@ -15,6 +17,7 @@ import consensus.levels
 import consensus.liveness
 import consensus.members
 import consensus.recovery
+import consensus.watches
 import images.catalog
 import images.contents
 import images.discovery
@@ -43,7 +46,7 @@ import storage.volumes
 from consensus.machine import Machine
 from noded.core.command import Command
 from noded.core.departure import Departure, Leaver, departure_of
-from noded.core.record import Record
+from noded.core.record import Record, table_of
 from noded.core.service import Service
 from noded.core.store import View
 from noded.inspection.model import StoreDigest
@@ -57,6 +60,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.recovery.SERVICE,
     consensus.liveness.SERVICE,
     consensus.history.SERVICE,
+    consensus.watches.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,
@@ -120,6 +124,11 @@ class DaemonRegistry:
     @property
     def services(self) -> tuple[Service, ...]:
         return SERVICES
+
+    @property
+    def kinds(self) -> Mapping[str, type[Record]]:
+        """As `consensus.watches.links.Kinds` asks."""
+        return {table_of(record): record for record in all_records()}
 
     def digest(self) -> StoreDigest:
         return StoreDigest(revision=self._machine.picture.revision, digest=self._machine.digest())

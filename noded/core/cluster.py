@@ -8,6 +8,7 @@ from noded.core.ids import NodeId, Revision
 from noded.core.origin import Origin
 from noded.core.record import Record
 from noded.core.store import View
+from noded.core.watch import Watched
 
 
 class Cluster(Protocol):
@@ -44,6 +45,9 @@ class Cluster(Protocol):
 
     async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
         """Wait until a record of one of `kinds` changed later than `after`; the revision now applied."""
+
+    async def watch(self, kinds: Collection[type[Record]], after: Revision) -> Watched:
+        """Wait as `changed` does, and say which records changed; a watcher that lags too far must list again."""
 
     def reachable(self) -> frozenset[NodeId]:
         """The nodes, this one included, that this node heard from within the last seconds."""

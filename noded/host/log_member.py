@@ -33,6 +33,7 @@ from consensus.recovery.host.backups import LiveBackups, RunningLog
 from consensus.recovery.host.recovering import tell_beginning
 from consensus.recovery.links import Backups, LogFacts, Rebirth
 from consensus.room import Limits
+from consensus.watches.links import Kinds
 from noded.config import Config
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id, new_uuid
@@ -111,13 +112,15 @@ class LogMember:
         drivers.add(LogFacts, RunningLog(self.raft, membership))
         drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE, LEVEL))
         drivers.add(Rebirth, self.rebirth)
-        drivers.add(Registry, DaemonRegistry(self.machine))
         watch = LogWatch(self.cluster, self.raft)
         drivers.add(Watch, watch)
         drivers.add(Rounds, watch)
         drivers.add(Book, self.history)
         drivers.add(ChainState, self.machine)
         drivers.add(Vocabulary, vocabulary_of(all_commands(), all_records()))
+        registry = DaemonRegistry(self.machine)
+        drivers.add(Registry, registry)
+        drivers.add(Kinds, registry)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in the log until cancelled."""
