@@ -1,8 +1,8 @@
 """Which faults are there? Each breaks something, and leaves it so for a while; `Cluster.mend` does the rest."""
 
 import errno
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 import trio
@@ -13,7 +13,8 @@ from tests.faults.log.place import Place
 
 SLOW_SYNC_S = 0.03  # about a hundred times what a good disk takes
 END_S_MAX = 30.0
-REFUSAL_S_MAX = 20.0
+REFUSAL_S_MAX = 60.0
+COMPACTING_S_MAX = 15.0
 DAMAGE_TRIES_MAX = 200
 
 Fault = Callable[[Cluster], Awaitable[None]]
@@ -155,6 +156,24 @@ async def power_all_leader_last(cluster: Cluster) -> None:
         await cut_power(cluster, leader, *cluster.others(leader))
     await cluster.start(*cluster.others(leader))
     await cluster.leader()
+
+
+@kind
+async def power_all_compacting(cluster: Cluster) -> None:
+    """every node loses power while one of them takes a checkpoint, or cuts its journal short"""
+    place = await anyone(cluster)
+    with ExitStack() as lies:
+        for each in cluster.places:
+            lies.enter_context(each.lies.tell(sync_delay_s=SLOW_SYNC_S))
+        with trio.move_on_after(COMPACTING_S_MAX):
+            while not list((place.state / "log").glob(".*.new")):
+                await trio.sleep(0.002)
+            await hold(cluster, 0, 3 * SLOW_SYNC_S)
+        cluster.majority_is_gone()
+        await cluster.kill(place, *cluster.others(place))
+        for each in cluster.places:
+            await in_thread(each.disk.power_cycle)
+    await start_apart(cluster)
 
 
 # -- cables
@@ -377,33 +396,63 @@ async def clock_jump(cluster: Cluster) -> None:
 
 @kind
 async def voters_change(cluster: Cluster) -> None:
-    """a voter is removed and added again while the leader is killed"""
-    leader = await cluster.leader()
-    voter = cluster.others(leader)[0]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(cluster.demote, voter)
-        await hold(cluster, 0, 0.05)
-        await cluster.kill(leader)
-        await hold(cluster, 0, 1)
-        await cluster.start(leader)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(cluster.promote, voter)
-        await hold(cluster, 0, 0.05)
-        other = cluster.others(voter)[0]
-        await cluster.kill(other)
-        await hold(cluster, 0, 1)
-        await cluster.start(other)
+    """a voter is removed and added again while others are killed, cut off, stopped, slow, or lose power"""
+    voter = await cluster.follower()
+    for change in (cluster.demote, cluster.promote):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(change, voter)
+            await hold(cluster, 0, 0.05)
+            async with disturbed(cluster, cluster.others(voter)[0], cluster.dice.choice(DISTURBANCES)):
+                await hold(cluster, 0.2, 1.5)
 
 
 @kind
 async def replace_node(cluster: Cluster) -> None:
-    """a node is gone for good, and a blank one takes its place, while the leader is cut off"""
+    """a node is gone for good, and a blank one takes its place, while others are killed, cut off, or worse"""
     place = await cluster.follower()
     await cluster.kill(place)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cluster.replace, place)
         await hold(cluster, 0, 1.5)
-        leader = cluster.others(place)[0]
-        await in_thread(partial(cluster.network.shape, cut=cluster.network.everyone(leader.number)))
+        async with disturbed(cluster, cluster.others(place)[0], cluster.dice.choice(DISTURBANCES)):
+            await hold(cluster, 0.5, 2.5)
+
+
+@kind
+async def two_at_once(cluster: Cluster) -> None:
+    """two nodes suffer two different faults at the same time"""
+    one, other = cluster.shuffled()[:2]
+    how, and_how = cluster.dice.sample(DISTURBANCES, 2)
+    if len(cluster.places) == 3:
+        cluster.majority_is_gone()
+    async with disturbed(cluster, one, how), disturbed(cluster, other, and_how):
         await hold(cluster, 1, 3)
-        await in_thread(cluster.network.shape)
+    cluster.majority_is_back()
+
+
+DISTURBANCES = ("kill", "power", "cut", "pause", "slow")
+
+
+@asynccontextmanager
+async def disturbed(cluster: Cluster, place: Place, how: str) -> AsyncIterator[None]:
+    """A node that suffers for the length of the block."""
+    with ExitStack() as lies:
+        match how:
+            case "kill":
+                await cluster.kill(place)
+            case "power":
+                await cut_power(cluster, place)
+            case "cut":
+                await in_thread(partial(cluster.network.shape, cut=cluster.network.everyone(place.number)))
+            case "pause":
+                await in_thread(place.stop)
+            case "slow":
+                lies.enter_context(place.lies.tell(sync_delay_s=10 * SLOW_SYNC_S))
+        yield
+    match how:
+        case "kill" | "power":
+            await cluster.start(place)
+        case "cut":
+            await in_thread(cluster.network.shape)
+        case "pause":
+            place.go_on()
