@@ -15,7 +15,6 @@ from functools import partial
 import structlog
 import trio
 
-from compute.host.drivers import add_compute_drivers
 from consensus.admission import EntryConfig
 from consensus.door import Seed
 from consensus.doors.links import Porch, Refusals
@@ -33,12 +32,10 @@ from consensus.host.peers import PeerServer
 from consensus.host.rebirth import set_log_aside
 from consensus.host.refusals import RefusalBook
 from consensus.host.replication import SafetyViolated
-from consensus.host.tls import tls_directory
 from consensus.log import ReleaseTooOld, StorageFailed, Superseded
 from consensus.members.links import Certificates, authority_in
+from consensus.members.model import NodeRole
 from consensus.ports import PEERS_PORT, RAFT_PORT
-from images.host.drivers import add_image_drivers
-from net.host.drivers import add_net_drivers
 from noded.config import Config
 from noded.core.reconciler import Drivers
 from noded.core.service import PeerContext
@@ -66,9 +63,8 @@ from noded.inspection.links import VitalsReader
 from noded.logs import configure_logs
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
-from noded.services import SERVICES
+from noded.services import services_of
 from storage.host.disk_servers import FIRST_PORT
-from storage.host.drivers import add_storage_drivers
 
 FAULT_EXIT = 1
 SOCKET_NAME = "peers.sock"
@@ -168,12 +164,15 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
     async with trio.open_nursery() as nursery:
         await nursery.start(discovery.run)
         nursery.start_soon(watch_address, config, address)
-        if away:
-            nursery.start_soon(watch_note, config.state)
         membership = read_membership(config.state, identity)
         if membership is None:
             way_in = Entry(entry, identity, config.state, discovery, refusals)
-            membership = await Unclaimed(config, way_in, identity.node_id, address, config.run / SOCKET_NAME).enter()
+            async with trio.open_nursery() as waiting:
+                if away:
+                    waiting.start_soon(watch_note, config.state)
+                unclaimed = Unclaimed(config, way_in, identity.node_id, address, config.run / SOCKET_NAME)
+                membership = await unclaimed.enter()
+                waiting.cancel_scope.cancel()
             # A person may claim a node that stays away: that it left another cluster once is no reason any more.
             remove_durably(left_file(config.state))
         daemon = _Daemon(Standing(config, entry, identity, membership, discovery, refusals))
@@ -187,6 +186,7 @@ class _Daemon:
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._member = LogMember(standing)
+        self._services = services_of(standing.config.role)
 
     async def leave(self) -> None:
         """Before a planned end: who leads the log hands over, so that nobody has to wait for an election."""
@@ -207,13 +207,12 @@ class _Daemon:
             doorkeeper = self._doorkeeper()
             drivers.add(Porch, doorkeeper)
             drivers.add(Refusals, standing.refusals)
-            nursery.start_soon(add_net_drivers(drivers, cluster).run)
-            self._add_storage_drivers(drivers)
-            self._add_compute_drivers(drivers)
-            gateway = Gateway(SERVICES, cluster, drivers)
+            if standing.config.role is NodeRole.MEMBER:
+                self._add_machine_drivers(drivers, nursery)
+            gateway = Gateway(self._services, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             member.calls.ready(PeerContext(cluster=cluster, drivers=drivers))
-            for service in SERVICES:
+            for service in self._services:
                 for make in service.reconcilers:
                     nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
             await nursery.start(doorkeeper.run)
@@ -257,31 +256,12 @@ class _Daemon:
         state, tls = standing.config.state, standing.membership.tls
         drivers.add(Certificates, NodeCertificates(standing.identity, state, tls, api_tls, self._api_hosts))
         add_identity_drivers(drivers)
-        drivers.add(Catalog, Catalog(SERVICES))
+        drivers.add(Catalog, Catalog(self._services))
         drivers.add(VitalsReader, ProcVitals(standing.config.disks))
 
-    def _add_storage_drivers(self, drivers: Drivers) -> None:
-        config = self._standing.config
-        add_storage_drivers(
-            drivers,
-            node_id=self._standing.identity.node_id,
-            directories=config.disks,
-            address=self._standing.entry.addresses[0],
-            tls_dir=tls_directory(config.state),
-            run_dir=config.run,
-            log_dir=config.logs,
-        )
-        add_image_drivers(drivers)
+    def _add_machine_drivers(self, drivers: Drivers, nursery: trio.Nursery) -> None:
+        """Guests, disks and networks: what a witness does without. Then it needs not even their code in memory."""
+        from noded.host.machine_drivers import add_machine_drivers, release_machine  # noqa: PLC0415
 
-    def _add_compute_drivers(self, drivers: Drivers) -> None:
-        config, entry = self._standing.config, self._standing.entry
-        add_compute_drivers(
-            drivers,
-            self._member.cluster,
-            name=entry.name,
-            address=entry.addresses[0],
-            libvirt_uri=config.libvirt_uri,
-            state_dir=config.state,
-            run_dir=config.run,
-            guest_memory_mib=config.guest_memory_mib,
-        )
+        add_machine_drivers(drivers, self._standing, self._member.cluster, nursery)
+        self._member.exit.release = partial(release_machine, drivers)

@@ -44,6 +44,7 @@ import storage.discovery
 import storage.pools
 import storage.volumes
 from consensus.machine import Machine
+from consensus.members.model import NodeRole
 from noded.core.command import Command
 from noded.core.departure import Departure, Leaver, departure_of
 from noded.core.record import Record, table_of
@@ -95,6 +96,19 @@ SERVICES: tuple[Service, ...] = (
     noded.dashboard.SERVICE,
     noded.health.SERVICE,
 )
+
+
+# A witness only votes: of all services it runs those that need nothing but the log. Its store holds all records.
+WITNESS_SERVICES: tuple[Service, ...] = tuple(
+    service
+    for service in SERVICES
+    if service.name.startswith(("consensus.", "noded.")) and service is not noded.dashboard.SERVICE
+)
+
+
+def services_of(role: NodeRole) -> tuple[Service, ...]:
+    """The services that a node of that role runs."""
+    return WITNESS_SERVICES if role is NodeRole.WITNESS else SERVICES
 
 
 def all_records() -> list[type[Record]]:

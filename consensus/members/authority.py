@@ -113,8 +113,11 @@ class Desk:
             await self._remove(node, departure, shown, left=False)
         return shown
 
-    async def leave(self, which: str | None, *, forced: bool, plan: bool) -> dict[str, object]:
-        """Let a node that answers go for good; with `plan`, only say what that would do."""
+    async def leave(self, which: str | None, *, forced: bool, plan: bool, tells: bool = True) -> dict[str, object]:
+        """Let a node that answers go for good; with `plan`, only say what that would do.
+
+        `tells`: the node did not ask itself, so it is told at the end.
+        """
         view = await self.cluster.fresh_view()
         node, heard = self._find(view, which), await self._heard()
         refused = []
@@ -127,6 +130,9 @@ class Desk:
         if plan:
             return shown
         _check(shown)
+        if tells and node.id != self.cluster.node_id:
+            # Once its record is gone nobody knows its address: the connection that is made now is kept for the end.
+            await self.cluster.call(node.id, "members.heard", b"")
         await self.cluster.propose(DrainNode(node_id=node.id, draining=True, leaving=True))
         try:
             await self._until_without_vote(node)
@@ -137,7 +143,8 @@ class Desk:
         except Refused:
             await self.cluster.propose(DrainNode(node_id=node.id, draining=node.draining))
             raise
-        await self._tell(node)
+        if tells:
+            await self._tell(node)
         return shown
 
     # -- the parts of it
@@ -248,7 +255,7 @@ async def _leave_for(context: PeerContext, payload: bytes) -> bytes:
     asked = _decode(payload)
     cluster = context.cluster.acting_for(asked.origin) if asked.origin else context.cluster
     desk = desk_of(PeerContext(cluster=cluster, drivers=context.drivers))
-    return msgspec.msgpack.encode(await desk.leave(asked.node, forced=asked.forced, plan=asked.plan))
+    return msgspec.msgpack.encode(await desk.leave(asked.node, forced=asked.forced, plan=asked.plan, tells=False))
 
 
 PEER_CALLS: dict[str, PeerHandler] = {

@@ -47,7 +47,14 @@ from noded.identity.host.argon2 import Argon2Passwords
 from noded.inspection.links import Registry
 from noded.peers import AddressBook, PeerCalls
 from noded.release import LEVEL, RELEASE
-from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
+from noded.services import (
+    SERVICES,
+    DaemonRegistry,
+    ServiceDependants,
+    all_commands,
+    all_records,
+    services_of,
+)
 
 LOG_DIRECTORY = "log"
 HISTORY_DIRECTORY = "history"  # within the log's own: lines of another log than that one would be of no use
@@ -78,8 +85,10 @@ class LogMember:
         log_directory = standing.config.state / LOG_DIRECTORY
         self.history = HistoryFiles(log_directory / HISTORY_DIRECTORY)
         self.machine = Machine(codec, self.history, level=LEVEL)
+        services = services_of(standing.config.role)
         book = AddressBook(self.machine, membership.peers)
-        self.calls = PeerCalls(membership.node_id, SERVICES, PeerClient(membership.tls, book.addresses_of))
+        self._client = PeerClient(membership.tls, book.addresses_of)
+        self.calls = PeerCalls(membership.node_id, services, self._client)
         self.raft = RaftNode(
             membership.node_id,
             log_directory,
@@ -124,12 +133,16 @@ class LogMember:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in the log until cancelled."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.raft.run)
-            nursery.start_soon(self._follow_sightings)
-            nursery.start_soon(self.exit.run)
-            nursery.start_soon(self.rebirth.run)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.raft.run)
+                nursery.start_soon(self._follow_sightings)
+                nursery.start_soon(self.exit.run)
+                nursery.start_soon(self.rebirth.run)
+                task_status.started()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._client.aclose()
 
     async def _follow_sightings(self) -> None:
         """Tell the log where its peers are, from what they announce: an address is soft, the certificate decides."""

@@ -6,6 +6,7 @@ host are started from the supervisor's only thread, since a parent-death signal 
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -34,11 +35,14 @@ name = "{name}"
 cluster = "lab"
 secret = "{secret}"
 expect = {expect}
-address = "{address}"
 interface = "eth0"
+"""
+FIXED = 'address = "{address}"\n'
+WORK = """\
 disks = ["/var/lib/noded/disks/d1"]
 guest_memory_mib = {guest_memory_mib}
 """
+WITNESS = 'role = "witness"\n'
 
 
 class Host:
@@ -73,7 +77,8 @@ class Host:
         self._outer.stdout.close()
         self.pid = int(Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text().split()[0])
         switch.plug(self.plan, self.pid)
-        self._libvirtd = self._spawn("libvirtd", hypervisor.start_command())
+        if not self.plan.witness:
+            self._libvirtd = self._spawn("libvirtd", hypervisor.start_command())
 
     def power_off(self, *, lose_unsynced: bool = False, is_unplugged: bool = False) -> None:
         """End every process of the host at once, as a power cut does. Returns when its disks are free again."""
@@ -94,11 +99,25 @@ class Host:
         self.pid = self._outer = self._libvirtd = self._daemon = None
         self._await_released_disks()
 
+    def blank(self) -> None:
+        """Put new, empty disks into a host that is off: another machine in its place."""
+        if self.pid is not None:
+            raise LabError(f"{self.plan.name} is on; switch it off first")
+        for image in (self.plan.system_image, self.plan.disk_image):
+            image.unlink(missing_ok=True)
+
+    def readdress(self, place: int) -> None:
+        """Give the host another address, as a DHCP server does: at once if it is on, else from its next boot on."""
+        before, self.plan = self.plan, dataclasses.replace(self.plan, place=place)
+        if self.pid is not None:
+            switch.readdress(before.address, self.plan.address, self.pid)
+
     def start_daemon(self) -> None:
         """Start the daemon, as the unit does: after libvirtd."""
         if self.daemon_state() == "running":
             raise LabError(f"the daemon of {self.plan.name} runs already")
-        self._await_libvirtd()
+        if not self.plan.witness:
+            self._await_libvirtd()
         self._daemon = self._spawn("noded", [*confined(), *self._lab.daemon])
 
     def stop_daemon(self, *, kill: bool = False) -> None:
@@ -133,19 +152,21 @@ class Host:
         (etc / "noded").mkdir(exist_ok=True)
         config = etc / "noded" / "noded.toml"
         config.touch(mode=0o600)
-        config.write_text(
-            CONFIG.format(
-                name=self.plan.name,
-                secret=self._secret,
-                expect=self._lab.hosts_count,
-                address=self.plan.address,
-                guest_memory_mib=_machine_memory_mib() // 2 // self._lab.hosts_count,
-            )
-        )
+        config.write_text(self._config())
         names = [f"{host.address} {host.name}" for host in self._lab.hosts]
         (etc / "hosts").write_text("\n".join(["127.0.0.1 localhost", "::1 localhost", *names]) + "\n")
         (etc / "hostname").write_text(self.plan.name + "\n")
         (etc / "machine-id").write_text(self.plan.uuid.hex + "\n")
+
+    def _config(self) -> str:
+        text = CONFIG + (WITNESS if self.plan.witness else WORK) + ("" if self._lab.soft_addresses else FIXED)
+        return text.format(
+            name=self.plan.name,
+            secret=self._secret,
+            expect=self._lab.expect or self._lab.hosts_count,
+            address=self.plan.address,
+            guest_memory_mib=_machine_memory_mib() // 2 // self._lab.hosts_count,
+        )
 
     def _spawn(self, name: str, command: list[str] | tuple[str, ...]) -> "subprocess.Popen[bytes]":
         assert self.pid is not None

@@ -7,6 +7,7 @@ Nothing here keeps a lab alive but the lifeline, a pipe whose writing end only t
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -41,9 +42,15 @@ class LabHost:
         self._lab = lab
         self.number = plan.number
         self.name = plan.name
-        self.address = plan.address
-        self.url = f"https://{plan.address}"
         self.plan = plan
+
+    @property
+    def address(self) -> str:
+        return self.plan.address
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}"
 
     @property
     def pid(self) -> int | None:
@@ -104,6 +111,15 @@ class LabHost:
         """Switch the host on and start its daemon; does not wait until that is ready."""
         self._lab.request("boot", host=self.number)
         self._lab.request("start_daemon", host=self.number)
+
+    def blank(self) -> None:
+        """Another machine takes this one's place, which is off: new, empty disks."""
+        self._lab.request("blank", host=self.number)
+
+    def readdress(self, place: int) -> None:
+        """Another address, ending in `place`: at once if it is on, else from its next boot on."""
+        self._lab.request("readdress", host=self.number, place=place)
+        self.plan = dataclasses.replace(self.plan, place=place)
 
     def start_daemon(self) -> None:
         self._lab.request("start_daemon", host=self.number)

@@ -23,6 +23,8 @@ class HostPlan:
     number: int
     subnet: str
     directory: Path
+    place: int = 0  # the last part of its address; 0: its number
+    witness: bool = False
 
     @property
     def name(self) -> str:
@@ -30,7 +32,7 @@ class HostPlan:
 
     @property
     def address(self) -> str:
-        return f"{self.subnet}.{self.number}"
+        return f"{self.subnet}.{self.place or self.number}"
 
     @property
     def mac(self) -> str:
@@ -67,12 +69,20 @@ class Plan:
     hosts_count: int = 3
     subnet: str = "10.77.0"
     link: str = "noded0"
+    expect: int = 0  # how many hosts found the cluster; 0: all
+    witnesses: tuple[int, ...] = ()  # hosts that only vote
+    soft_addresses: bool = False  # hosts are not told their addresses: those are as with DHCP, and may change
     daemon: tuple[str, ...] = (str(Path(sys.prefix) / "bin" / "noded"), "daemon")
 
     @property
     def hosts(self) -> tuple[HostPlan, ...]:
         return tuple(
-            HostPlan(number=number, subnet=self.subnet, directory=self.root / "hosts" / str(number))
+            HostPlan(
+                number=number,
+                subnet=self.subnet,
+                directory=self.root / "hosts" / str(number),
+                witness=number in self.witnesses,
+            )
             for number in range(1, self.hosts_count + 1)
         )
 
@@ -96,4 +106,6 @@ def load(root: Path) -> Plan | None:
     if not note.exists():
         return None
     fields = json.loads(note.read_text())
-    return Plan(**fields | {"root": root, "daemon": tuple(fields["daemon"])})
+    fields.setdefault("witnesses", [])  # a lab of before there were any
+    tuples = {key: tuple(fields[key]) for key in ("daemon", "witnesses")}
+    return Plan(**fields | {"root": root} | tuples)

@@ -61,6 +61,12 @@ class Supervisor:
         for host in running:
             host.power_off(lose_unsynced=lose_unsynced, is_unplugged=True)
 
+    def blank(self, host: int) -> None:
+        self._host(host).blank()
+
+    def readdress(self, host: int, place: int) -> None:
+        self._host(host).readdress(place)
+
     def cut(self, source: int, target: int, *, one_way: bool = False) -> None:
         self._cuts.add((source, target))
         if not one_way:

@@ -35,6 +35,14 @@ def plug(host: HostPlan, pid: int) -> None:
     call(*interface, "link", "set", "eth0", "up")
 
 
+def readdress(before: str, after: str, pid: int) -> None:
+    """Give the running host's eth0 another address, and take the one that it had."""
+    interface = ("nsenter", "--target", str(pid), "--net", "--", "ip", "address")
+    # The other way round the new one would be the old one's second, and go with it.
+    call(*interface, "del", f"{before}/24", "dev", "eth0")
+    call(*interface, "add", f"{after}/24", "dev", "eth0")
+
+
 def unplug(host: HostPlan) -> None:
     """Pull the host's cable: nothing it sends from now on reaches anybody."""
     call("ip", "link", "delete", host.port)
