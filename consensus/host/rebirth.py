@@ -5,6 +5,7 @@ ones hold is not merged: they step back, set their log aside, and join again.
 """
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -118,19 +119,13 @@ def set_log_aside(directory: Path) -> Path | None:
     directory.rename(aside)
     sync_directory(directory.parent)
     for old in [*kept, aside][:-ASIDE_MAX]:
-        _remove(old)
+        shutil.rmtree(old)  # the history within it is a directory of its own
     return aside
 
 
 def _asides(directory: Path) -> list[Path]:
     found = directory.parent.glob(f"{directory.name}.aside.*")
     return [path for path in found if path.suffix[1:].isdigit()]
-
-
-def _remove(directory: Path) -> None:
-    for path in directory.iterdir():
-        path.unlink()
-    directory.rmdir()
 
 
 def _read(directory: Path, journal: Journal) -> tuple[set[str], Incarnation | None]:
