@@ -6,6 +6,7 @@ from consensus.liveness.authority import PEER_CALLS
 from consensus.liveness.commands import DeclareDown, DeclareUp
 from consensus.liveness.explain import explain_node
 from consensus.liveness.model import NodeVerdict
+from consensus.liveness.plan import departure
 from consensus.liveness.reconcile import PulseReconciler, VerdictsReconciler
 from noded.core.service import Service
 
@@ -18,4 +19,5 @@ SERVICE = Service(
     reconcilers=(PulseReconciler, VerdictsReconciler),
     peer_calls=PEER_CALLS,
     explain={"node": explain_node},
+    departure=departure,
 )

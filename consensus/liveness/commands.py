@@ -36,6 +36,7 @@ class DeclareUp(Command, frozen=True, kw_only=True, tag="liveness.up.1"):
     """A node that was down is heard again, or is no member any more."""
 
     TOLD: ClassVar[str] = "declared node {node_id} up again"
+    FREES_ROOM: ClassVar[bool] = True
 
     node_id: NodeId
 

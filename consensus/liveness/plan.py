@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping
 from consensus.liveness.commands import DeclareDown, DeclareUp
 from consensus.liveness.model import NodeVerdict, Sight, State
 from noded.core.command import Command
+from noded.core.departure import Departure, Leaver
 from noded.core.ids import NodeId
+from noded.core.store import View
 
 
 def declarations(
@@ -25,3 +27,9 @@ def declarations(
         elif sight.state in (State.UP, State.PARTLY) and node_id in known:
             commands.append(DeclareUp(node_id=node_id))
     return commands + [DeclareUp(node_id=gone) for gone in sorted(known - set(members))]
+
+
+def departure(view: View, leaver: Leaver) -> Departure:
+    """The verdict goes with the node."""
+    known = view.get(NodeVerdict, leaver.node_id) is not None
+    return Departure(commands=(DeclareUp(node_id=leaver.node_id),) if known else ())

@@ -14,6 +14,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def body_or_none(self) -> Any:
+        """What was asked for; None if it was refused."""
+        return self.body if self.ok else None
+
+    @property
     def fault(self) -> str:
         """The message of an error, whichever API's form it has; empty on success."""
         if self.ok:
@@ -27,10 +32,10 @@ class Answer:
 
 
 def _message(body: object) -> str:
-    """The first text under `message` anywhere in an error body."""
+    """The first text under `message`, or `what` as our own API calls it, anywhere in an error body."""
     if not isinstance(body, dict):
         return ""
-    found = body.get("message")
+    found = body.get("message", body.get("what"))
     if isinstance(found, str):
         return found
     return next((text for below in body.values() if (text := _message(below))), "")

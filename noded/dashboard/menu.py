@@ -23,4 +23,5 @@ MENU: tuple[Item, ...] = (
     Item("/networks", "Networks"),
     Item("/volumes", "Volumes"),
     Item("/nodes", "Nodes", administrators_only=True),
+    Item("/cluster", "Cluster", administrators_only=True),
 )

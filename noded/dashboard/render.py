@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import jinja2
+from markupsafe import Markup
 
 from noded.core.route import Response
 from noded.core.units import GIB, MIB
@@ -38,6 +39,11 @@ def page(template: str, **values: object) -> Response:
     """The page as a response."""
     text = _templates().get_template(template).render(**values)
     return Response(content=text.encode(), content_type="text/html; charset=utf-8", headers=dict(SECURITY_HEADERS))
+
+
+def disabled(why: str) -> Markup:
+    """What a control that can't work now says: that it is off, and why. Nothing if there is no reason."""
+    return Markup(' disabled title="{}"').format(why) if why else Markup("")
 
 
 def size(size_bytes: int | None) -> str:

@@ -2,8 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from consensus.liveness.model import Outlook
+from noded.core.times import zulu
 
 Thing = dict[str, Any]
 
@@ -56,12 +59,77 @@ def server(found: Thing, flavor_names: Mapping[str, str], image_names: Mapping[s
     }
 
 
-def nodes(status: Thing | None) -> list[Thing]:
-    """What the nodes' table shows."""
+_NODE_TONES = {"up": "good", "suspect": "busy", "partly": "busy", "down": "bad"}
+_NODE_WORDS = {"partly": "partly reachable"}
+
+
+def nodes(status: Thing | None, listing: Thing | None = None) -> list[Thing]:
+    """What the nodes' table shows: how each is, and where the members' records are given too, what it is to be."""
+    records = {record["id"]: record for record in (listing or {}).get("nodes", [])}
     return [
-        {**node, "tone": "good" if node["up"] else "bad", "word": "up" if node["up"] else "down"}
+        {
+            **node,
+            "tone": _NODE_TONES[node["state"]],
+            "word": _NODE_WORDS.get(node["state"], node["state"]),
+            "labels": records.get(node["id"], {}).get("labels", {}),
+            "standing": records.get(node["id"], {}).get("standing", "in_use"),
+            "kind": records.get(node["id"], {}).get("kind", "member"),
+        }
         for node in (status or {}).get("nodes", [])
     ]
+
+
+def votes(lines: Sequence[Thing]) -> str:
+    """Who votes, how many of them may fail, and why the others don't."""
+    voters = [line["name"] for line in lines if line["voter"]]
+    if not voters:
+        return "No voters are known here yet."
+    may_fail = (len(voters) - 1) // 2
+    words = f"{', '.join(voters)} {'votes' if len(voters) == 1 else 'vote'}: {may_fail} of them may fail."
+    idle = [line for line in lines if not line["voter"]]
+    going = [line["name"] for line in idle if line["standing"] != "in_use"]
+    spare = [line["name"] for line in idle if line["standing"] == "in_use"]
+    if going:
+        words += f" {', '.join(going)} must give up the vote, being drained."
+    if spare:
+        words += f" {', '.join(spare)} follow without a vote: an odd number votes, spread over the failure zones."
+    return words
+
+
+def hints(status: Thing | None, listing: Thing | None) -> list[str]:
+    """What an operator should know before it matters, from all who know some of it; each said once."""
+    return list(dict.fromkeys([*(status or {}).get("hints", []), *(listing or {}).get("hints", [])]))
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as they are written in the form."""
+    return " ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def labels_wanted(text: str, before: str) -> dict[str, str | None] | None:
+    """What must be set and taken away so that the labels are as written; None if they are written wrong."""
+    labels: dict[str, str | None] = {word.partition("=")[0]: None for word in before.split()}
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            return None
+        labels[key] = value
+    return labels
+
+
+def cut_off(outlook: Outlook, revision: int) -> Thing | None:
+    """What every page of a node without a majority says; None of one that has it."""
+    if outlook.has_majority:
+        return None
+    since = None if outlook.minority_since_ms is None else zulu(outlook.minority_since_ms)
+    return {
+        "voters": len(outlook.voters),
+        "seen": len(outlook.voters_seen),
+        "lost": [{"name": lost.name, "since": zulu(lost.since_ms)} for lost in outlook.lost],
+        "revision": revision,
+        "since": since,
+        "why": "This node sees no majority of the voting nodes: nothing can be changed from here now.",
+    }
 
 
 def new_server_body(form: Mapping[str, str]) -> Thing:
@@ -75,12 +143,12 @@ def new_server_body(form: Mapping[str, str]) -> Thing:
         body["networks"] = [{"uuid": form["network"]}]
     if form.get("key"):
         body["key_name"] = form["key"]
-    if (count := _count(form.get("count", ""))) != 1:
+    if (count := number(form.get("count", ""))) != 1:
         body |= {"min_count": count, "max_count": count}
     return {"server": body}
 
 
-def _count(text: str) -> int | str:
+def number(text: str) -> int | str:
     """The number in the form; what is none stays as it is, for the API to refuse with its reason."""
     text = text.strip() or "1"
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else text

@@ -4,10 +4,11 @@ from urllib.parse import quote
 
 import trio
 
+from consensus.liveness.links import Watch
 from noded.core.route import Done, Request, Response
-from noded.dashboard import session
+from noded.dashboard import session, views
 from noded.dashboard.links import Answer, LocalApi
-from noded.dashboard.render import page
+from noded.dashboard.render import disabled, page
 
 
 async def ask(request: Request, verb: str, path: str, body: object = None) -> Answer:
@@ -30,14 +31,20 @@ async def ask_all(request: Request, **paths: str) -> dict[str, Answer]:
 
 
 def show(request: Request, template: str, **values: object) -> Response:
-    """A page, or with `?part` only its live part for the script to put in place."""
+    """A page, or with `?part` only its live part for the script to put in place.
+
+    What this node may do now is no user's affair, so it is asked of the node itself: it must be shown to everyone.
+    """
     part = "part" in request.query
+    cut_off = views.cut_off(request.driver(Watch).outlook(), request.cluster.view().revision)
     return page(
         template,
         layout="part.html" if part else "layout.html",
         caller=request.caller,
         path=request.path,
         notice=request.query.get("notice", ""),
+        cut_off=cut_off,
+        off=disabled(cut_off["why"] if cut_off else ""),
         **values,
     )
 

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import trio
 
+from consensus.liveness.links import Watch
 from noded.core.errors import NotFound
 from noded.core.ids import Revision
 from noded.core.route import Allow, Request, Response, Route
@@ -32,16 +33,26 @@ async def events(request: Request) -> Response:
 
 async def _events(request: Request) -> AsyncIterator[bytes]:
     kinds = [record for service in request.driver(Registry).services for record in service.records]
+    watch = request.driver(Watch)
     seen: Revision = request.cluster.view().revision
+    looks, silent_s = _looks(watch), 0.0
     yield b"retry: 2000\n\n"
     while True:
-        with trio.move_on_after(HEARTBEAT_S) as waiting:
+        with trio.move_on_after(EVENTS_APART_S) as waiting:
             seen = await request.cluster.changed(kinds, seen)
-        if waiting.cancelled_caught:
-            yield b": still here\n\n"
+        if waiting.cancelled_caught and looks == (looks := _looks(watch)):
+            if (silent_s := silent_s + EVENTS_APART_S) >= HEARTBEAT_S:
+                silent_s = 0.0
+                yield b": still here\n\n"
             continue
+        silent_s = 0.0
         yield f"id: {seen}\nevent: changed\ndata: {seen}\n\n".encode()
         await trio.sleep(EVENTS_APART_S)
+
+
+def _looks(watch: Watch) -> object:
+    """What pages show and no record holds: a node that is cut off hears of no change of any record."""
+    return watch.outlook(), {sight.node_id: (sight.state, sight.missed_by) for sight in watch.sights().values()}
 
 
 async def static(request: Request) -> Response:

@@ -6,10 +6,17 @@ from noded.dashboard.links import LocalApi
 from noded.dashboard.pages.asking import go
 from noded.dashboard.render import page
 
+# Said by its sign, and never by its words: whoever makes up an address must not write on this page.
+_LASTS = (
+    "You are signed out of this browser. This node is cut off from the majority, so the token itself could not be"
+    " ended: it lapses by itself within hours. To end it now, sign in and out on another node."
+)
+
 
 async def sign_in_page(request: Request) -> Response:
     """GET /sign-in."""
-    return page("sign_in.html", fault="", user="", following=_own_path(request.query.get("next", "/")))
+    following = _own_path(request.query.get("next", "/"))
+    return page("sign_in.html", fault=_LASTS if "lasts" in request.query else "", user="", following=following)
 
 
 async def sign_in(request: Request) -> Response:
@@ -48,13 +55,14 @@ def _own_path(path: str) -> str:
 
 
 async def sign_out(request: Request) -> Response:
-    """POST /sign-out: the token is revoked and forgotten."""
+    """POST /sign-out: the token is revoked, and forgotten by the browser in any case."""
     session.expect_own_form(request)
-    token = session.token_of(request.headers)
+    token, lasts = session.token_of(request.headers), False
     if token is not None:
         revoked = {"x-subject-token": token}
-        await request.driver(LocalApi).call("DELETE", "/identity/v3/auth/tokens", token=token, headers=revoked)
-    answer = go("/sign-in")
+        done = await request.driver(LocalApi).call("DELETE", "/identity/v3/auth/tokens", token=token, headers=revoked)
+        lasts = not done.ok and not request.cluster.has_majority
+    answer = go("/sign-in?lasts" if lasts else "/sign-in")
     answer.headers["set-cookie"] = session.signed_out()
     return answer
 

@@ -26,7 +26,7 @@ async function refresh() {
   }
   fetching = true;
   try {
-    const here = new URL(location.href);
+    const here = new URL(live.dataset.from || location.href, location.href);
     here.search = "?part";
     const answer = await fetch(here, { credentials: "same-origin", redirect: "manual" });
     if (answer.type === "opaqueredirect") location.reload();
@@ -43,11 +43,13 @@ async function refresh() {
 }
 
 function replace(html) {
-  if (live.innerHTML === html || live.contains(document.activeElement?.closest("input, select"))) return;
+  if (live.innerHTML === html || live.contains(document.activeElement?.closest("input, select, textarea"))) return;
   const before = live.querySelector("[data-bottom]");
   const follow = !before || atBottom(before);
   const top = before?.scrollTop ?? 0;
+  const open = [...live.querySelectorAll("details[open][id]")].map((each) => each.id);
   live.innerHTML = html;
+  open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
   const box = live.querySelector("[data-bottom]");
   if (box) box.scrollTop = follow ? box.scrollHeight : top;
 }

@@ -12,7 +12,7 @@ import pytest
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Caller
 from noded.dashboard import views
-from noded.dashboard.render import ago, page, percent, size
+from noded.dashboard.render import ago, disabled, page, percent, size
 
 NASTY = "<script>alert('x')</script>"
 SERVER: dict[str, Any] = {"id": "s1", "name": NASTY, "status": "ACTIVE"}
@@ -32,6 +32,11 @@ NODE: dict[str, Any] = {
     "id": "n1",
     "name": NASTY,
     "up": True,
+    "state": "up",
+    "since": "2026-01-01T00:00:00Z",
+    "seen_by": [NASTY],
+    "missed_by": [],
+    "voter": True,
     "leader": True,
     "addresses": ["10.0.0.1"],
     "release": "1",
@@ -39,7 +44,39 @@ NODE: dict[str, Any] = {
     "replicas_behind": 1,
     "vitals": {"cpus": 4, "cpu_percent": 1.5, "memory": SPACE, "disks": {"/d": SPACE}},
 }
-STATUS = {"leader": "n1", "nodes": [NODE, NODE | {"up": False, "leader": False, "vitals": None, "replicas_behind": 0}]}
+DOWN = {"id": "n2", "up": False, "state": "down", "leader": False, "vitals": None, "replicas_behind": 0}
+PARTLY = {"id": "n3", "state": "partly", "missed_by": [NASTY], "voter": False, "leader": False}
+STATUS = {"leader": "n1", "hints": [NASTY], "nodes": [NODE, NODE | DOWN, NODE | PARTLY]}
+RECORD = {
+    "id": "n1",
+    "name": NASTY,
+    "fingerprint": "ff",
+    "addresses": [NASTY],
+    "release": NASTY,
+    "admitted_at": "2026-01-01T00:00:00Z",
+    "standing": "in_use",
+    "labels": {NASTY: NASTY},
+    "kind": "witness",
+}
+LISTING = {"nodes": [RECORD, RECORD | {"id": "n2", "standing": "draining"}], "hints": [NASTY]}
+LINES = views.nodes(STATUS, LISTING)
+FORMER = {"id": "n9", "name": NASTY, "how": "left", "gone_at": "2026-01-01T00:00:00Z"}
+HOLD = {"noun": "server", "id": "s1", "name": NASTY, "fate": NASTY}
+FLAPPING = {"times it was lost lately": 2.5, "seconds it must be heard before it is up again": 4.0}
+PLAN = {"verb": "leave", "node": {"id": "n1", "name": NASTY}, "steps": [NASTY], "losses": [], "refused": []}
+ROOM = {"standing": "enough", "free_bytes": 5}
+END = {"node_id": "n1", "answers": True, "applied": 7, "life": {"count": 1, "id": NASTY}, "disk": ROOM, "advice": NASTY}
+LEVELS = {"cluster": 1, "nodes": [{"id": "n1", "level": 1}], "held_back_by": [NASTY]}
+LIFE = {"number": 2, "beginning": NASTY, "began_at": "2026-01-01T00:00:00Z", "revision": 3}
+TOKEN = {"id": "t1", "state": "valid", "uses": 2, "used": 1, "used_by": [{"id": "n1", "name": NASTY}]}
+TOKEN |= {"created_at": "2026-01-01T00:00:00Z", "created_by": NASTY, "expires_at": "2026-01-01T00:00:00Z"}
+WAITING = {"id": "w1", "name": NASTY, "words": NASTY, "addresses": [NASTY], "release": NASTY, "fingerprint": NASTY}
+WAITING |= {"since": "2026-01-01T00:00:00Z", "approved": False, "agreed": False, "misfit": NASTY}
+UNCLAIMED = {"id": "u1", "name": NASTY, "addresses": [NASTY], "release": NASTY, "fingerprint": NASTY, "cluster": NASTY}
+REFUSAL = {"node": "n1", "node_name": NASTY, "port": 1, "kind": "no_tls", "address": NASTY, "count": 3}
+REFUSAL |= {"last_at": "2026-01-01T00:00:00Z", "detail": NASTY}
+CUT_OFF = {"voters": 3, "seen": 1, "lost": [{"name": NASTY, "since": "2026-01-01T00:00:00Z"}], "revision": 7}
+CUT_OFF |= {"since": "2026-01-01T00:00:00Z", "why": NASTY}
 IMAGE = {"id": "i1", "name": NASTY, "status": "active", "disk_format": "raw", "size": 5, "virtual_size": 9}
 IMAGE |= {"visibility": "public", "created_at": "2026-01-01T00:00:00Z"}
 EMPTY_IMAGE = IMAGE | {"name": None, "disk_format": None, "size": None, "virtual_size": None, "status": "queued"}
@@ -79,7 +116,37 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "tone": [views.tone],
     },
     "volumes.html": {"volumes": [[], [VOLUME]], "fault": ["", NASTY], "tone": [views.tone]},
-    "nodes.html": {"status": [None, STATUS], "nodes": [[], views.nodes(STATUS)], "fault": ["", NASTY]},
+    "nodes.html": {"nodes": [[], LINES], "former": [[], [FORMER]], "hints": [[], [NASTY]], "fault": ["", NASTY]},
+    "node.html": {
+        "node": [RECORD, RECORD | {"standing": "leaving"}],
+        "holds": [[], [HOLD, HOLD | {"name": ""}]],
+        "line": [None, *LINES],
+        "changes": [[], [NASTY]],
+        "flapping": [{}, FLAPPING],
+        "labels": [NASTY],
+        "fault": ["", NASTY],
+    },
+    "removal.html": {
+        "verb": ["leave", "forget"],
+        "node_id": [NASTY],
+        "plan": [None, PLAN, PLAN | {"losses": [NASTY], "refused": [NASTY]}],
+        "fault": ["", NASTY],
+    },
+    "cluster.html": {
+        "name": [NASTY],
+        "nodes": [LINES],
+        "votes": [NASTY],
+        "hints": [[NASTY]],
+        "levels": [{}, LEVELS],
+        "log": [[], [END, {"node_id": "n2", "answers": False}]],
+        "lives": [[LIFE]],
+        "tokens": [[], [TOKEN, TOKEN | {"state": "used_up", "used_by": []}]],
+        "waiting": [[], [WAITING, WAITING | {"approved": True, "misfit": ""}]],
+        "unclaimed": [[], [UNCLAIMED, UNCLAIMED | {"cluster": ""}]],
+        "refusals": [[REFUSAL, REFUSAL | {"detail": "", "node_name": ""}]],
+        "token": [None, NASTY],
+        "fault": [""],
+    },
 }
 
 
@@ -100,7 +167,7 @@ def combinations(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def rendered(template: str, **values: Any) -> str:
-    content = page(template, **values).content
+    content = page(template, **{"cut_off": None, "off": disabled("")} | values).content
     assert isinstance(content, bytes)
     return content.decode()
 
@@ -114,6 +181,13 @@ def test_a_page_is_made_whatever_is_there_and_nothing_in_it_becomes_markup(templ
             )
             assert NASTY not in text, values
             assert ('href="/nodes"' in text.split("</nav>")[0]) == bool(roles)
+        off = rendered(
+            template, layout="layout.html", caller=caller(), path="/", notice="", cut_off=CUT_OFF,
+            off=disabled(NASTY), **values,
+        )  # fmt: skip
+        assert NASTY not in off
+        assert 'id="cut-off"' in off
+        assert all("disabled" in button or "Sign out" in button for button in off.split("<button")[1:]), values
         part = rendered(template, layout="part.html", caller=caller(), path="/", notice="", **values)
         assert "<html" not in part
 
@@ -126,14 +200,14 @@ def test_the_door_is_shown(fault: str) -> None:
 
 
 def test_no_template_is_left_out() -> None:
-    built_of = {"layout.html", "part.html", "macros.html", "sign_in.html"}
+    built_of = {"layout.html", "part.html", "macros.html", "cut_off.html", "sign_in.html"}
     found = {each.name for each in (files("noded.dashboard") / "templates").iterdir()}
     assert found == set(PAGES) | built_of
 
 
 def test_what_a_page_was_not_given_is_a_fault() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        page("servers.html", layout="part.html", fault="")
+        page("servers.html", layout="part.html", fault="", cut_off=None, off="")
 
 
 def test_the_only_key_is_chosen_unless_the_form_says_otherwise() -> None:

@@ -4,8 +4,21 @@ from typing import Any
 
 import pytest
 
+from consensus.liveness.model import Lost, Outlook
+from noded.core.ids import NodeId
 from noded.dashboard.links import Answer
-from noded.dashboard.views import as_command, new_server_body, nodes, servers, tone
+from noded.dashboard.views import (
+    as_command,
+    cut_off,
+    hints,
+    labels_text,
+    labels_wanted,
+    new_server_body,
+    nodes,
+    servers,
+    tone,
+    votes,
+)
 
 BARE: dict[str, Any] = {"id": "s1", "name": "web", "status": "BUILD"}
 
@@ -44,10 +57,56 @@ def test_the_newest_server_is_first() -> None:
     assert [line["id"] for line in servers(found, [], [])] == ["b", "c", "a"]
 
 
-def test_nodes_are_up_or_down_and_none_without_a_status() -> None:
+def test_nodes_have_a_word_and_a_tone_and_what_their_records_say() -> None:
     assert nodes(None) == []
-    words = [(each["word"], each["tone"]) for each in nodes({"nodes": [{"up": True}, {"up": False}]})]
-    assert words == [("up", "good"), ("down", "bad")]
+    found = [{"id": state, "state": state} for state in ("up", "suspect", "partly", "down")]
+    listing = {"nodes": [{"id": "up", "labels": {"zone": "a"}, "standing": "draining", "kind": "witness"}]}
+    lines = nodes({"nodes": found}, listing)
+    assert [(line["word"], line["tone"]) for line in lines] == [
+        ("up", "good"),
+        ("suspect", "busy"),
+        ("partly reachable", "busy"),
+        ("down", "bad"),
+    ]
+    assert (lines[0]["labels"], lines[0]["standing"], lines[0]["kind"]) == ({"zone": "a"}, "draining", "witness")
+    assert (lines[1]["labels"], lines[1]["standing"], lines[1]["kind"]) == ({}, "in_use", "member")
+
+
+def test_labels_are_set_and_taken_away_as_they_are_written() -> None:
+    assert labels_text({"zone": "a", "rack": "7"}) == "zone=a rack=7"
+    assert labels_wanted("zone=b x=y=z", "zone=a rack=7") == {"zone": "b", "x": "y=z", "rack": None}
+    assert labels_wanted("", "") == {}
+    for wrong in ("zone", "=a", "zone=", "a=b c"):
+        assert labels_wanted(wrong, "") is None
+
+
+def test_who_votes_is_told_with_the_reason() -> None:
+    def line(name: str, voter: bool, standing: str = "in_use") -> dict[str, Any]:
+        return {"name": name, "voter": voter, "standing": standing}
+
+    assert votes([]) == "No voters are known here yet."
+    assert votes([line("a", True)]) == "a votes: 0 of them may fail."
+    said = votes([line("a", True), line("b", True), line("c", True), line("d", False), line("e", False, "draining")])
+    assert said.startswith("a, b, c vote: 1 of them may fail. e must give up the vote")
+    assert "d follow without a vote" in said
+
+
+def test_hints_are_said_once_whoever_gives_them() -> None:
+    assert hints({"hints": ["a", "b"]}, {"hints": ["b", "c"]}) == ["a", "b", "c"]
+    assert hints(None, None) == []
+
+
+def test_a_node_with_a_majority_needs_no_banner() -> None:
+    outlook = Outlook(has_majority=True, voters=(), voters_seen=(), lost=(), minority_since_ms=None)
+    assert cut_off(outlook, 1) is None
+    lost = Lost(node_id=NodeId("b"), name="b", since_ms=0)
+    alone = Outlook(
+        has_majority=False, voters=(NodeId("a"), NodeId("b")), voters_seen=(), lost=(lost,), minority_since_ms=0
+    )
+    shown = cut_off(alone, 7)
+    assert shown is not None
+    assert (shown["voters"], shown["seen"], shown["revision"]) == (2, 0, 7)
+    assert shown["lost"] == [{"name": "b", "since": "1970-01-01T00:00:00Z"}]
 
 
 def test_an_empty_form_is_a_request_that_the_api_can_refuse() -> None:
@@ -91,6 +150,7 @@ def test_the_same_in_the_shell_is_quoted() -> None:
         ({"itemNotFound": {"code": 404, "message": "gone"}}, "gone"),
         ({"NeutronError": {"type": "x", "message": "gone", "detail": ""}}, "gone"),
         ({"message": "gone", "code": "404 Not Found"}, "gone"),
+        ({"error": {"what": "gone", "request_id": "req-1"}}, "gone"),
         (None, "The request failed without a reason."),
         ({"error": {"code": 1}}, "The request failed without a reason."),
     ],
