@@ -1,7 +1,6 @@
 """Answers other nodes how much of the log this one holds, and root on this host when it backs up or recovers."""
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 
 import msgspec
 
@@ -27,7 +26,7 @@ def secret_of(passphrase: str | None, recipient: str | bytes | None) -> Passphra
         return Passphrase(passphrase)
     try:
         key = b64decode(recipient or b"", validate=True) if isinstance(recipient, str) else recipient
-    except NotBase64:
+    except ValueError:  # not base64, or not even ASCII
         key = None
     if key is None or len(key) != KEY_BYTES:
         raise Invalid("The recipient must be a public key as `noded backup keygen` prints it.")

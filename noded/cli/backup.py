@@ -3,7 +3,6 @@
 import os
 import sys
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -65,6 +64,7 @@ def take(
     """Write a sealed copy of the whole state, of one moment, to FILE (- for standard output) or to a URL."""
     if (file is None) == (to is None):
         raise click.UsageError("Give a FILE or --to URL.")
+    url = _url(to) if to is not None else ""
     secret = Recipient(_public_key(recipient)) if recipient else _new_passphrase(passphrase_file)
     call = OpenBackupCall(
         passphrase=secret.words if isinstance(secret, Passphrase) else None,
@@ -76,7 +76,7 @@ def take(
     )
     pieces = _pieces(config, opened.id)
     if to is not None:
-        size, where = _upload(pieces, _url(to)), "the URL"
+        size, where = _upload(pieces, url), "the URL"
     else:
         assert file is not None
         size, where = _write(pieces, file), str(file)
@@ -210,7 +210,7 @@ def _upload(pieces: Iterator[bytes], url: str) -> int:
 
 
 def _url(to: str) -> str:
-    url = Path(to[1:]).read_text().strip() if to.startswith("@") else to
+    url = _first_line(Path(to[1:])) if to.startswith("@") else to
     if not url.startswith(("https://", "http://")):
         raise Invalid("--to takes an http or https URL, or @FILE with one.")
     return url
@@ -222,7 +222,7 @@ def _new_passphrase(file: Path | None) -> Passphrase:
 
 def _secret(passphrase_file: Path | None, key_file: Path | None) -> Passphrase | PrivateKey:
     if key_file is not None:
-        return PrivateKey(_key(key_file.read_text().strip(), f"{key_file} holds no key of `noded backup keygen`."))
+        return PrivateKey(_key(_first_line(key_file), f"{key_file} holds no key of `noded backup keygen`."))
     return _passphrase(passphrase_file, lambda: click.prompt("Passphrase", hide_input=True, err=True))
 
 
@@ -234,13 +234,19 @@ def _passphrase(file: Path | None, prompt: Callable[[], Any]) -> Passphrase:
     elif str(file) == "-":
         words = sys.stdin.readline().rstrip("\n")
     else:
-        try:
-            words = file.read_text().partition("\n")[0]
-        except OSError as fault:
-            raise Invalid(f"{file} can't be read: {fault.strerror}.") from fault
+        words = _first_line(file)
     if len(words) < PASSPHRASE_CHARS_MIN:
         raise Invalid(f"A passphrase has at least {PASSPHRASE_CHARS_MIN} characters.")
     return Passphrase(words)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text().partition("\n")[0]
+    except OSError as fault:
+        raise Invalid(f"{file} can't be read: {fault.strerror}.") from fault
+    except UnicodeDecodeError as fault:
+        raise Invalid(f"{file} holds no text.") from fault
 
 
 def _public_key(text: str) -> bytes:
@@ -250,7 +256,7 @@ def _public_key(text: str) -> bytes:
 def _key(text: str, otherwise: str) -> bytes:
     try:
         key = b64decode(text, validate=True)
-    except NotBase64:
+    except ValueError:  # not base64, or not even ASCII
         key = b""
     if len(key) != KEY_BYTES:
         raise Invalid(otherwise)

@@ -3,8 +3,11 @@
 They must work when the daemon has nothing to say: when it waits for a majority that is gone, or does not run at all.
 """
 
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +16,7 @@ from time import monotonic, sleep
 from typing import Final
 
 import msgspec
+import structlog
 
 from consensus.authority import sign_node
 from consensus.codec import Codec
@@ -66,6 +70,20 @@ FILES_UNFIT: Final = (
 )  # fmt: skip
 
 
+@contextmanager
+def _saying_little() -> Iterator[None]:
+    """What the daemon would log is no answer: only warnings are told, and not on standard output."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
 def whole_codec() -> Codec:
     """The encodings of every record and command of this release."""
     return Codec(all_commands(), all_records())
@@ -82,6 +100,7 @@ class Outlook:
     runs: bool
 
 
+@_saying_little()
 def look(config: Config) -> Outlook:
     """Ask this node and every other one that it knows of. Raises Refused."""
     try:
@@ -91,9 +110,11 @@ def look(config: Config) -> Outlook:
     contexts = member_contexts(config.state)
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         others = list(pool.map(lambda member: _seen(contexts, member, known.standing), known.others))
+    others.sort(key=lambda one: one.name)
     return Outlook(plan_recovery(known.cluster, known.node_name, known.standing, others), runs)
 
 
+@_saying_little()
 def recover_here(config: Config, outlook: Outlook) -> LogStanding | Begun:
     """Begin a new life on this node. If its daemon runs, return when it leads again. Raises Refused."""
     plan = outlook.plan
@@ -193,6 +214,7 @@ class Restoring:
     stranger: str  # the name of another cluster that this node belongs to
 
 
+@_saying_little()
 def restore_here(
     config: Config, path: Path, secret: Passphrase | PrivateKey, *, force: bool, only_look: bool
 ) -> tuple[Restoring, Begun | None]:
@@ -216,6 +238,7 @@ def restore_here(
         raise Conflict(f"{fault}") from fault
 
 
+@_saying_little()
 def verify(path: Path, secret: Passphrase | PrivateKey) -> tuple[BackupHeader, str, dict[str, int]]:
     """The header, the digest and the number of records of each kind, after reading all of it. Raises Refused."""
     try:

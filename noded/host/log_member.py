@@ -119,7 +119,7 @@ class LogMember:
         drivers.add(Dependants, ServiceDependants())
         drivers.add(Exit, self.exit)
         drivers.add(LogFacts, RunningLog(self.raft, membership))
-        drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE, LEVEL))
+        drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE))
         drivers.add(Rebirth, self.rebirth)
         watch = LogWatch(self.cluster, self.raft)
         drivers.add(Watch, watch)

@@ -8,6 +8,7 @@ import trio
 
 from consensus.host.membership import Membership
 from consensus.host.raft import RaftNode
+from consensus.levels.model import cluster_level
 from consensus.machine import Machine
 from consensus.recovery import archive
 from consensus.recovery.archive import BackupHeader
@@ -83,12 +84,11 @@ class SealedCopy:
 class LiveBackups:
     """Implements `consensus.recovery.links.Backups`."""
 
-    def __init__(self, raft: RaftNode, machine: Machine, membership: Membership, release: str, level: int) -> None:
-        """`release` and `level` say what is needed to read the backups."""
+    def __init__(self, raft: RaftNode, machine: Machine, membership: Membership, release: str) -> None:
         self._raft = raft
         self._machine = machine
         self._membership = membership
-        self._release, self._level = release, level
+        self._release = release
         self._shelved: dict[str, SealedCopy] = {}
         self._limiter = trio.CapacityLimiter(TAKEN_AT_ONCE_MAX)
 
@@ -100,7 +100,7 @@ class LiveBackups:
             cluster_id=self._membership.cluster_id,
             cluster_name=self._membership.cluster_name,
             release=self._release,
-            level=self._level,
+            level=cluster_level(self._machine.picture),
             incarnation=self._raft.incarnation,
             revision=revision,
             taken_at_ms=now_ms(),
@@ -110,15 +110,19 @@ class LiveBackups:
         return SealedCopy(revision, archive.write(header, master, capture.blocks()), self._limiter)
 
     def shelve(self, taking: SealedCopy) -> str:
-        oldest = trio.current_time() - SHELVED_S_MAX
-        self._shelved = {id: copy for id, copy in self._shelved.items() if copy.used_at > oldest}
+        self._forget_the_old()
         if len(self._shelved) >= TAKEN_AT_ONCE_MAX:
             raise Unavailable(f"{TAKEN_AT_ONCE_MAX} backups are being fetched already; wait until one is done.")
         id = new_hex_id()
         self._shelved[id] = taking
         return id
 
+    def _forget_the_old(self) -> None:
+        oldest = trio.current_time() - SHELVED_S_MAX
+        self._shelved = {id: copy for id, copy in self._shelved.items() if copy.used_at > oldest}
+
     async def next_piece(self, id: str) -> bytes:
+        self._forget_the_old()
         copy = self._shelved.get(id)
         if copy is None:
             raise NotFound.of("backup under way", id)

@@ -93,3 +93,22 @@ def test_a_node_is_where_its_record_says_and_before_that_where_it_was_admitted()
     change.put(Node(id=THERE, name="two", addresses=("10.0.0.9",), fingerprint="f", admitted_at_ms=1, release="1"))
     shared.machine._picture = change.commit()
     assert list(book.addresses_of(THERE)) == ["10.0.0.9"]
+
+
+async def test_a_node_that_waits_for_the_state_answers_what_needs_the_log_alone() -> None:
+    service = Service(
+        name="x",
+        peer_calls={"x.shout": _shout},
+        local_calls={"x.move": _move, "x.last_resort": _shout},
+        early_calls=frozenset({"x.last_resort"}),
+    )
+    calls = PeerCalls(HERE, (service,), Elsewhere())
+    context = PeerContext(cluster=SharedCluster((MEMBERS,)).cluster(HERE), drivers=Drivers())
+    calls.waiting(context)
+    local = calls.served_locally()
+    assert await local["x.last_resort"](HERE, b"a") == b"node1A"
+    for method in ("x.shout", "x.move"):
+        with pytest.raises(Unavailable, match="waits for the cluster's state"):
+            await local[method](HERE, b"a")
+    calls.ready(context)
+    assert await local["x.shout"](HERE, b"a") == b"node1A"
