@@ -4,8 +4,10 @@ But one: an entry of a newer release. Applied as nothing here and as something t
 for ever, so a node that meets one ends. None is proposed before all members understand it (`consensus/levels`).
 """
 
+import gc
 import itertools
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +19,7 @@ from consensus.codec import Codec
 from consensus.levels.model import ClusterLevel, cluster_level
 from consensus.log import ReleaseTooOld
 from consensus.recent import Recent
-from consensus.store import Change, Picture
+from consensus.store import Change, Loading, Picture
 from noded.core.command import Command
 from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
@@ -27,6 +29,7 @@ from noded.core.watch import Watched
 log = structlog.get_logger(__name__)
 
 _RECORDS_PER_BLOCK = 500
+_SPARED_MIN = 20_000
 _LEVELS = frozenset({table_of(ClusterLevel)})
 
 
@@ -73,6 +76,7 @@ class Machine:
         self._link = START
         self._keeper = keeper or NoKeeper()
         self._recent = Recent()
+        self._spared = 0  # records, when the collector was last told to leave them alone
 
     @property
     def picture(self) -> Picture:
@@ -138,7 +142,18 @@ class Machine:
 
     def capture(self) -> "MachineCapture":
         """A picture of now, written out later."""
+        self._spare_collections()
         return MachineCapture(self._codec, self._picture, self._link, self._keeper)
+
+    def _spare_collections(self) -> None:
+        """Take what the store holds out of the cycle collector's sight, now and then as it grows.
+
+        It never holds cycles, and one look at the maps of a million records stops every thread for a second.
+        """
+        size = self._picture.size
+        if size > max(_SPARED_MIN, self._spared + self._spared // 4):
+            self._spared = size
+            gc.freeze()
 
     def restore(self, blocks: Iterable[bytes]) -> None:
         """Become what a capture wrote. The first block says where it stands.
@@ -147,7 +162,17 @@ class Machine:
         """
         pieces = iter(blocks)
         standing = msgspec.msgpack.decode(next(pieces), type=_Standing)
-        change = Picture.empty().begin(Revision(standing.revision))
+        loading = Loading(Revision(standing.revision))
+        with _without_collections():
+            self._load(pieces, loading)
+        self._picture = loading.finish()
+        self._spare_collections()
+        self._check_level()
+        self._link = Link(standing.line_revision, standing.line_head)
+        self._keeper.resume(self._link)
+        self._recent.restart(self._picture.revision)
+
+    def _load(self, pieces: Iterable[bytes], loading: Loading) -> None:
         for piece in pieces:
             try:
                 records = self._codec.decode_records(piece)
@@ -155,14 +180,7 @@ class Machine:
                 if self._codec.is_of_newer_release(piece):
                     raise _too_old("the checkpoint", fault) from fault
                 raise
-            for record in records:
-                change.put(record)
-            change.touched.clear()  # nothing changes here, and it would be as large as the store
-        self._picture = change.commit()
-        self._check_level()
-        self._link = Link(standing.line_revision, standing.line_head)
-        self._keeper.resume(self._link)
-        self._recent.restart(self._picture.revision)
+            loading.add(records)
 
     def digest(self) -> str:
         """A hash of every record: equal on all nodes that applied the same log."""
@@ -171,6 +189,18 @@ class Machine:
         for block in itertools.islice(picture.blocks(), 1, None):
             hasher.update(block)
         return hasher.hexdigest()
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Load without the cycle collector: it would look at every record again and again, and stop all threads for it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _too_old(where: str, fault: Exception) -> ReleaseTooOld:

@@ -39,7 +39,7 @@ class Checkpointing:
         """At start: become what the checkpoint says, if there is one. Raises CheckpointRefused, OSError."""
         if self._shelf.path.exists():
             checkpoint.verify(self._shelf.path)
-            self._applier.restored(self._restore())
+            self._applier.restored(self._restore(lambda: None))
 
     def capture(self, header: Header) -> "Writing":
         """Take the picture now; `Writing.run` writes it."""
@@ -76,10 +76,10 @@ class Checkpointing:
             log.error("checkpoint from the leader refused", reason=str(error))
             return None
         if header is not None:
-            self._applier.restored(await trio.to_thread.run_sync(self._restore, limiter=self._limiter))
+            self._applier.restored(await trio.to_thread.run_sync(self._restore, _breathe, limiter=self._limiter))
         return header
 
-    def _restore(self) -> list[bytes]:
+    def _restore(self, breathe: Callable[[], None]) -> list[bytes]:
         """Load the state machine; the blocks of request ids."""
         ids: list[bytes] = []
 
@@ -89,6 +89,7 @@ class Checkpointing:
                     ids.append(content)
                 else:
                     yield content
+                    breathe()
 
         self._applier.machine.restore(states())
         return ids

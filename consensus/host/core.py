@@ -97,6 +97,8 @@ class Core(Replication):
         self.shortage = None
         self.stopped_by = {}
         self.short = {}
+        self.leader_hears = frozenset()
+        self._told_up = {}
         self._probing = {}
         self._told = {}
         self._removals = {}
@@ -201,6 +203,7 @@ class Core(Replication):
     def _forget_conversation(self, node: Node) -> None:
         self._probing.pop(node, None)
         self._told.pop(node, None)
+        self._told_up.pop(node, None)
         self.short.pop(str(node.id), None)
         self.shelf.stop_sending(node)
 
@@ -265,6 +268,7 @@ class Core(Replication):
     def become_leader(self) -> None:
         self._probing.clear()
         self._told.clear()
+        self._told_up.clear()
         self.short.clear()
         self._removals = self._uncommitted_removals()
         self.stock_become_leader()

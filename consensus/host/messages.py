@@ -66,6 +66,7 @@ class TimeoutNow(TypedDict):
 class Append(TypedDict):
     """The leader's entries after (`previous_index`, `previous_term`); none of them: a heartbeat.
 
+    `up`: to learners, who have no links among themselves, when it changes: whom the leader hears.
     `short`: whose disks are too full for the cluster to take writes (free and needed bytes); without it, it takes them.
     """
 
@@ -76,6 +77,7 @@ class Append(TypedDict):
     previous_term: int
     entries: list[Entry]
     short: NotRequired[dict[str, tuple[int, int]]]
+    up: NotRequired[list[str]]
 
 
 class CheckpointChunk(TypedDict):

@@ -198,8 +198,11 @@ class RaftNode:
         )
 
     def reachable(self) -> frozenset[str]:
-        """Peers with a live, recently heard link. Learners have links to voters only."""
-        return self._links.reachable()
+        """Peers with a live, recently heard link. What it can't hear itself, a learner knows from the leader."""
+        heard, core = self._links.reachable(), self._core
+        if core.me in core.voters or core.leader_node is None or core.leader_node.id not in heard:
+            return heard
+        return heard | (core.leader_hears - core.voters - {core.me})
 
     # -- the address book
 

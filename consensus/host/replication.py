@@ -35,6 +35,8 @@ class Replication(Elections):
     shortage: Shortage | None
     stopped_by: dict[str, Shortage]  # whose disks keep the cluster from taking writes, as the leader says
     short: dict[str, tuple[Standing, Shortage]]  # which followers told this leader that they lack room
+    leader_hears: frozenset[str]
+    _told_up: dict[Node, frozenset[str]]  # what each learner heard last of who is up
     _removals: dict[Node, int]  # who was last seen to lose its vote at which index, maybe not committed yet
 
     def backlog(self, node: Node) -> int:
@@ -147,9 +149,15 @@ class Replication(Elections):
             previous_term=previous[2],
             entries=entries,
         )
+        if node in self.learner_nodes and self._told_up.get(node) != (up := self._hears()):
+            self._told_up[node] = up
+            message["up"] = sorted(up)
         if self.stopped_by:
             message["short"] = {voter: (shortage.free, shortage.needed) for voter, shortage in self.stopped_by.items()}
         self.send(node, message)
+
+    def _hears(self) -> frozenset[str]:
+        return frozenset(str(node.id) for node in self.linked_nodes)
 
     def _send_chunk(self, node: Node, chunk: Chunk | None) -> None:
         self._told[node] = (self.committed, clock())
@@ -217,6 +225,8 @@ class Replication(Elections):
             return
         self.leader_committed = asked["commit_index"]
         self.stopped_by = {voter: Shortage(*shortage) for voter, shortage in asked.get("short", {}).items()}
+        if "up" in asked:
+            self.leader_hears = frozenset(asked["up"])
         previous = asked["previous_index"]
         if (mismatch := self._mismatch(previous, asked["previous_term"])) is not None:
             self._reply(leader, {"rejected": previous, "hint": mismatch})

@@ -190,7 +190,7 @@ class SimulatedLog:
     @property
     def learners(self) -> frozenset[str]:
         """Nodes with a link to this one and without a vote."""
-        return self.reachable() - self.voters
+        return self._cluster.peers_of(self._node_id) - self.voters
 
     @property
     def applied_index(self) -> int:
@@ -219,8 +219,11 @@ class SimulatedLog:
         )
 
     def reachable(self) -> frozenset[str]:
-        """Peers with a link to this node."""
-        return self._cluster.peers_of(self._node_id)
+        """Peers with a link to this node; a learner knows of other learners from the leader."""
+        linked, leader = self._cluster.peers_of(self._node_id), self.leader_id
+        if leader is None or self._node_id in self._cluster.voters:
+            return linked
+        return linked | (self._cluster.peers_of(leader) - self._cluster.voters - {self._node_id})
 
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         """Here everybody finds everybody."""

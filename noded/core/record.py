@@ -11,9 +11,10 @@ import msgspec
 from noded.core.secrecy import shown, visible
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="$", forbid_unknown_fields=False):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="$", forbid_unknown_fields=False):
     """One row. Subclasses give a tag, an `id`, and the fields by which they are looked up.
 
+    Records refer to nothing that refers back to them, so the cycle collector need not look at them: there may be many.
     `INDEXED` names fields whose value (or, for a tuple, whose elements) the store keeps an index of: `view.find`.
     `NOUN` is what messages call it.
     """

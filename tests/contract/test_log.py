@@ -224,3 +224,17 @@ async def test_a_minority_of_short_disks_stops_nothing(logs: Logs) -> None:
     logs.set_free(follower.node_id, 40 * MIB)
     await until(lambda: follower.room.standing is Standing.LOW)
     assert await follower.propose(b"still") == 1
+
+
+async def test_learners_know_of_one_another_through_the_leader(logs: Logs) -> None:
+    founder = await logs.start(logs.ids[0], found=True)
+    one, other = [await logs.start(node_id) for node_id in logs.ids[1:]]
+    everyone = set(logs.ids)
+    await until(lambda: all(node.reachable() | {node.node_id} == everyone for node in logs.nodes.values()))
+    assert founder.learners == {one.node_id, other.node_id}
+    await logs.stop(other.node_id)
+    await until(lambda: one.reachable() == {founder.node_id})
+    await logs.start(other.node_id)
+    await until(lambda: one.reachable() == {founder.node_id, other.node_id})
+    await logs.stop(founder.node_id)
+    await until(lambda: one.reachable() == frozenset())
