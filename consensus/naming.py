@@ -4,6 +4,7 @@ Small processes (extent and volume servers) check their peers with this, so it m
 """
 
 import hashlib
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,11 @@ from noded.core.ids import NodeId
 
 NODE_ID_CHARS: Final = 32
 NODE_NAME_SUFFIX: Final = ".node.noded"
+
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` has no name for. Members renew their certificates early, but a
+# cluster that was switched off for months, or a host whose clock starts in 1970, must find together again: who is a
+# member is for the records to say, and not for the calendar.
+NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 
 _SEQUENCE: Final = 0x30
 _EXPLICIT_VERSION: Final = 0xA0

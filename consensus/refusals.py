@@ -29,6 +29,14 @@ class RefusalKind(StrEnum):
     NOT_ADMITTED = "not_admitted"  # proved to know a secret, and does not fit or may not come in
 
 
+class TurnedAway(Exception):  # noqa: N818  # what happened to it
+    """A connection that was agreed upon and is not wanted; the message says why."""
+
+    def __init__(self, kind: RefusalKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One line: so many attempts of one kind, at one port, from one address."""
 

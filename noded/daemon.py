@@ -65,6 +65,7 @@ from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
 from noded.services import services_of
 from storage.host.disk_servers import FIRST_PORT
+from storage.host.refused import refused_by_disks
 
 FAULT_EXIT = 1
 SOCKET_NAME = "peers.sock"
@@ -160,7 +161,7 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
         ports_to_come=(RAFT_PORT, PEERS_PORT, *range(FIRST_PORT, FIRST_PORT + len(config.disks))),
         ports_shown=(config.https_port,),
     )
-    refusals = RefusalBook()
+    refusals = RefusalBook(partial(refused_by_disks, config.run))
     async with trio.open_nursery() as nursery:
         await nursery.start(discovery.run)
         nursery.start_soon(watch_address, config, address)
@@ -216,7 +217,9 @@ class _Daemon:
                 for make in service.reconcilers:
                     nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
             await nursery.start(doorkeeper.run)
-            await nursery.start(partial(serve, gateway, api_tls, port=standing.config.https_port))
+            https_port = standing.config.https_port
+            refused = standing.refusals.at(https_port)
+            await nursery.start(partial(serve, gateway, api_tls, port=https_port, refused=refused))
             tell_ready()
             url = f"https://{standing.entry.addresses[0]}/"
             log.info("node ready", cluster=standing.membership.cluster_name, url=url)
@@ -224,8 +227,14 @@ class _Daemon:
     async def _serve_calls(self, nursery: trio.Nursery) -> None:
         standing, member = self._standing, self._member
         tls, calls = standing.membership.tls, member.calls
-        local = calls.served_locally()
-        server = PeerServer(standing.identity.node_id, tls, calls.served(), local, refuse_gone=member.refuse_gone)
+        server = PeerServer(
+            standing.identity.node_id,
+            tls,
+            calls.served(),
+            calls.served_locally(),
+            refuse_gone=member.refuse_gone,
+            refused=standing.refusals.at(PEERS_PORT),
+        )
         await nursery.start(server.serve, standing.entry.addresses)
         await nursery.start(server.serve_local, standing.config.run / SOCKET_NAME)
 

@@ -22,6 +22,7 @@ from consensus.door import MESSAGE_BYTES_MAX, WORDS_DOOR, Answerer, Channel, Dia
 from consensus.doors.links import Refusals
 from consensus.host.frames import FrameReader, StreamEnded
 from consensus.host.identity import NodeIdentity
+from consensus.host.refusals import address_of
 from consensus.host.tls import door_client, door_server, peer_public_key
 from consensus.ports import DOOR_PORT
 from consensus.refusals import RefusalKind
@@ -92,7 +93,7 @@ class DoorServer:
         await trio.serve_listeners(self._serve_one, listeners, task_status=task_status)
 
     async def _serve_one(self, plain: trio.SocketStream) -> None:
-        address = _address_of(plain)
+        address = address_of(plain)
         secure = trio.SSLStream(plain, self._tls, server_side=True, https_compatible=True)
         try:
             conversation = await self._open(secure, address)
@@ -326,10 +327,3 @@ def _body_length(header: bytes) -> int:
     if length > MESSAGE_BYTES_MAX:
         raise DoorClosed(f"a message of {length} bytes; at most {MESSAGE_BYTES_MAX} are allowed")
     return length
-
-
-def _address_of(stream: trio.SocketStream) -> str:
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:
-        return "gone"

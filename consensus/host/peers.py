@@ -28,8 +28,11 @@ from consensus.calls import (
     read_call,
 )
 from consensus.host.frames import FrameReader, StreamEnded
+from consensus.host.refusals import Refused as RefusedBy
+from consensus.host.refusals import address_of, ignored
 from consensus.host.tls import TlsContexts, expect_peer, peer_node_id
 from consensus.ports import PEERS_PORT
+from consensus.refusals import RefusalKind, TurnedAway
 from noded.core.errors import Kind, NotFound, Refused
 from noded.core.ids import NodeId
 
@@ -62,11 +65,13 @@ class PeerServer:
         *,
         refuse_gone: Callable[[NodeId], None] = lambda _caller: None,
         unknown: "Callable[[str], CallHandler] | None" = None,
+        refused: RefusedBy = ignored,
     ) -> None:
         """`tls`: None for a node that has no members to serve yet. `handlers`: what members may ask; `local_handlers`:
         what this host's own processes may (the same if None); `unknown`: what answers every other method.
 
         `refuse_gone` raises the `Refused` that tells a node that it is no member any more; asked at each call.
+        `refused` hears of connections from those who are none.
         """
         self._node_id = node_id
         self._tls = tls
@@ -74,6 +79,7 @@ class PeerServer:
         self._local_handlers = handlers if local_handlers is None else local_handlers
         self._refuse_gone = refuse_gone
         self._unknown = unknown or _unknown
+        self._refused = refused
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def serve(
@@ -100,9 +106,14 @@ class PeerServer:
         assert self._tls is not None, "only members are served over the network"
         secure = trio.SSLStream(stream, self._tls.server, server_side=True, https_compatible=True)
         async with self._place(secure):
-            with trio.fail_after(CONNECT_S_MAX):
-                await secure.do_handshake()
-            await self._converse(secure, peer_node_id(secure), self._handlers)
+            try:
+                with trio.fail_after(CONNECT_S_MAX):
+                    await secure.do_handshake()
+                caller = peer_node_id(secure)
+            except (*BROKEN, trio.TooSlowError) as error:
+                self._refused(address_of(stream), error)
+                raise
+            await self._converse(secure, caller, self._handlers)
 
     async def _serve_local_process(self, stream: trio.SocketStream) -> None:
         async with self._place(stream):
@@ -115,7 +126,9 @@ class PeerServer:
         try:
             self._places.acquire_on_behalf_of_nowait(token)
         except trio.WouldBlock:
-            log.warning("peer connection turned away", reason="too many", connections_max=CONNECTIONS_MAX)
+            if isinstance(stream, trio.SSLStream):
+                reason = f"{CONNECTIONS_MAX} connections are open"
+                self._refused(address_of(stream.transport_stream), TurnedAway(RefusalKind.TOO_MANY, reason))
             await trio.aclose_forcefully(stream)
             return
         try:

@@ -28,6 +28,7 @@ from consensus.host.housekeeping import Housekeeping
 from consensus.host.journal import Journal
 from consensus.host.messages import encode
 from consensus.host.rebirth import CHECKPOINT_NAME, JOURNAL_NAME, new_incarnation_id
+from consensus.host.refusals import Refused, ignored
 from consensus.host.requests import REQUEST_ID_BYTES, seal
 from consensus.host.reserve import Reserve
 from consensus.host.seams import EntryKind, Message, Node
@@ -78,11 +79,12 @@ class RaftNode:
         checkpoint_entries: int = CHECKPOINT_ENTRIES,
         limits: Limits = NO_LIMITS,
         disk: Disk = DISK,
+        refused: Refused = ignored,
     ) -> None:
         """Open the log in `directory` and restore the state machine from its checkpoint.
 
         `found`: if the directory is empty, start a new cluster whose only voter is this node; else it is ignored.
-        `limits`: how much of the disk is kept free.
+        `limits`: how much of the disk is kept free. `refused` hears of connections from those who are no members.
         Raises JournalDamaged, JournalInUse, CheckpointRefused, OSError.
         """
         self._on_applied = on_applied
@@ -114,8 +116,11 @@ class RaftNode:
         self._changes = Changes(self._core, self._kick)
         self._housekeeping = Housekeeping(self._core, self._changes, self._reserve, self._kick)
         self._barriers = Barriers(self._core, self._send_now)
-        self._links = Links(
-            node_id,
+        self._links = self._make_links(tls, listen, refused)
+
+    def _make_links(self, tls: TlsContexts, listen: tuple[str, int], refused: Refused) -> Links:
+        return Links(
+            self._core.me,
             tls,
             listen,
             wants=self._wants_link,
@@ -124,6 +129,7 @@ class RaftNode:
             link_down=self._link_down,
             incarnation=lambda: self._core.incarnation,
             superseded=self._superseded,
+            refused=refused,
         )
 
     def _open(self, node_id: str, found: bool, checkpoint_entries: int) -> Core:

@@ -7,15 +7,10 @@ certificate and ask for none: there the handshake inside (`consensus/door.py`) t
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from consensus.naming import NODE_NAME_SUFFIX, node_id_of, public_key_in
+from consensus.naming import NO_CHECK_TIME, NODE_NAME_SUFFIX, node_id_of, public_key_in
 from noded.core.ids import NodeId
-
-# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` has no name for. Members renew their certificates early, but a
-# cluster that was switched off for months, or a host whose clock starts in 1970, must find together again: who is a
-# member is for the records to say, and not for the calendar.
-_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 
 
 class TlsConnection(Protocol):
@@ -71,7 +66,7 @@ def member_contexts(state_dir: Path) -> TlsContexts:
     client.check_hostname = False
     for context in (server, client):
         context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= _NO_CHECK_TIME
+        context.verify_flags |= NO_CHECK_TIME
         context.load_verify_locations(cafile=authority_file(state_dir))
         context.load_cert_chain(node_certificate_file(state_dir), node_key_file(state_dir))
     return TlsContexts(server, client)

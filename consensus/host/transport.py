@@ -16,9 +16,11 @@ import trio
 
 from consensus.host.frames import FrameReader, StreamEnded
 from consensus.host.messages import BadMessage, Hello, body_length, decode, decode_hello, encode, frame
+from consensus.host.refusals import Refused, address_of, ignored
 from consensus.host.seams import Message
 from consensus.host.tls import TlsContexts, peer_node_id
 from consensus.incarnation import Incarnation, agree
+from consensus.refusals import RefusalKind, TurnedAway
 
 Address = tuple[str, int]
 
@@ -96,6 +98,7 @@ class Links:
         link_down: Callable[[str], None],
         incarnation: Callable[[], Incarnation | None] = lambda: None,
         superseded: Callable[[str, Incarnation], None] = lambda _peer, _newer: None,
+        refused: Refused = ignored,
     ) -> None:
         self._node_id = node_id
         self._tls = tls
@@ -106,6 +109,7 @@ class Links:
         self._link_down = link_down
         self._incarnation = incarnation
         self._superseded = superseded
+        self._refused_one = refused
         self._lives: dict[str, Incarnation | None] = {}  # of which life of the log each peer was when it last spoke
         self._book: dict[str, Address] = {}
         self._seen_at: dict[str, Address] = {}
@@ -286,7 +290,10 @@ class Links:
         stream = trio.SSLStream(tcp, self._tls.server, server_side=True)
         self._connections += 1
         try:
-            if self._connections <= CONNECTIONS_MAX:
+            if self._connections > CONNECTIONS_MAX:
+                reason = f"{CONNECTIONS_MAX} connections are open"
+                self._refused_one(address_of(tcp), TurnedAway(RefusalKind.TOO_MANY, reason))
+            else:
                 await self._listen_to(stream)
         except _BROKEN as error:
             log.debug("link from peer ended", reason=str(error) or type(error).__name__)
@@ -296,13 +303,20 @@ class Links:
 
     async def _listen_to(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         reader = FrameReader(stream, body_length)
-        with trio.fail_after(CONNECT_S_MAX):
-            await stream.do_handshake()
-            hello = decode_hello(await reader.next())
-        peer = peer_node_id(stream)
-        _expect(hello.node_id, peer, "says so")
+        try:
+            with trio.fail_after(CONNECT_S_MAX):
+                await stream.do_handshake()
+                peer = peer_node_id(stream)
+        except _BROKEN as error:
+            self._refused_one(address_of(stream.transport_stream), error)
+            raise
         if peer in self._refused:
-            raise BadMessage(f"node {peer} is no member")
+            reason = f"node {peer} is no member"
+            self._refused_one(address_of(stream.transport_stream), TurnedAway(RefusalKind.REMOVED_NODE, reason))
+            raise BadMessage(reason)
+        with trio.fail_after(CONNECT_S_MAX):
+            hello = decode_hello(await reader.next())
+        _expect(hello.node_id, peer, "says so")
         self._seen_at[peer] = (stream.transport_stream.socket.getpeername()[0], hello.port)
         self.refresh()
         if not agree(hello.incarnation, self._incarnation()):

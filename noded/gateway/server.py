@@ -24,9 +24,12 @@ from anyio import TypedAttributeProvider
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.tls import TLSStream
 
+from consensus.refusals import RefusalKind, TurnedAway
 from noded.gateway.limits import ConnectionLimits
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+Refused = Callable[[str, Exception], None]
+"""Hears from which address a connection came to nothing, and how."""
 
 # How a connection may end on its own, whatever the other side does: nothing to report.
 _ENDED = (OSError, ssl.SSLError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -43,16 +46,17 @@ async def serve(
     port: int,
     host: str | None = None,
     limits: ConnectionLimits = _LIMITS,
+    refused: Refused = lambda _address, _fault: None,
     task_status: trio.TaskStatus[Sequence[int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` by HTTPS until cancelled; answers under way then get a short grace. Started with the bound ports.
 
     `host` None is every address, IPv4 and IPv6. A certificate that is loaded into `tls` later is shown from the next
-    handshake on. Raises OSError when the port can't be bound.
+    handshake on. `refused` hears of connections that came to nothing. Raises OSError when the port can't be bound.
     """
     listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=limits.backlog)).listeners
     tls.set_alpn_protocols(["http/1.1"])
-    door = _Door(wrap_app(app, 0, "asgi"), tls, limits)
+    door = _Door(wrap_app(app, 0, "asgi"), tls, limits, refused)
     async with trio.open_nursery() as nursery:
         connections = await nursery.start(door.hold_connections)
         try:
@@ -79,7 +83,8 @@ def _http_config(limits: ConnectionLimits) -> Config:
 class _Door:
     """One server's connections."""
 
-    def __init__(self, app: Any, tls: ssl.SSLContext, limits: ConnectionLimits) -> None:
+    def __init__(self, app: Any, tls: ssl.SSLContext, limits: ConnectionLimits, refused: Refused) -> None:
+        self.refused = refused
         self.app = app
         self.tls = tls
         self.limits = limits
@@ -125,9 +130,11 @@ class _Door:
             address = str(_attribute(stream, SocketAttribute.remote_address)[0])
             self.by_address[address] += 1
             if self.by_address[address] > self.limits.per_address_max:
-                log.warning("too many connections from one address", client=address)
+                self.refused(
+                    address, TurnedAway(RefusalKind.TOO_MANY, f"more than {self.limits.per_address_max} at once")
+                )
                 return
-            await self._speak(stream)
+            await self._speak(stream, address)
         except _ENDED as ended:
             log.debug("connection ended", client=address, reason=repr(ended))
         except trio.TooSlowError:
@@ -142,12 +149,16 @@ class _Door:
             with suppress(*_ENDED):
                 await anyio.aclose_forcefully(stream)
 
-    async def _speak(self, stream: SocketStream) -> None:
+    async def _speak(self, stream: SocketStream, address: str) -> None:
         raw = _attribute(stream, SocketAttribute.raw_socket)
         raw.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
         raw.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(self.limits.unsent_s * 1000))
-        with trio.fail_after(self.limits.handshake_s):
-            secure = await TLSStream.wrap(stream, server_side=True, ssl_context=self.tls, standard_compatible=False)
+        try:
+            with trio.fail_after(self.limits.handshake_s):
+                secure = await TLSStream.wrap(stream, server_side=True, ssl_context=self.tls, standard_compatible=False)
+        except (*_ENDED, trio.TooSlowError) as fault:
+            self.refused(address, fault)
+            raise
         await _Connection(self.app, self.config, self.context, ConnectionState({}), secure).run()
 
 

@@ -12,13 +12,13 @@ from consensus.admission import EntryConfig
 from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.disks.links import LogEnd
-from consensus.doors.links import Refusals
 from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
 from consensus.host.history_files import HistoryFiles
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
 from consensus.host.peers import PeerClient
 from consensus.host.raft import RaftNode
+from consensus.host.refusals import RefusalBook
 from consensus.host.watch import LogWatch
 from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
@@ -71,7 +71,7 @@ class Standing:
     identity: NodeIdentity
     membership: Membership
     discovery: Discovery
-    refusals: Refusals
+    refusals: RefusalBook
 
 
 class LogMember:
@@ -97,6 +97,7 @@ class LogMember:
             listen=(standing.entry.addresses[0], RAFT_PORT),
             found=membership.founder,
             limits=Limits(),
+            refused=standing.refusals.at(RAFT_PORT),
             on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
         )
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from consensus.refusals import RefusalKind
 from noded.core.ids import DiskId
 from storage.extents.frame import BadFrame
 from storage.extents.serving import Session
@@ -30,6 +31,7 @@ from storage.host.extent_store import SEGMENT_BYTES, ExtentStore
 from storage.host.lock import ProcessLock
 from storage.host.loop import READ, WRITE, Loop
 from storage.host.paths import extent_lock, extent_socket
+from storage.host.refused import RefusedConnections, kind_of, refused_file
 from storage.host.stream import Stream
 from storage.host.tls import NodeTls
 
@@ -42,9 +44,10 @@ GONE_LOOK_SECONDS: Final = 0.5
 class Connection:
     """A volume server, or the daemon, at the other end."""
 
-    def __init__(self, server: "ExtentServer", sock: socket.socket) -> None:
+    def __init__(self, server: "ExtentServer", sock: socket.socket, address: str = "") -> None:
         self._server = server
         self._sock = sock
+        self._address = address
         self._handshaking = isinstance(sock, ssl.SSLSocket)
         # More has come than there was room for, and epoll does not know of it.
         self.hungry = False
@@ -75,8 +78,10 @@ class Connection:
     def end(self, reason: Exception | str) -> None:
         """Close it."""
         if not self.stream.closed:
+            if self._handshaking:
+                self._server.refuse(kind_of(reason), self._address, str(reason))
             # The daemon asks its few questions on a connection each: their ends would fill the log.
-            if self.session.volume_id or not isinstance(reason, ConnectionResetError):
+            elif self.session.volume_id or not isinstance(reason, ConnectionResetError):
                 note("connection ended", reason=str(reason), volume=self.session.volume_id)
             self.stream.close()
             self._server.forget(self)
@@ -95,6 +100,7 @@ class Connection:
             and tls is not None
             and tls.is_gone(self._sock)
         ):
+            self._server.refuse(RefusalKind.REMOVED_NODE, self._address, "no member of the cluster any more")
             self.end("its node is no member of the cluster any more")
 
     def _receive(self) -> None:
@@ -129,11 +135,14 @@ class Connection:
 class ExtentServer:
     """One disk, its listeners and its connections."""
 
-    def __init__(self, loop: Loop, store: ExtentStore, tls: NodeTls | None) -> None:
+    def __init__(
+        self, loop: Loop, store: ExtentStore, tls: NodeTls | None, refused: RefusedConnections | None = None
+    ) -> None:
         self.loop = loop
         self.store = store
         self.touched: set[Connection] = set()
         self.tls = tls
+        self._refused = refused
         self._gone_seen: int | None = None
         self._connections: set[Connection] = set()
         loop.after.append(self._commit)
@@ -144,6 +153,11 @@ class ExtentServer:
         """Take connections from a listening socket."""
         listener.setblocking(False)
         self.loop.add(listener.fileno(), lambda _events: self._accept(listener, secured=secured))
+
+    def refuse(self, kind: RefusalKind, address: str, detail: str) -> None:
+        """Count a connection that came to nothing."""
+        if self._refused is not None:
+            self._refused.note(kind, address, detail)
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended."""
@@ -157,7 +171,7 @@ class ExtentServer:
             note("no connection taken", reason=str(error))
             return
         if len(self._connections) >= CONNECTIONS_MAX:
-            note("connection refused", reason=f"{CONNECTIONS_MAX} are open", peer=address)
+            self.refuse(RefusalKind.TOO_MANY, _host(address), f"{CONNECTIONS_MAX} connections are open")
             sock.close()
             return
         if secured:
@@ -169,7 +183,7 @@ class ExtentServer:
                 note("connection refused", reason=str(error), peer=address)
                 sock.close()
                 return
-        connection = Connection(self, sock)
+        connection = Connection(self, sock, _host(address) if secured else "")
         self._connections.add(connection)
         if secured:
             self.loop.call_later(HANDSHAKE_SECONDS_MAX, connection.give_up_handshake)
@@ -195,6 +209,11 @@ class ExtentServer:
             for connection in touched:
                 if connection.hungry and not connection.stream.closed:
                     connection.handle(READ)
+
+
+def _host(address: object) -> str:
+    """The peer's IP address; a unix socket has none."""
+    return str(address[0]) if isinstance(address, tuple) else ""
 
 
 def listening_address(text: str) -> tuple[str, int]:
@@ -238,7 +257,9 @@ def main(words: Sequence[str]) -> None:
     store = ExtentStore(
         asked.disk, disk_id, segment_bytes=asked.segment_mib << 20, wake=lambda: loop.call_from_thread(settled)
     )
-    server = ExtentServer(loop, store, NodeTls(asked.tls) if asked.tls else None)
+    port = asked.listen[1] if asked.listen else 0
+    refused = RefusedConnections(refused_file(asked.run, disk_id), port, loop.call_later)
+    server = ExtentServer(loop, store, NodeTls(asked.tls) if asked.tls else None, refused)
     if asked.listen:
         assert asked.tls, "a TCP listener needs certificates"
         family = socket.AF_INET6 if ":" in asked.listen[0] else socket.AF_INET
