@@ -98,7 +98,9 @@ def sighting_from_text(text: Mapping[str, str], port: int) -> Sighting | None:
 
 
 def _addresses(text: str) -> tuple[str, ...]:
+    """Those that can be dialed from elsewhere: a link-local one means nothing without the interface of its host."""
     try:
-        return tuple(str(ip_address(part)) for part in text.split(",")[:ANNOUNCED_ADDRESSES_MAX] if part)
+        found = [ip_address(part) for part in text.split(",")[:ANNOUNCED_ADDRESSES_MAX] if part]
     except ValueError:
         return ()
+    return tuple(str(ip) for ip in found if not (ip.is_link_local or ip.is_multicast or ip.is_unspecified))

@@ -150,7 +150,7 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
     address = own_address(config.address, config.interface)
     structlog.contextvars.bind_contextvars(node=identity.node_id[:12])
     log.info("node starts", release=RELEASE, name=config.node_name, address=address)
-    discovery = MdnsDiscovery([address])
+    discovery = MdnsDiscovery(always=[address])
     entry = EntryConfig(
         seed=Seed(config.cluster, config.secret, config.expect) if config.secret and not away else None,
         name=config.node_name,

@@ -5,15 +5,26 @@ import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Final
 
 import ifaddr
 
 _SIOCGIFMTU: Final = 0x8921  # netdevice(7)
-_SYS: Final = Path("/sys/class/net")
 # What the cloud itself makes on a host (`net/`), and what others make for guests: no way to another node.
-_OURS: Final = ("lo", "nd", "tap", "vnet", "virbr", "docker", "br-", "veth", "vxlan", "cni", "flannel", "cali")
+NO_WAY_TO_NODES: Final = (
+    "lo",
+    "nd",
+    "tap",
+    "vnet",
+    "virbr",
+    "docker",
+    "br-",
+    "veth",
+    "vxlan",
+    "cni",
+    "flannel",
+    "cali",
+)
 
 
 @dataclass(frozen=True)

@@ -181,15 +181,22 @@ def _keeps_majority(now: Situation, going: str) -> bool:
     return 2 * sum(now.hears(voter) for voter in left) > len(left)
 
 
-def best_addresses(nodes: Iterable[Node], sightings: Mapping[NodeId, Sighting]) -> dict[NodeId, str]:
+def best_addresses(
+    nodes: Iterable[Node], sightings: Mapping[NodeId, Sighting], cluster_id: str = ""
+) -> dict[NodeId, str]:
     """Where to dial each node: where it announces itself now, else where its record says.
 
     A node that moved while the cluster was down can't change its record before it has been dialed. An announcement
-    that lies leads to a node without the right certificate, and no further.
+    that lies leads to a node without the right certificate, and no further; one of a member of another cluster, which
+    may bear the same name, is not followed at all.
     """
     best = {}
     for node in nodes:
         sighting = sightings.get(node.id)
-        seen = sighting is not None and sighting.state is NodeState.MEMBER
+        seen = (
+            sighting is not None
+            and sighting.state is NodeState.MEMBER
+            and (not cluster_id or sighting.cluster_id in {"", cluster_id})
+        )
         best[node.id] = sighting.addresses[0] if sighting and seen else node.addresses[0]
     return best

@@ -9,7 +9,7 @@ from consensus.links import Discovery
 from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
 from consensus.members.commands import ReportNode
 from consensus.members.links import Certificates, Electorate, Exit, PeerBook, Presence, authority_in
-from consensus.members.model import NODE_GONE, ClusterAuthority, GoneNode, Node
+from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, GoneNode, Node
 from consensus.members.plan import (
     VOTERS_MAX_OF_MANY,
     Demote,
@@ -62,7 +62,9 @@ class MembersReconciler:
         gone = frozenset(former.id for former in view.all(GoneNode))
         self._refuse(gone)
         others = [node for node in nodes if node.id != self._cluster.node_id]
-        for node_id, address in best_addresses(others, self._discovery.sightings()).items():
+        facts = view.get(ClusterFacts, CLUSTER)
+        cluster_id = facts.cluster_id if facts else ""
+        for node_id, address in best_addresses(others, self._discovery.sightings(), cluster_id).items():
             if self._told.get(node_id) != address:
                 self._told[node_id] = address
                 self._electorate.set_peer(node_id, (address, RAFT_PORT))

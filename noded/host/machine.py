@@ -9,11 +9,12 @@ from typing import NoReturn
 
 # No packet is sent: connecting a datagram socket only makes the kernel choose the way there (RFC 5737, TEST-NET-1).
 _ANYWHERE = ("192.0.2.1", 9)
+_ANYWHERE_6 = ("2001:db8::1", 9)  # RFC 3849
 _SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
 
 
 class NoAddress(Exception):  # noqa: N818
-    """The machine has no IPv4 address that other nodes could use; the message says what to set."""
+    """The machine has no address that other nodes could use; the message says what to set."""
 
 
 def own_address(address: str, interface: str) -> str:
@@ -52,6 +53,13 @@ def _address_of(interface: str) -> str:
 
 
 def _address_towards_anywhere() -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(_ANYWHERE)
+    try:
+        return _address_towards(socket.AF_INET, _ANYWHERE)
+    except OSError:
+        return _address_towards(socket.AF_INET6, _ANYWHERE_6)
+
+
+def _address_towards(family: socket.AddressFamily, target: tuple[str, int]) -> str:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(target)
         return str(probe.getsockname()[0])

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import uuid4
 
+import msgspec
 import pytest
 import trio
 
 from consensus.discovery import NodeState, Sighting
-from consensus.host.mdns import MdnsDiscovery
+from consensus.host.interfaces import HostAddress
+from consensus.host.mdns import MdnsDiscovery, interfaces_for_multicast
 from consensus.links import Discovery
 from consensus.naming import fingerprint
 from noded.core.ids import NodeId
@@ -104,3 +106,51 @@ async def test_a_late_comer_hears_of_those_who_are_there(network: Network) -> No
         await heard(far, lambda: one.node_id in far.sightings())
         await far.announce(other)
         await heard(near, lambda: other.node_id in near.sightings())
+
+
+async def test_a_machine_that_announces_this_nodes_identity_is_noticed_and_no_sighting() -> None:
+    own = sighting("127.0.0.1")
+    copied = msgspec.structs.replace(own, addresses=("127.0.0.2",))
+    near, far = MdnsDiscovery(["127.0.0.1"]), MdnsDiscovery(["127.0.0.2"])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(near.run)
+        await nursery.start(far.run)
+        await near.announce(own)
+        assert near.twin == ""
+        await far.announce(copied)
+        with trio.fail_after(15):
+            while not near.twin:
+                await trio.sleep(0.05)
+        assert near.twin == "127.0.0.2"
+        assert own.node_id not in near.sightings()
+        nursery.cancel_scope.cancel()
+
+
+def test_multicast_is_spoken_on_every_interface_that_may_lead_to_a_node() -> None:
+    found = [
+        HostAddress("127.0.0.1", "lo", 1),
+        HostAddress("10.0.0.5", "eth0", 2),
+        HostAddress("10.0.0.6", "eth0", 2),
+        HostAddress("fe80::1", "eth0", 2),
+        HostAddress("fd00::5", "eth0", 2),
+        HostAddress("fe80::1", "eth1", 3),
+        HostAddress("10.1.0.1", "ndb000001", 4),
+        HostAddress("172.17.0.1", "docker0", 5),
+    ]
+    assert interfaces_for_multicast(found) == ("10.0.0.5", 2, 3)
+    assert interfaces_for_multicast(found, ["172.17.0.1"]) == ("10.0.0.5", "172.17.0.1", 2, 3)
+    assert interfaces_for_multicast(found[:1]) == ()
+
+
+async def test_what_comes_up_later_is_spoken_on_too() -> None:
+    present = [HostAddress("127.0.0.1", "lo", 1)]
+    late = MdnsDiscovery(always=["127.0.0.1", "127.0.0.3"], look=lambda: tuple(present), look_s=0.05)
+    other = MdnsDiscovery(["127.0.0.3"])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(late.run)
+        await nursery.start(other.run)
+        one = sighting("127.0.0.3")
+        await late.announce(one)
+        present.append(HostAddress("127.0.0.3", "lo2", 2))
+        await heard(other, lambda: one.node_id in other.sightings())
+        nursery.cancel_scope.cancel()
