@@ -205,8 +205,8 @@ async def test_guessing_is_rationed_even_for_the_right_secret(town: Town) -> Non
     member, stranger, friend = town.machine(expect=1), town.machine(secret="guess number 1234567"), town.machine()
     address, port = member.config.addresses[0], member.config.door_port
     async with living(member):
-        await until(lambda: member.discovery.announced is not None)
-        await until(lambda: len(town.members()) == 1)
+        # A member announces itself once its door is open.
+        await until(lambda: member.discovery.announced is not None and member.discovery.announced.state == "member")
         await ask_at_the_door(friend, address, port)
         for _ in range(10):
             with pytest.raises((DoorClosed, OSError)):
