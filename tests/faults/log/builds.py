@@ -19,6 +19,8 @@ BUILDS = {
     STOCK: "pysyncobj as it comes, with its own journal",
 }
 
+FORGETFUL = (NO_FSYNC, STOCK)  # these may lose so much that they never serve again
+
 
 class HastyNode(RaftNode):
     """Promises first and syncs afterwards."""

@@ -28,7 +28,7 @@ from tests.faults.log.wire import (
 from tests.twins.keys import Keys
 
 SERVE_S_MAX = 90.0  # far more than it takes: what is slow must show in the table, not as a failure
-SERVE_BROKEN_S_MAX = 15.0  # what is broken on purpose need not be waited for
+SERVE_BROKEN_S_MAX = 15.0  # what may never serve again, since it is broken on purpose, need not be waited for
 ANSWER_S_MAX = 30.0
 LOOK_S_MAX = 3.0
 POLL_S = 0.05
@@ -57,6 +57,7 @@ class Cluster:
         self._caller = Caller()
         self._gone_at: float | None = None
         self._heard: dict[int, trio.Event] = {}
+        self._patience_s = SERVE_S_MAX
 
     # -- places
 
@@ -145,7 +146,7 @@ class Cluster:
 
     async def until(self, true: Callable[[], Awaitable[object]], what: str, within_s: float | None = None) -> None:
         """Wait for something that happens by itself; raises Stuck if it does not."""
-        within_s = within_s or (SERVE_S_MAX if self.build == builds.SOUND else SERVE_BROKEN_S_MAX)
+        within_s = within_s or self._patience_s
         deadline = time.monotonic() + within_s
         while not await true():
             if time.monotonic() > deadline:
@@ -162,6 +163,8 @@ class Cluster:
         self.founder = None
         for place in self.places[1:]:
             await self.promote(place)
+        if self.build in builds.FORGETFUL:
+            self._patience_s = SERVE_BROKEN_S_MAX
 
     async def change(self, request: Promote | Demote, made: Callable[[list[str]], bool]) -> None:
         """Ask whoever leads until the voters are so; raises Stuck. Others may be breaking things meanwhile."""
@@ -232,6 +235,12 @@ class Cluster:
         return all(standing is not None and standing.voters == everyone for standing in standings) and (
             known >= top.applied - 100
         )
+
+    async def await_answers(self) -> None:
+        """Wait a while until all that run can be asked for what they know, even if the cluster does not serve."""
+        with trio.move_on_after(SERVE_S_MAX):
+            while not all([await self.standing(place) for place in self.places if place.runs]):
+                await trio.sleep(POLL_S)
 
     def end(self) -> None:
         """Kill every node."""

@@ -58,10 +58,12 @@ class Run:
             await KINDS[kind](cluster)
             await cluster.mend()
             await self._writes(epoch, WRITES_AROUND)
-        except Stuck as why:
-            stuck = str(why)
+        except* Stuck as group:
+            stuck = " And: ".join(_leaves(group))
         ended = time.monotonic()
         await self._clients.rest()
+        if stuck:
+            await cluster.await_answers()
         outages = list(cluster.without_majority)
         return Injected(
             kind=kind,
@@ -138,6 +140,12 @@ def kinds_for(build: str) -> list[str]:
 
 def _first_after(epoch: Epoch, moment: float, otherwise: float) -> float:
     return next((at for at in epoch.acknowledged_at if at > moment), otherwise)
+
+
+def _leaves(group: BaseExceptionGroup[Stuck]) -> list[str]:
+    """What each of them says: a fault does several things at once."""
+    each = [[str(one)] if isinstance(one, Stuck) else _leaves(one) for one in group.exceptions]
+    return [line for lines in each for line in lines]
 
 
 def _size(history: History) -> int:
