@@ -149,6 +149,11 @@ class Desk:
 
     # -- the parts of it
 
+    def own_name(self) -> str:
+        """What this node is called, if its record is there."""
+        node = self.cluster.view().get(Node, self.cluster.node_id)
+        return "" if node is None else node.name
+
     def _shown(self, node: Node, heard: frozenset[NodeId]) -> dict[str, object]:
         return node_view(node, up=heard, voters=self.electorate.voters, leader=self.cluster.leader_id)
 
@@ -315,21 +320,32 @@ LOCAL_CALLS: dict[str, PeerHandler] = {
 async def leave_from(desk: Desk, asked: Asked) -> dict[str, object]:
     """Let a node leave: any node asks the cluster, but the one that leaves asks another to do it for it."""
     own = desk.cluster.node_id
-    view = desk.cluster.view()
-    node = view.get(Node, own) if asked.node is None else desk._find(view, asked.node)  # noqa: SLF001  # its own module
-    if node is None or node.id != own or asked.plan:
+    if asked.plan or asked.node not in (None, own, desk.own_name()):
         return await desk.leave(asked.node, forced=asked.forced, plan=asked.plan)
     others = [each for each in (desk.cluster.leader_id, *sorted(desk.cluster.reachable())) if each not in (None, own)]
-    if not others:
+    try:
+        if not others:
+            return await desk.leave(own, forced=asked.forced, plan=False)
+        shown = await _ask_to_leave(desk, others[0] or own, replace(asked, node=own))
+    except Unavailable:
         if not asked.forced:
-            return await desk.leave(own, forced=False, plan=False)
-        desk.exit.leave("it was told to go though no other node answers")
-        return {"verb": "leave", "node": {"id": own, "name": node.name}, "steps": [], "holds": [], "losses": [],
-                "refused": []}  # fmt: skip
-    assert others[0] is not None
-    payload = msgspec.msgpack.encode(replace(asked, node=own))
-    shown: dict[str, object] = msgspec.msgpack.decode(await desk.cluster.call(others[0], "members.leave_for", payload))
+            raise
+        # Nobody can confirm it, and it was told to go nevertheless: the others will have to forget it.
+        shown = {
+            "verb": "leave",
+            "node": {"id": own, "name": desk.own_name()},
+            "holds": [],
+            "losses": [],
+            "refused": [],
+        }
+        shown["steps"] = ["It sets its state aside. The cluster could not be told: `noded node forget` it there."]
     desk.exit.leave("it left the cluster, as it was asked to")
+    return shown
+
+
+async def _ask_to_leave(desk: Desk, helper: NodeId, asked: Asked) -> dict[str, object]:
+    answer = await desk.cluster.call(helper, "members.leave_for", msgspec.msgpack.encode(asked))
+    shown: dict[str, object] = msgspec.msgpack.decode(answer)
     return shown
 
 

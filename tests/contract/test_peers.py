@@ -258,3 +258,25 @@ async def test_what_the_socket_alone_serves_no_member_may_ask(scene: Scene) -> N
             with pytest.raises(NotFound):
                 await client.call(scene.asked.node_id, "echo", b"member", 5.0)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_former_member_is_told_so_at_every_call_also_on_the_connection_that_it_kept(scene: Scene) -> None:
+    gone: set[NodeId] = set()
+
+    def refuse_gone(caller: NodeId) -> None:
+        if caller in gone:
+            raise Conflict("You were forgotten.", code="NodeGone")
+
+    server = PeerServer(scene.asked.node_id, scene.asked.tls, scene.handlers.table(), refuse_gone=refuse_gone)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(server.serve, ["127.0.0.1"], 0)
+        scene.port = listeners[0].socket.getsockname()[1]
+        async with scene.client() as client:
+            assert await client.call(scene.asked.node_id, "echo", b"hello", 5) == b"hello"
+            gone.add(scene.asking.node_id)
+            for _ in range(2):
+                with pytest.raises(Conflict, match="forgotten") as told:
+                    await client.call(scene.asked.node_id, "echo", b"hello", 5)
+                assert told.value.code == "NodeGone"
+        assert scene.handlers.callers == [scene.asking.node_id]
+        nursery.cancel_scope.cancel()
