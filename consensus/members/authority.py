@@ -319,8 +319,8 @@ LOCAL_CALLS: dict[str, PeerHandler] = {
 
 async def leave_from(desk: Desk, asked: Asked) -> dict[str, object]:
     """Let a node leave: any node asks the cluster, but the one that leaves asks another to do it for it."""
-    own = desk.cluster.node_id
-    if asked.plan or asked.node not in (None, own, desk.own_name()):
+    own, name = desk.cluster.node_id, desk.own_name()
+    if asked.plan or asked.node == "" or asked.node not in (None, own, name):
         return await desk.leave(asked.node, forced=asked.forced, plan=asked.plan)
     others = [each for each in (desk.cluster.leader_id, *sorted(desk.cluster.reachable())) if each not in (None, own)]
     try:
@@ -331,14 +331,9 @@ async def leave_from(desk: Desk, asked: Asked) -> dict[str, object]:
         if not asked.forced:
             raise
         # Nobody can confirm it, and it was told to go nevertheless: the others will have to forget it.
-        shown = {
-            "verb": "leave",
-            "node": {"id": own, "name": desk.own_name()},
-            "holds": [],
-            "losses": [],
-            "refused": [],
-        }
-        shown["steps"] = ["It sets its state aside. The cluster could not be told: `noded node forget` it there."]
+        steps = [f"{name} sets its state aside. The cluster could not be told: `noded node forget {name}` there."]
+        node = {"id": own, "name": name}
+        shown = {"verb": "leave", "node": node, "steps": steps, "holds": [], "losses": [], "refused": []}
     desk.exit.leave("it left the cluster, as it was asked to")
     return shown
 
