@@ -50,8 +50,11 @@ def _altered(revision: int) -> Problem:
 
 
 def _problems_in(stretch: Stretch) -> Iterator[Problem]:
-    for revision in stretch.damaged:
-        yield Problem(revision=revision, what="the line after this revision can't be read")
+    following = {line.revision: line.previous for line in stretch.lines}
+    for before in stretch.damaged:
+        # The line behind the damaged one says which revision that was.
+        revision = min((each for each in following if each > before), default=None)
+        yield Problem(revision=before + 1 if revision is None else following[revision], what="the line can't be read")
     last = stretch.base
     for line in stretch.lines:
         if line.previous > last.revision and last.revision not in stretch.damaged:

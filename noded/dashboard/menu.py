@@ -22,6 +22,7 @@ MENU: tuple[Item, ...] = (
     Item("/images", "Images"),
     Item("/networks", "Networks"),
     Item("/volumes", "Volumes"),
+    Item("/history", "History"),
     Item("/nodes", "Nodes", administrators_only=True),
     Item("/cluster", "Cluster", administrators_only=True),
 )

@@ -1,7 +1,7 @@
 """The pages, one module a noun: each has its handlers, and `ROUTES` that lead to them. A new page adds a line below."""
 
 from noded.core.route import Route
-from noded.dashboard.pages import cluster, images, live, networks, nodes, overview, servers, sign_in, volumes
+from noded.dashboard.pages import cluster, history, images, live, networks, nodes, overview, servers, sign_in, volumes
 
 PAGES: tuple[tuple[Route, ...], ...] = (
     overview.ROUTES,
@@ -12,6 +12,7 @@ PAGES: tuple[tuple[Route, ...], ...] = (
     volumes.ROUTES,
     nodes.ROUTES,
     cluster.ROUTES,
+    history.ROUTES,
     live.ROUTES,
 )
 ROUTES: tuple[Route, ...] = tuple(route for page in PAGES for route in page)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from consensus import members
+from consensus import history, members
 from noded import dashboard, inspection
 from noded.dashboard.links import LocalApi
 from noded.dashboard.session import COOKIE
@@ -19,10 +19,10 @@ from noded.inspection.model import Space, StoreDigest, Vitals
 from tests.scenarios.compute.stage import SERVICES, Stage, open_stage
 from tests.twins.cloud import ADMIN_PASSWORD, BASE, api_certificate, serving
 
-MORE = (members.SERVICE, inspection.SERVICE, dashboard.SERVICE)
+MORE = (members.SERVICE, history.SERVICE, inspection.SERVICE, dashboard.SERVICE)
 PATIENCE_S = 10.0
 SPACE = Space(total_bytes=8 << 30, used_bytes=1 << 30)
-PAGES = ("/", "/servers", "/servers/new", "/images", "/networks", "/volumes", "/nodes")
+PAGES = ("/", "/servers", "/servers/new", "/images", "/networks", "/volumes", "/nodes", "/history")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2eB4pI3k1bW3p0bW3p0bW3p0bW3p0bW3p0bW3p0bW3 me"
 
 
@@ -79,6 +79,18 @@ async def test_what_a_page_changes_is_said_to_come_from_the_browser(stage: Stage
     shared = stage.cloud.shared
     origin = shared.codec.decode_entry(shared.entries[-1]).origin
     assert (origin.name, origin.address) == ("admin", "10.77.0.9")
+
+
+async def test_the_timeline_shows_what_was_done_and_can_be_narrowed(stage: Stage) -> None:
+    async with signed_in(stage) as browser:
+        everything = await browser.get("/history")
+        assert (everything.status_code, "created the user" in everything.text) == (200, True)
+        assert "Head <code>" in everything.text
+        narrow = await browser.get("/history", params={"user": "nobody of that name", "since": "2h"})
+        assert "Nothing fits." in narrow.text
+        assert 'value="nobody of that name"' in narrow.text
+        assert "is no time" in (await browser.get("/history?since=yesterday")).text
+        assert "Nothing fits." in (await browser.get("/history?before=1")).text
 
 
 async def test_a_wrong_password_project_or_address_opens_nothing(stage: Stage) -> None:

@@ -84,6 +84,10 @@ FLAVOR = {"id": "1", "name": "tiny", "vcpus": 1, "ram": 128, "disk": 1}
 NETWORK = {"id": "w1", "name": NASTY, "status": "ACTIVE", "mtu": 1450}
 SUBNET = {"network_id": "w1", "cidr": "10.0.0.0/24", "name": NASTY}
 VOLUME = {"id": "v1", "name": "", "status": "in-use", "size": 1, "volume_type": None, "created_at": "2026-01-01"}
+DONE = {"kind": "line", "revision": 7, "at": "2026-01-01T00:00:00Z", "who": "console:n1", "name": NASTY}
+DONE |= {"address": NASTY, "told": [NASTY], "outcome": "refused", "reason": NASTY}
+DONE |= {"objects": [{"noun": "server", "id": NASTY, "name": name} for name in ("", NASTY)] * 5}
+HISTORY = [DONE, {"kind": "gap", "after": 3, "until": 6}, DONE | {"name": "", "who": "", "outcome": "applied"}]
 FORM = {"name": NASTY, "image": "i1", "flavor": "1", "network": "w1", "key": "k", "count": "2"}
 
 # Every value that a page may have, by template: each combination is rendered.
@@ -116,6 +120,14 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "tone": [views.tone],
     },
     "volumes.html": {"volumes": [[], [VOLUME]], "fault": ["", NASTY], "tone": [views.tone]},
+    "history.html": {
+        "filters": [dict.fromkeys(("object", "user", "since", "until"), text) for text in ("", NASTY)],
+        "lines": [[], HISTORY],
+        "head": ["", "7:ab"],
+        "kept_after": [0],
+        "older": [None, "/history?before=3"],
+        "fault": ["", NASTY],
+    },
     "nodes.html": {"nodes": [[], LINES], "former": [[], [FORMER]], "hints": [[], [NASTY]], "fault": ["", NASTY]},
     "node.html": {
         "node": [RECORD, RECORD | {"standing": "leaving"}],
