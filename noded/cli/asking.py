@@ -9,8 +9,9 @@ import click
 import msgspec
 from rich.console import Console
 
+from consensus.calls import Unreachable
 from noded.cli.host.local import ask, read_note, take_note_away
-from noded.core.errors import Refused, Unavailable
+from noded.core.errors import Refused
 
 __all__ = ["NO_DAEMON", "REFUSED", "USAGE", "as_json", "ask", "plainly", "print_answer", "read_note", "take_note_away"]
 
@@ -28,7 +29,7 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except Unavailable as fault:
+        except Unreachable as fault:
             click.echo(f"noded: {fault.message} Is the daemon running?", err=True)
             sys.exit(NO_DAEMON)
         except Refused as refused:

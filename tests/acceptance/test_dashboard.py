@@ -1,11 +1,14 @@
 """A person at a browser signs in, sees the cloud live, makes a server, reads its console and deletes it."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.browser import Browser, chromium
 from tests.acceptance.clients import Person, Tenant
+from tests.acceptance.nodes import NODED, explain
 from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.root
@@ -32,6 +35,45 @@ def test_the_administrator_sees_all_nodes_and_one_that_dies(admin: Person, cloud
         browser.until_says(f"tr[data-node={cloud.host(3).name}]", "up")
         browser.picture(tmp_path / "overview.png")
         assert browser.faults() == []
+
+
+def test_a_node_that_is_cut_off_says_so_refuses_at_once_and_goes_on_by_itself(
+    admin: Person, cloud: Lab, tmp_path: Path
+) -> None:
+    lost, other, third = cloud.host(1), cloud.host(2), cloud.host(3)
+    with chromium(tmp_path / "profile") as browser:
+        sign_in(browser, f"{lost.url}/nodes", admin)
+        for host in cloud.hosts:
+            browser.until_says(f"tr[data-node={host.name}]", "up")
+        browser.one(f"tr[data-node={third.name}] a").click()
+        browser.until_says("#node", "Heard by")
+        assert browser.one("form[action$=drain] button").is_enabled()
+        try:
+            cloud.cut(1, 2)
+            cloud.cut(1, 3)
+            browser.until_says("#cut-off", "This node sees 1 of 3 voting nodes")
+            browser.until_says("#cut-off", f"{other.name} can't be reached since")
+            browser.picture(tmp_path / "cut-off.png")
+            assert not browser.one("form[action$=drain] button").is_enabled()
+            refused = lost.run("sh", "-c", f"{NODED} node drain {third.name} 2>&1", check=False)
+            assert "sees only 1 of 3 voting nodes, and 2 are needed" in refused, refused
+            wait_until(lambda: explain(other, "node", lost.name)["state"]["state"] == "down")
+            assert explain(other, "node", lost.name)["state"]["missed_by"] == [other.name, third.name]
+        finally:
+            cloud.heal()
+        browser.until_gone("#cut-off")
+        browser.one("a[href='/nodes']").click()
+        for host in cloud.hosts:
+            browser.until_says(f"tr[data-node={host.name}]", "up")
+        cloud.wait_ready()
+        assert browser.faults() == []
+
+
+def wait_until(happened: Callable[[], bool], patience_s: float = 60.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {patience_s} s"
+        time.sleep(0.2)
 
 
 def test_a_member_makes_watches_and_deletes_a_server(

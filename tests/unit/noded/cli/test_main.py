@@ -16,7 +16,7 @@ from consensus.liveness.model import Lost, Outlook, State
 from noded.cli.asking import NO_DAEMON, REFUSED, USAGE
 from noded.cli.host.local import SOCKET_NAME
 from noded.cli.main import main
-from noded.core.errors import NotFound, Refused
+from noded.core.errors import NotFound, Refused, Unavailable
 from noded.core.ids import NodeId, Revision
 from noded.core.units import GIB
 from noded.inspection.model import ClusterStatus, ExplainCall, NodeStatus, Space, Vitals
@@ -136,6 +136,13 @@ def test_status_says_who_does_not_hear_a_node_and_what_should_be_known_before_it
     assert "partly" in said
     assert "not heard by gray[/]" in said
     assert "! [/] is full" in said
+
+
+def test_a_daemon_that_refuses_because_it_is_cut_off_is_not_asked_whether_it_runs(config: Path) -> None:
+    result, _ = told(config, Unavailable("This node sees only 1 of 3 voting nodes."), "node", "drain", "blue")
+    assert result.exit_code == REFUSED
+    assert "sees only 1 of 3 voting nodes." in result.output
+    assert "running" not in result.output
 
 
 @pytest.mark.parametrize("words", [("status",), ("node", "list")])
