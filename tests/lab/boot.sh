@@ -25,6 +25,8 @@ cp -R /run/lab/etc/. /etc/
 cd /
 
 # As the package has it (packaging/debian): QEMU's user reaches the sockets of its disks through a group.
+# A power cut may have kept a lock and lost its removal; nothing else runs yet that could hold one.
+rm -f /etc/passwd.lock /etc/group.lock /etc/shadow.lock /etc/gshadow.lock
 groupadd --force --system noded
 usermod --append --groups noded libvirt-qemu
 install -d -m 710 -g noded /run/noded

@@ -154,6 +154,18 @@ def test_power_loss_can_take_what_was_not_synced(lab: Lab) -> None:
         assert not unsynced.exists() or unsynced.read_text() == ""
 
 
+def test_power_can_go_everywhere_at_once(lab: Lab) -> None:
+    lab.host(2).run("sh", "-c", "echo 1 > /var/lib/noded/together; sync /var/lib/noded/together")
+    lab.host(1).kill()  # one that is off already does not matter
+    lab.kill_all(lose_unsynced=True)
+    assert [host.pid for host in lab.hosts] == [None, None, None]
+    for host in lab.hosts:
+        host.start()
+    lab.wait_ready()
+    assert lab.host(2).path("/var/lib/noded/together").read_text() == "1\n"
+    assert reaches(lab, 3, 1)
+
+
 def test_a_stopped_daemon_leaves_its_detached_children_running(lab: Lab) -> None:
     host = lab.host(1)
     child = host.path("/run/stand-in-child.pid").read_text().strip()
