@@ -1,5 +1,6 @@
 """What keeps the log's address book, its voters, this node's record and its certificates as the records say."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
@@ -31,6 +32,18 @@ log = structlog.get_logger(__name__)
 
 LEADERLESS_S_MAX = 3.0  # after so long without a leader a node asks whether it is still a member
 ASK_S_MAX = 2.0
+
+
+async def ask_whether_member(cluster: Cluster, exit: Exit, others: Iterable[NodeId]) -> None:
+    """Ask the other nodes, one after another, until one says that this one is gone."""
+    for node_id in others:
+        try:
+            with trio.move_on_after(ASK_S_MAX):
+                await cluster.call(node_id, "members.heard", b"")
+        except Refused as refusal:
+            if refusal.code == NODE_GONE:
+                exit.leave(refusal.message)
+                return
 
 
 class MembersReconciler:
@@ -94,17 +107,9 @@ class MembersReconciler:
         now = trio.current_time()
         if self._cluster.leader_id is not None:
             self._led_at = now
-        if now - self._led_at < LEADERLESS_S_MAX:
-            return
-        self._led_at = now
-        for node in others:
-            try:
-                with trio.move_on_after(ASK_S_MAX):
-                    await self._cluster.call(node.id, "members.heard", b"")
-            except Refused as refusal:
-                if refusal.code == NODE_GONE:
-                    self._exit.leave(refusal.message)
-                    return
+        if now - self._led_at >= LEADERLESS_S_MAX:
+            self._led_at = now
+            await ask_whether_member(self._cluster, self._exit, [node.id for node in others])
 
     async def _report(self, nodes: list[Node]) -> None:
         present = (self._presence.addresses, self._presence.release, self._presence.role)

@@ -27,6 +27,7 @@ from consensus.machine import Machine
 from consensus.members.commands import refuse_gone
 from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Presence
 from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
+from consensus.members.reconcile import LEADERLESS_S_MAX, ask_whether_member
 from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
 from consensus.recovery.host.backups import LiveBackups, RunningLog
@@ -166,6 +167,19 @@ class LogMember:
         )
         if self._standing.membership.founder:
             await self._found()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask_whether_member)
+            await self._wait_for_own_record()
+            nursery.cancel_scope.cancel()
+
+    async def _ask_whether_member(self) -> None:
+        """Its log may say nothing of a node that was forgotten while it was away, and nobody sends it another."""
+        while True:
+            await trio.sleep(LEADERLESS_S_MAX)
+            if self.cluster.leader_id is None:
+                await ask_whether_member(self.cluster, self.exit, self._standing.membership.peers)
+
+    async def _wait_for_own_record(self) -> None:
         seen = self.cluster.view().revision
         while self.cluster.view().get(Node, self._standing.membership.node_id) is None:
             log.info("waiting for the cluster's state", leader=self.cluster.leader_id)
