@@ -160,6 +160,7 @@ class _Writing:
             assert isinstance(answer, Answer)
             self.record.end(self.world.now, Outcome.WRITTEN if answer.done else Outcome.REFUSED, answer.seen)
             self.client.learned(self.record)
+            self.world.faults.noticed("at ack", self.node)
             self._then()
         else:
             self._ask_elsewhere()

@@ -27,6 +27,7 @@ class Faults:
         self._stalled: dict[Pair, float] = {}
         self._lost: set[str] = set()  # whose disk is gone for good, until the voters are told
         self._changed_at = 0.0
+        self._armed: set[str] = set()
 
     def begin(self) -> None:
         weather = self.world.weather
@@ -116,19 +117,43 @@ class Faults:
                 self.world.crash(node)
             case "power cut":
                 for one in list(self.world.running.values()):
-                    self.world.crash(one, self.dice.uniform(0.05, 1))
+                    self.world.crash(one)
             case "torn write" | "disk fails":
                 node.fail_disk(fault)
             case "pause" | "pause leader":
                 node.paused_until = self.world.now + self.dice.uniform(0.2, 4)
             case "slow disk":
                 node.slow_until = self.world.now + self.dice.uniform(0.5, 4)
+            case "at vote" | "at lead" | "at ack" | "at change" | "at install":
+                self._armed.add(fault)
             case "wipe":
                 self._wipe(node)
             case "replace":
                 self._lose_for_good(node)
             case _:
                 self._break_wires(fault, node)
+
+    def noticed(self, moment: str, node: SimNode) -> None:
+        """Such a moment has come at that node. If something waits for it, it strikes now or very soon."""
+        if moment in self._armed and not self.world.is_calm:
+            self._armed.discard(moment)
+            delay_s = 0.0 if self.dice.random() < 0.5 else self.dice.expovariate(1 / self.world.weather.flight_s)
+            self.world.after(delay_s, partial(self._strike, moment, node))
+
+    def _strike(self, moment: str, node: SimNode) -> None:
+        if not node.is_alive or self.world.is_calm:
+            return
+        self.world.counts[f"struck {moment}"] += 1
+        match self.dice.choice(("crash", "crash", "power", "isolate", "isolate", "pause", "split")):
+            case "crash":
+                self.world.crash(node, self.dice.uniform(0.001, 0.2))
+            case "power":
+                for one in list(self.world.running.values()):
+                    self.world.crash(one, self.dice.uniform(0.001, 0.2))
+            case "pause":
+                node.paused_until = self.world.now + self.dice.uniform(0.5, 4)
+            case how:
+                self._break_wires(how, node)
 
     def _break_wires(self, fault: str, node: SimNode) -> None:
         me, others = node.node_id, [other for other in self.world.ids if other != node.node_id]
@@ -192,6 +217,7 @@ class Faults:
 
         node.core.propose_change(kind, node_id, done)
         self.world.plan(node, self.world.now)
+        self.world.at(self.world.now, partial(self.noticed, "at change", node))
 
     def _hand_over(self) -> None:
         leader = self._leader()

@@ -6,7 +6,7 @@
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consensus.host.applying import Applier
@@ -20,7 +20,7 @@ from consensus.host.seams import Entry, Message, Node, Role
 from consensus.host.shelf import Shelf
 from tests.simulation.log.node import Parts
 from tests.simulation.log.seeds import live_through
-from tests.simulation.log.weather import FAULTS, Weather
+from tests.simulation.log.weather import Weather
 
 # -- what the disk must keep
 
@@ -288,14 +288,6 @@ class RepeatsRequests(Applier):
         self.requests = AdmitsAll()
 
 
-class ReusesForwardIds(Core):
-    """What stock does: ids of forwarded proposals start at 0 in every life."""
-
-    def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
-        self._last_forward_id = 0
-
-
 class ReadsWithoutMajority(Barriers):
     async def _ask_majority(self, this: object) -> int | None:
         return self._core.committed
@@ -326,8 +318,49 @@ class JoinsOlderRound(Barriers):
 
 # -- the list
 
-_CRASHES: Final = ("crash", "crash leader", "power cut", "torn write", "cut", "isolate leader")
-_WIRES: Final = ("cut", "isolate", "isolate leader", "split", "flap", "stall", "one way")
+_POWER: Final = Weather(
+    fault_rate=2.0, faults=("power cut", "at ack", "torn write"), sync_s=0.03, think_s=0.05, down_s=0.5
+)
+_CONTEST: Final = Weather(
+    voters=3, fault_rate=4.0, faults=("at vote", "crash leader", "stall", "cut", "pause"), flight_s=0.1, down_s=0.1
+)
+_FIGURE_8: Final = Weather(
+    voters=5,
+    fault_rate=4.0,
+    faults=("at lead", "isolate leader", "crash leader"),
+    ballast=(0, 150_000),
+    flight_s=0.03,
+    think_s=0.05,
+    reads=0.0,
+    down_s=0.5,
+)
+_ALONE: Final = Weather(voters=1, learners=2, fault_rate=3.0, faults=("at lead", "crash", "torn write"), down_s=0.2)
+_SPLIT: Final = Weather(learners=2, fault_rate=2.0, faults=("split", "isolate leader", "cut"), think_s=0.05)
+_LATE: Final = Weather(
+    fault_rate=4.0, faults=("stall", "isolate leader", "cut", "pause leader"), think_s=0.05, flight_s=0.03, reads=0.0
+)
+_RESTLESS: Final = Weather(
+    voters=5,
+    learners=1,
+    change_rate=6.0,
+    fault_rate=3.0,
+    faults=("at change", "crash leader", "split", "isolate leader"),
+)
+_BEHIND: Final = Weather(
+    fault_rate=3.0,
+    faults=("isolate leader", "isolate", "stall", "pause"),
+    checkpoint_entries=5,
+    think_s=0.05,
+    reads=0.0,
+)
+_READERS: Final = Weather(
+    fault_rate=2.0,
+    faults=("crash leader", "at lead", "isolate leader"),
+    flight_s=0.1,
+    think_s=0.03,
+    reads=0.6,
+    clients=8,
+)
 
 
 @dataclass(frozen=True)
@@ -338,17 +371,13 @@ class Mutant:
     weather: Weather | None = None
 
 
-def _wild(*, voters: int = 3, faults: tuple[str, ...] = FAULTS, **more: object) -> Weather:
-    return Weather(voters=voters, faults=faults, fault_rate=2.0, seconds=10.0, think_s=0.05, **more)  # type: ignore[arg-type]
-
-
 MUTANTS: Final[dict[str, Mutant]] = {
-    "acknowledges before fsync": Mutant(Parts(holds_promises=False)),
+    "acknowledges before fsync": Mutant(Parts(holds_promises=False), _POWER),
     "goes on after a failed fsync": Mutant(Parts(obeys_disk=False)),
-    "forgets its vote": Mutant(Parts(journal=ForgetsVote)),
+    "forgets its vote": Mutant(Parts(journal=ForgetsVote), _CONTEST),
     "forgets its term": Mutant(Parts(journal=ForgetsTerm)),
     "forgets that it cut its log": Mutant(Parts(journal=ForgetsCut)),
-    "tells a term before it is durable": Mutant(Parts(journal=TellsTermEarly)),
+    "tells a term before it is durable": Mutant(Parts(journal=TellsTermEarly), _ALONE),
     "trims entries that no checkpoint holds": Mutant(Parts(journal=TrimsTooFar)),
     "votes twice in a term": Mutant(Parts(core=VotesTwice)),
     "votes for shorter logs": Mutant(Parts(core=VotesForShorterLogs)),
@@ -356,30 +385,29 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "campaigns without a vote": Mutant(Parts(core=CampaignsWithoutVote)),
     "campaigns while it installs a checkpoint": Mutant(Parts(core=CampaignsWhileInstalling)),
     "leads without a majority": Mutant(Parts(core=LeadsWithoutMajority)),
-    "commits earlier terms by counting": Mutant(Parts(core=CountsOldTerms)),
-    "counts learners": Mutant(Parts(core=CountsLearners)),
+    "commits earlier terms by counting": Mutant(Parts(core=CountsOldTerms), _FIGURE_8),
+    "counts learners": Mutant(Parts(core=CountsLearners), _SPLIT),
     "commits what it alone holds": Mutant(Parts(core=CommitsAtOnce)),
     "commits beyond what was compared": Mutant(Parts(core=CommitsBeyondAgreement)),
-    "counts stale acknowledgements": Mutant(Parts(core=CountsStaleAnswers)),
-    "cuts entries that match": Mutant(Parts(core=CutsMatchingEntries)),
+    "counts stale acknowledgements": Mutant(Parts(core=CountsStaleAnswers), _LATE),
+    "cuts entries that match": Mutant(Parts(core=CutsMatchingEntries), _LATE),
     "keeps entries that conflict": Mutant(Parts(core=KeepsConflictingEntries)),
     "appends without comparing": Mutant(Parts(core=AppendsAnywhere)),
-    "believes acknowledgements to earlier leaders": Mutant(Parts(core=KeepsOldMatches)),
-    "tells a removal before it is committed": Mutant(Parts(core=TellsRemovalEarly)),
+    "believes acknowledgements to earlier leaders": Mutant(Parts(core=KeepsOldMatches), _LATE),
+    "tells a removal before it is committed": Mutant(Parts(core=TellsRemovalEarly), _RESTLESS),
     "accepts overlapping changes of voters": Mutant(Parts(core=OverlappingChanges)),
-    "changes voters before its own entry": Mutant(Parts(core=ChangesBeforeOwnEntry)),
+    "changes voters before its own entry": Mutant(Parts(core=ChangesBeforeOwnEntry), _RESTLESS),
     "keeps a change of voters that was cut off": Mutant(Parts(core=ForgetsToTakeBack)),
-    "accepts an older checkpoint": Mutant(Parts(shelf=AcceptsOldCheckpoints)),
-    "goes on with a checkpoint after a break": Mutant(Parts(shelf=MixesCheckpoints)),
-    "names voters too new in a checkpoint": Mutant(Parts(core=ForgetsVoters)),
-    "keeps its log beside a checkpoint that conflicts": Mutant(Parts(core=KeepsLogBehindCheckpoint)),
+    "accepts an older checkpoint": Mutant(Parts(shelf=AcceptsOldCheckpoints), _BEHIND),
+    "goes on with a checkpoint after a break": Mutant(Parts(shelf=MixesCheckpoints), _BEHIND),
+    "names voters too new in a checkpoint": Mutant(Parts(core=ForgetsVoters), replace(_RESTLESS, checkpoint_entries=5)),
+    "keeps its log beside a checkpoint that conflicts": Mutant(Parts(core=KeepsLogBehindCheckpoint), _BEHIND),
     "keeps no request ids in checkpoints": Mutant(Parts(checkpointing=ForgetsRequests)),
     "applies a repeated request again": Mutant(Parts(applier=RepeatsRequests)),
-    "uses ids of forwarded requests again": Mutant(Parts(core=ReusesForwardIds)),
     "reads what it has": Mutant(Parts(reads_by_barrier=False)),
     "reads without asking the majority": Mutant(Parts(barriers=ReadsWithoutMajority)),
-    "reads before its own entry is committed": Mutant(Parts(barriers=ReadsBeforeOwnEntry)),
-    "joins a round of reads under way": Mutant(Parts(barriers=JoinsOlderRound)),
+    "reads before its own entry is committed": Mutant(Parts(barriers=ReadsBeforeOwnEntry), _READERS),
+    "joins a round of reads under way": Mutant(Parts(barriers=JoinsOlderRound), _READERS),
 }
 
 

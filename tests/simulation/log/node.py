@@ -76,6 +76,7 @@ class SimNode:
         self._free_at = 0.0  # checkpoints are written and installed one after the other
         self._disk_fault = ""
         self._durable_bytes = 0
+        self.applied_index = 0
         self._open()
 
     def _open(self) -> None:
@@ -91,6 +92,8 @@ class SimNode:
         self.applier = parts.applier(self.registers)
         self.checkpointing = parts.checkpointing(self.shelf, self.applier)
         self.checkpointing.load()
+        if (header := self.shelf.header()) is not None:
+            self.applied_index = header.index
         limit = world.weather.checkpoint_entries
         token = WHO.set(self)
         try:
@@ -211,6 +214,7 @@ class SimNode:
         self._later(write)
 
     def _adopt(self, leader: Node) -> None:
+        self.world.faults.noticed("at install", self)
         try:
             header = self.shelf.adopt_incoming(self.core.applied)
         except CheckpointRefused as error:
@@ -221,6 +225,9 @@ class SimNode:
         if header is not None:
             self.applier.restored(self.checkpointing._restore())
             self.world.counts["installs"] += 1
+            if header.index < self.applied_index:
+                raise Violation(f"{self.node_id} goes back from {self.applied_index} to {header.index}")
+            self.applied_index = header.index
         self._defer(lambda: self.core.end_install(leader, header))
 
     # -- reading

@@ -26,6 +26,12 @@ FAULTS: Final = (
     "slow disk",
     "wipe",  # a node without a vote is emptied and joins again under its name
     "replace",  # a voter's disk is lost for good, a fresh node takes its place
+    # The moments at which a rule matters: the next time that one comes, something strikes there.
+    "at vote",
+    "at lead",
+    "at ack",
+    "at change",
+    "at install",
 )
 
 
@@ -47,6 +53,7 @@ class Weather:
     change_rate: float = 0.0
     handover_rate: float = 0.0
     fault_rate: float = 0.5
+    down_s: float = 2.0  # how long a crash lasts at most
     skew: float = 0.0  # how much faster or slower clocks may run
     faults: tuple[str, ...] = field(default=FAULTS)
 
@@ -55,22 +62,23 @@ def draw_weather(seed: int) -> Weather:
     """The weather of a seed: the same one always."""
     dice = random.Random(f"weather {seed}")
     voters = dice.choice((1, 2, 3, 3, 3, 3, 4, 5, 5))
-    few = dice.sample(FAULTS, dice.randint(1, 5))
+    few = dice.sample(FAULTS, dice.randint(1, 6))
     return Weather(
         voters=voters,
         learners=dice.choice((0, 0, 1, 2)),
-        seconds=dice.uniform(2.5, 8.0),
+        seconds=dice.uniform(4.0, 12.0),
         clients=dice.choice((2, 4, 6)),
         keys=dice.choice((1, 2, 5)),
-        think_s=dice.choice((0.05, 0.15, 0.4)),
+        think_s=dice.choice((0.1, 0.3, 0.8)),
         reads=dice.choice((0.0, 0.3, 0.7)),
         ballast=dice.choice(((0,), (0, 0, 100, 3000), (0, 50_000, 150_000))),
-        sync_s=dice.choice((0.0005, 0.004, 0.03)),
-        flight_s=dice.choice((0.0005, 0.003, 0.03)),
-        checkpoint_entries=dice.choice((10, 30, 100, 100_000)),
-        change_rate=dice.choice((0.0, 0.0, 0.5, 3.0)),
+        sync_s=dice.choice((0.0005, 0.004, 0.004, 0.03)),
+        flight_s=dice.choice((0.0005, 0.003, 0.03, 0.1)),
+        checkpoint_entries=dice.choice((5, 15, 50, 100_000)),
+        change_rate=dice.choice((0.0, 0.0, 0.5, 4.0)),
         handover_rate=dice.choice((0.0, 0.0, 0.3)),
-        fault_rate=dice.choice((0.0, 0.4, 0.8, 1.5, 3.0)),
+        fault_rate=dice.choice((0.3, 1.0, 2.0, 4.0)),
+        down_s=dice.choice((0.1, 0.5, 3.0)),
         skew=dice.choice((0.0, 0.0, 0.02)),
         faults=tuple(few) if dice.random() < 0.8 else FAULTS,
     )

@@ -171,10 +171,15 @@ class World:
             return
         self.lives[node_id] += 1
         node = self.running[node_id] = SimNode(self, node_id)
+        if self.lives[node_id] == 1:  # as if it had waited for a while already
+            self._as_node(node, self._hasten_election)
         for other in sorted(self.running):
             self.link(node_id, other)
             self.link(other, node_id)
         self.plan(node, self.now)
+
+    def _hasten_election(self, node: SimNode) -> None:
+        node.core.election_deadline = self._clock() + self.dice.uniform(0.0, 0.5)
 
     def crash(self, node: SimNode, down_s: float | None = None) -> None:
         """The process ends; it starts again after a while."""
@@ -182,11 +187,14 @@ class World:
             return
         self.counts["crashes"] += 1
         del self.running[node.node_id]
-        for other in self.ids:
+        for other in sorted({*self.ids, *self.running}):
             self.unlink(node.node_id, other)
             self.unlink(other, node.node_id)
+            self.wires[other, node.node_id].clear()
         node.die()
-        self.after(self.dice.uniform(0.05, 3) if down_s is None else down_s, partial(self.boot, node.node_id))
+        self.after(
+            self.dice.uniform(0.01, self.weather.down_s) if down_s is None else down_s, partial(self.boot, node.node_id)
+        )
 
     def link(self, sender: str, receiver: str) -> None:
         """What `sender` says arrives from now on, unless a cut is in the way."""
@@ -197,10 +205,13 @@ class World:
             self._as_node(self.running[sender], lambda node: node.core.link_up(receiver))
 
     def unlink(self, sender: str, receiver: str) -> None:
-        """The connection breaks: what was on its way is lost."""
+        """The connection breaks: of what was on its way, only a first part still arrives, or nothing."""
         if (sender, receiver) in self.links:
             self.links.discard((sender, receiver))
-            self.wires[sender, receiver].clear()
+            wire = self.wires[sender, receiver]
+            kept = self.dice.randint(0, len(wire)) if receiver in self.running and self.dice.random() < 0.5 else 0
+            while len(wire) > kept:
+                wire.pop()
             if sender in self.running:
                 self._as_node(self.running[sender], lambda node: node.core.link_down(receiver))
 
@@ -223,6 +234,8 @@ class World:
             dice = self.wire_dice.get(pair)
             if dice is None:
                 dice = self.wire_dice[pair] = random.Random(f"{self.seed} {pair}")
+            if len(body) < 60 and b"response_vote" in body:
+                self.faults.noticed("at vote", node)
             wire = self.wires[pair]
             arrival = self.now + dice.expovariate(1 / self.weather.flight_s)
             wire.append((max(arrival, wire[-1][0]) if wire else arrival, body))
@@ -251,6 +264,9 @@ class World:
     # -- what must hold
 
     def applied(self, node: SimNode, index: int, content: bytes) -> None:
+        if index <= node.applied_index:
+            raise Violation(f"{node.node_id} applies {index} after {node.applied_index}")
+        node.applied_index = index
         entry = node.journal.at(index)
         term = entry[2] if entry is not None else -1
         known_term, known = self.committed.setdefault(index, (term, content))
@@ -266,6 +282,7 @@ class World:
             return
         if core.current_term not in self.leaders:
             self._check_complete(node)
+            self.faults.noticed("at lead", node)
         if self.leaders.setdefault(core.current_term, node.node_id) != node.node_id:
             raise Violation(f"{node.node_id} and {self.leaders[core.current_term]} lead in term {core.current_term}")
         self._check_quorum(node)
