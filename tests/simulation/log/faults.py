@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from consensus.host.seams import EntryKind, Failure, Node
+from consensus.room import Standing
 from tests.simulation.log.node import SimNode, emptied
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Faults:
         for node in list(world.running.values()):
             node.paused_until = node.slow_until = 0.0
             node.fail_disk("")
+            _make_room(node)
             world.plan(node, world.now)
         for node_id in list(world.ids):
             world.boot(node_id)
@@ -124,6 +126,9 @@ class Faults:
                 node.paused_until = self.world.now + self.dice.uniform(0.2, 4)
             case "slow disk":
                 node.slow_until = self.world.now + self.dice.uniform(0.5, 4)
+            case "full disk":
+                node.fill_disk(self.dice.choice((Standing.LOW, Standing.FULL, Standing.FULL)))
+                self.world.after(self.dice.uniform(0.5, 4), partial(_make_room, node))
             case "at vote" | "at lead" | "at ack" | "at change" | "at install":
                 self._armed.add(fault)
             case "wipe":
@@ -271,3 +276,8 @@ class Faults:
                 self._propose(leader, "rem", node_id)
             elif self._settled_voters() is not None:
                 self._lost.discard(node_id)
+
+
+def _make_room(node: SimNode) -> None:
+    if node.is_alive:
+        node.fill_disk(Standing.ENOUGH)

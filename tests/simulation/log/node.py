@@ -22,12 +22,14 @@ from consensus.host.applying import Applier, Waiter
 from consensus.host.barrier import Barriers
 from consensus.host.checkpoint import CheckpointRefused, Header
 from consensus.host.checkpointing import Checkpointing
-from consensus.host.core import Core, founding_entries
+from consensus.host.core import Core, beginning, founding_entries
 from consensus.host.journal import Journal
 from consensus.host.messages import decode, encode
 from consensus.host.seams import Message, Node
 from consensus.host.shelf import Shelf
+from consensus.incarnation import Incarnation
 from consensus.log import StateMachine, StorageFailed
+from consensus.room import Shortage, Standing
 from tests.simulation.log.registers import Registers, Violation
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class SimNode:
         for index, voter in enumerate(voters, start=2):
             _, (command, _, term) = founding_entries(voter)
             self.journal.add(command, index, term)
+        self.journal.add(beginning(Incarnation(1, "simulated")), len(self.journal) + 1, 0)
         self.journal.sync()
 
     def _apply(self, index: int, content: bytes) -> object:
@@ -204,10 +207,9 @@ class SimNode:
 
     def _write_checkpoint(self, header: Header) -> None:
         writing = self.checkpointing.capture(header)
-        parts = list(writing._parts)
 
         def write() -> None:
-            checkpoint.write(self.shelf.path, writing._header, parts, lambda: None)
+            checkpoint.write(self.shelf.path, header, writing._parts(), lambda: None)
             self.world.counts["checkpoints"] += 1
             self._defer(lambda: self.core.end_checkpoint(header))
 
@@ -246,6 +248,11 @@ class SimNode:
 
     # -- the end
 
+    def fill_disk(self, standing: Standing) -> None:
+        """So much room is left."""
+        shortage = None if standing is Standing.ENOUGH else Shortage(1, 2)
+        self.core.set_room(standing, shortage)
+
     def fail_disk(self, how: str) -> None:
         """The next sync fails, or the power goes off in the middle of it: the process ends either way."""
         self._disk_fault = how
@@ -264,9 +271,7 @@ class SimNode:
     def die(self) -> None:
         """Nothing more happens here. What was written and not synced is lost."""
         self.is_alive = False
-        self.world.is_stirred = True
-        for scope in self.tasks:
-            scope.cancel()
+        self.world.end_tasks(self)
         self.journal.close()
         shelf = self.shelf
         if shelf._incoming is not None:

@@ -24,6 +24,7 @@ FAULTS: Final = (
     "pause",  # a node stops and goes on
     "pause leader",
     "slow disk",
+    "full disk",  # for a while there is little room on a node's disk, or none
     "wipe",  # a node without a vote is emptied and joins again under its name
     "replace",  # a voter's disk is lost for good, a fresh node takes its place
     # The moments at which a rule matters: the next time that one comes, something strikes there.

@@ -77,6 +77,7 @@ class World:
             with seeded_scheduler(self.seed):
                 trio.run(self._run, clock=WorldClock(lambda: self.now))
         finally:
+            self._nursery = None
             for node in self.running.values():
                 node.die()
             set_clock(before)
@@ -119,6 +120,13 @@ class World:
             self._nursery.start_soon(scoped)
         finally:
             WHO.reset(token)
+
+    def end_tasks(self, node: SimNode) -> None:
+        """Its process ends."""
+        if self._nursery is not None:
+            self.is_stirred = True
+            for scope in node.tasks:
+                scope.cancel()
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
