@@ -21,18 +21,25 @@ async def keep_reconciling(reconciler: Reconciler, cluster: Cluster) -> None:
         seen = cluster.view().revision
         try:
             await reconciler.reconcile()
-        except Refused as refused:
+        except Exception as fault:
             wait_s = backoff.after_fault()
-            log.warning("pass refused", reconciler=reconciler.name, why=refused.message, again_in_s=wait_s)
-            await _pause(cluster, wait_s)
-        except Exception:
-            wait_s = backoff.after_fault()
-            log.exception("pass failed", reconciler=reconciler.name, again_in_s=wait_s)
+            if (refused := _refusal_in(fault)) is not None:
+                log.warning("pass refused", reconciler=reconciler.name, why=refused.message, again_in_s=wait_s)
+            else:
+                log.exception("pass failed", reconciler=reconciler.name, again_in_s=wait_s)
             await _pause(cluster, wait_s)
         else:
             backoff.after_success()
             with trio.move_on_after(reconciler.period_s):
                 await _woken(reconciler, cluster, seen)
+
+
+def _refusal_in(fault: Exception) -> Refused | None:
+    """The first refusal, also out of a nursery that the pass worked in; None if anything else went wrong too."""
+    if not isinstance(fault, ExceptionGroup):
+        return fault if isinstance(fault, Refused) else None
+    found = [_refusal_in(each) for each in fault.exceptions]
+    return found[0] if all(found) else None
 
 
 async def _pause(cluster: Cluster, wait_s: float) -> None:

@@ -134,6 +134,15 @@ async def test_faults_and_refusals_are_tried_again_each_time_later(autojump_cloc
     assert lines[1]["why"] == "full"
 
 
+async def test_what_a_nursery_of_the_pass_was_refused_is_a_refusal(autojump_clock: trio.testing.MockClock) -> None:
+    refused = ExceptionGroup("nursery", [ExceptionGroup("inner", [NoRoom("full")])])
+    mixed = ExceptionGroup("nursery", [NoRoom("full"), OSError("broken")])
+    with capture_logs() as lines:
+        async with running(Passes(refused, mixed), store()):
+            await trio.sleep(10)
+    assert [line["event"] for line in lines] == ["pass refused", "pass failed"]
+
+
 async def test_after_a_success_the_next_fault_waits_as_little_as_the_first(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
