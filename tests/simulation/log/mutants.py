@@ -20,7 +20,7 @@ from consensus.host.seams import Entry, Message, Node, Role
 from consensus.host.shelf import Shelf
 from tests.simulation.log.node import Parts
 from tests.simulation.log.seeds import live_through
-from tests.simulation.log.weather import Weather
+from tests.simulation.log.weather import Weather, draw_weather
 
 # -- what the disk must keep
 
@@ -370,6 +370,9 @@ class Mutant:
     parts: Parts
     weather: Weather | None = None
 
+    def weather_of(self, seed: int) -> Weather:
+        return self.weather or draw_weather(seed)
+
 
 MUTANTS: Final[dict[str, Mutant]] = {
     "acknowledges before fsync": Mutant(Parts(holds_promises=False), _POWER),
@@ -414,7 +417,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
 def catch(name: str, seeds: Iterable[int]) -> tuple[int, int, str] | None:
     """How many worlds it took, the seed that caught it, and why; None if none did."""
     mutant = MUTANTS[name]
-    report = live_through(seeds, mutant.parts, mutant.weather, stop_after=1)
+    report = live_through(seeds, mutant.parts, mutant.weather_of, stop_after=1)
     for seed, reason in report.found.items():
         return report.worlds, seed, reason
     return None

@@ -53,6 +53,11 @@ class Parts:
     holds_promises: bool = True  # until what they promise is durable
     obeys_disk: bool = True  # a failed fdatasync ends the process
     reads_by_barrier: bool = True
+    founds: bool = True  # its first voters stand in its log
+    needs_majority: bool = True  # who leads without one steps down soon
+    kernel_s: float | None = None  # it never syncs: the kernel writes what is so old; 0: no crash loses anything
+    encode: Callable[[object], bytes] = encode
+    decode: Callable[[bytes], Message] = decode
 
 
 class SimNode:
@@ -79,6 +84,7 @@ class SimNode:
         self._disk_fault = ""
         self._durable_bytes = 0
         self.applied_index = 0
+        self._written_at = world.now
         self._open()
 
     def _open(self) -> None:
@@ -87,7 +93,7 @@ class SimNode:
         directory.mkdir(exist_ok=True)
         self.journal = parts.journal(directory / "journal", fdatasync=self._fdatasync)
         self.shelf = parts.shelf(directory / "checkpoint")
-        if self.node_id in world.founders and not len(self.journal) and not self.shelf.path.exists():
+        if parts.founds and self.node_id in world.founders and not len(self.journal) and not self.shelf.path.exists():
             self._found(world.founders)
         self._durable_bytes = (directory / "journal").stat().st_size
         self.registers = Registers()
@@ -121,13 +127,15 @@ class SimNode:
     # -- the core's outbox
 
     def post(self, node_id: str, message: object, *, when_durable: bool) -> None:
-        (self.held if when_durable and self.parts.holds_promises else self.now).append((node_id, encode(message)))
+        (self.held if when_durable and self.parts.holds_promises else self.now).append(
+            (node_id, self.parts.encode(message))
+        )
 
     def backlog(self, node_id: str) -> int:
         return self.world.backlog(self.node_id, node_id)
 
     def _send_now(self, node_id: str, message: object) -> None:
-        self.world.send(self, [(node_id, encode(message))])
+        self.world.send(self, [(node_id, self.parts.encode(message))])
 
     # -- one turn of the loop
 
@@ -138,19 +146,26 @@ class SimNode:
         while self.deferred:
             self.deferred.pop(0)()
         for sender, body in self.world.arrived(self):
-            self._deliver(sender, decode(body))
+            self._deliver(sender, self.parts.decode(body))
         self.core.tick()
         self._after_tick()
         self.world.send(self, self.now)
         self.world.check(self)
-        if self.journal.is_dirty:
+        if self.journal.is_dirty and self.parts.kernel_s is None:
             slow = 20.0 if self.slow_until > self.world.now else 1.0
             self.synced_at = self.world.now + self.dice.expovariate(1 / (self.world.weather.sync_s * slow))
             self.world.plan(self, self.synced_at)
         else:
+            self._let_kernel_write()
             self.world.send(self, self.held)
         due = self.core.due_in_s() / self.world.rates[self.node_id]
         self.world.plan(self, self.world.now + (0.0005 if self.core.must_tick_again or self.deferred else due))
+
+    def _let_kernel_write(self) -> None:
+        kernel_s = self.parts.kernel_s
+        if kernel_s is not None and self.world.now - self._written_at >= kernel_s:
+            self._written_at = self.world.now
+            self.journal.sync()
 
     def _finish_sync(self) -> bool:
         self.synced_at = None

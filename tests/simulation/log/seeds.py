@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,11 @@ class Report:
 
 
 def live_through(
-    seeds: Iterable[int], parts: Parts | None = None, weather: Weather | None = None, stop_after: int = 0
+    seeds: Iterable[int],
+    parts: Parts | None = None,
+    weather: Callable[[int], Weather] = draw_weather,
+    *,
+    stop_after: int = 0,
 ) -> Report:
     """Run a world for each seed. Files are in memory: what a power cut leaves of them is the world's to decide."""
     report = Report()
@@ -50,9 +54,9 @@ def live_through(
     return report
 
 
-def _live_through_one(seed: int, parts: Parts | None, weather: Weather | None, report: Report) -> None:
+def _live_through_one(seed: int, parts: Parts | None, weather: Callable[[int], Weather], report: Report) -> None:
     where = Path(tempfile.mkdtemp(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
-    world = World(seed, where, weather or draw_weather(seed), parts)
+    world = World(seed, where, weather(seed), parts)
     try:
         world.run()
     except Exception as error:  # every kind is a find: a violation, a failed assertion, a crash

@@ -104,7 +104,9 @@ class World:
 
     def start(self, node: SimNode, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task of that node until it ends or the node dies."""
-        assert self._nursery is not None
+        nursery = self._nursery
+        if nursery is None:
+            return  # the world has ended
         self.is_stirred = True
 
         async def scoped() -> None:
@@ -117,7 +119,7 @@ class World:
 
         token = WHO.set(node)
         try:
-            self._nursery.start_soon(scoped)
+            nursery.start_soon(scoped)
         finally:
             WHO.reset(token)
 
@@ -293,7 +295,8 @@ class World:
             self.faults.noticed("at lead", node)
         if self.leaders.setdefault(core.current_term, node.node_id) != node.node_id:
             raise Violation(f"{node.node_id} and {self.leaders[core.current_term]} lead in term {core.current_term}")
-        self._check_quorum(node)
+        if self.parts.needs_majority:
+            self._check_quorum(node)
 
     def _check_complete(self, node: SimNode) -> None:
         """A new leader holds everything that was ever committed (Raft, section 5.4)."""
