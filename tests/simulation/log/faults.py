@@ -129,7 +129,7 @@ class Faults:
             case "full disk":
                 node.fill_disk(self.dice.choice((Standing.LOW, Standing.FULL, Standing.FULL)))
                 self.world.after(self.dice.uniform(0.5, 4), partial(_make_room, node))
-            case "at vote" | "at lead" | "at ack" | "at change" | "at install":
+            case "at vote" | "at lead" | "at ack" | "at commit" | "at change" | "at install":
                 self._armed.add(fault)
             case "wipe":
                 self._wipe(node)

@@ -322,22 +322,32 @@ _POWER: Final = Weather(
     fault_rate=2.0, faults=("power cut", "at ack", "torn write"), sync_s=0.03, think_s=0.05, down_s=0.5
 )
 _CONTEST: Final = Weather(
-    voters=3, fault_rate=4.0, faults=("at vote", "crash leader", "stall", "cut", "pause"), flight_s=0.1, down_s=0.1
+    fault_rate=5.0,
+    faults=("at vote", "at vote", "crash leader", "isolate leader"),
+    sync_s=0.15,
+    flight_s=0.01,
+    down_s=0.1,
 )
 _FIGURE_8: Final = Weather(
     voters=5,
-    fault_rate=4.0,
-    faults=("at lead", "isolate leader", "crash leader"),
-    ballast=(0, 150_000),
+    fault_rate=5.0,
+    faults=("at lead", "at commit", "isolate leader", "split"),
+    ballast=(150_000,),
     flight_s=0.03,
     think_s=0.05,
     reads=0.0,
-    down_s=0.5,
+    down_s=0.3,
 )
 _ALONE: Final = Weather(voters=1, learners=2, fault_rate=3.0, faults=("at lead", "crash", "torn write"), down_s=0.2)
 _SPLIT: Final = Weather(learners=2, fault_rate=2.0, faults=("split", "isolate leader", "cut"), think_s=0.05)
 _LATE: Final = Weather(
-    fault_rate=4.0, faults=("stall", "isolate leader", "cut", "pause leader"), think_s=0.05, flight_s=0.03, reads=0.0
+    voters=5,
+    seconds=18.0,
+    fault_rate=3.0,
+    faults=("split", "stall", "isolate leader", "at commit"),
+    think_s=0.05,
+    flight_s=0.03,
+    reads=0.0,
 )
 _RESTLESS: Final = Weather(
     voters=5,

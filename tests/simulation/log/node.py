@@ -84,6 +84,7 @@ class SimNode:
         self._disk_fault = ""
         self._durable_bytes = 0
         self.applied_index = 0
+        self.committed_before = 0  # when it was looked at last
         self._written_at = world.now
         self._open()
 

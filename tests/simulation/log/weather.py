@@ -31,6 +31,7 @@ FAULTS: Final = (
     "at vote",
     "at lead",
     "at ack",
+    "at commit",
     "at change",
     "at install",
 )

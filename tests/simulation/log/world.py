@@ -295,6 +295,9 @@ class World:
             self.faults.noticed("at lead", node)
         if self.leaders.setdefault(core.current_term, node.node_id) != node.node_id:
             raise Violation(f"{node.node_id} and {self.leaders[core.current_term]} lead in term {core.current_term}")
+        if core.committed > node.committed_before:
+            node.committed_before = core.committed
+            self.faults.noticed("at commit", node)
         if self.parts.needs_majority:
             self._check_quorum(node)
 
