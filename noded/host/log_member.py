@@ -75,6 +75,25 @@ class Standing:
     refusals: RefusalBook
 
 
+def add_log_drivers(
+    drivers: Drivers, cluster: LogCluster, raft: RaftNode, machine: Machine, history: HistoryFiles
+) -> None:
+    """What needs the log and the store alone: the nodes of a simulated cloud have it too."""
+    drivers.add(Electorate, raft)
+    drivers.add(LogEnd, raft)
+    drivers.add(Understanding, ReleaseLevel(LEVEL))
+    drivers.add(Dependants, ServiceDependants())
+    watch = LogWatch(cluster, raft)
+    drivers.add(Watch, watch)
+    drivers.add(Rounds, watch)
+    drivers.add(Book, history)
+    drivers.add(ChainState, machine)
+    drivers.add(Vocabulary, vocabulary_of(all_commands(), all_records()))
+    registry = DaemonRegistry(machine)
+    drivers.add(Registry, registry)
+    drivers.add(Kinds, registry)
+
+
 class LogMember:
     """A node's part in its cluster: `cluster` is its handle, `raft` its end of the log, `machine` the state."""
 
@@ -112,26 +131,14 @@ class LogMember:
     def add_drivers(self, drivers: Drivers) -> None:
         """What every kind of node has."""
         membership = self._standing.membership
-        drivers.add(Electorate, self.raft)
-        drivers.add(LogEnd, self.raft)
-        drivers.add(Understanding, ReleaseLevel(LEVEL))
+        add_log_drivers(drivers, self.cluster, self.raft, self.machine, self.history)
         drivers.add(Presence, self._standing.entry)
         drivers.add(PeerBook, KeptPeers(self._standing.config.state))
         drivers.add(Discovery, self._standing.discovery)
-        drivers.add(Dependants, ServiceDependants())
         drivers.add(Exit, self.exit)
         drivers.add(LogFacts, RunningLog(self.raft, membership))
         drivers.add(Backups, LiveBackups(self.raft, self.machine, membership, RELEASE))
         drivers.add(Rebirth, self.rebirth)
-        watch = LogWatch(self.cluster, self.raft)
-        drivers.add(Watch, watch)
-        drivers.add(Rounds, watch)
-        drivers.add(Book, self.history)
-        drivers.add(ChainState, self.machine)
-        drivers.add(Vocabulary, vocabulary_of(all_commands(), all_records()))
-        registry = DaemonRegistry(self.machine)
-        drivers.add(Registry, registry)
-        drivers.add(Kinds, registry)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in the log until cancelled."""

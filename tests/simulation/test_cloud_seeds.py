@@ -25,10 +25,11 @@ def test_a_cloud_comes_to_rest_with_all_that_it_acknowledged(report: Report) -> 
 
 
 def test_the_weather_is_bad_and_the_users_are_busy(report: Report) -> None:
-    for event in ("kills", "power losses", "cuts", "disks failed"):
-        assert report.counts[event] > 5, event
-    for made in ("networks", "ports", "volumes", "servers", "images", "keypairs"):
-        assert report.counts[f"{made} made"] > 5, made
+    for event in ("kills", "power losses", "cuts", "disks failed", "refused", "unclear"):
+        assert report.counts[event] > 0, event
+    for kind in ("network", "port", "volume", "server", "image", "keypair"):
+        assert report.counts[f"{kind}s made"] > 0, kind
+    assert report.counts["done"] > 100
 
 
 def test_a_seed_gives_the_same_history_each_time(report: Report) -> None:

@@ -30,10 +30,10 @@ WEATHERS = {
 def test_the_log_keeps_its_promises() -> None:
     report = live_through(SWARM)
     assert not report.found, _how_to_repeat(report)
-    assert report.counts["writes acknowledged"] > 800
-    assert report.counts["reads checked"] > 800
+    assert report.counts["writes acknowledged"] > 400
+    assert report.counts["reads checked"] > 400
     for event in ("crashes", "cuts", "changes of voters", "checkpoints", "asked again"):
-        assert report.counts[event] > 20, event
+        assert report.counts[event] > 5, event
 
 
 @pytest.mark.parametrize("name", WEATHERS)

@@ -15,14 +15,13 @@ from compute.hypervisor import Hypervisor
 from compute.servers.links import StoreServerFacts
 from consensus.admission import EntryConfig
 from consensus.codec import Codec
-from consensus.disks.links import LogEnd
 from consensus.host.disk import Disk
+from consensus.host.history_files import HistoryFiles
 from consensus.host.raft import RaftNode
 from consensus.host.tls import TlsContexts
-from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
 from consensus.machine import Machine
-from consensus.members.links import Certificates, Dependants, Electorate, Exit, PeerBook, Presence
+from consensus.members.links import Certificates, Exit, PeerBook, Presence
 from consensus.members.model import Node
 from consensus.proposals import LogCluster
 from images.contents.links import ImageBytes
@@ -35,13 +34,13 @@ from noded.core.reconciler import Drivers
 from noded.core.service import PeerContext
 from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
+from noded.host.log_member import HISTORY_DIRECTORY, LOG_DIRECTORY, add_log_drivers
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
-from noded.inspection.links import Registry
 from noded.peers import PeerCalls
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
-from noded.services import SERVICES, DaemonRegistry, ServiceDependants, all_commands, all_records
+from noded.services import SERVICES, all_commands, all_records
 from storage.pools.links import DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
 from tests.scenarios.images.stage import SimulatedBytes
@@ -130,11 +129,12 @@ class Daemon:
         self._peers = peers
         self._heard = heard
         codec = Codec(all_commands(), all_records())
-        self.machine = Machine(codec, level=LEVEL)
+        self.history = HistoryFiles(host.directory / LOG_DIRECTORY / HISTORY_DIRECTORY)
+        self.machine = Machine(codec, self.history, level=LEVEL)
         self.calls = PeerCalls(host.node_id, SERVICES, self)
         self.raft = RaftNode(
             host.node_id,
-            host.directory / "log",
+            host.directory / LOG_DIRECTORY,
             self.machine,
             tls=cast(TlsContexts, None),  # wires need none
             listen=(host.entry.addresses[0], 7400),
@@ -187,16 +187,12 @@ class Daemon:
 
     def _add_drivers(self) -> None:
         drivers, host = self.drivers, self.host
-        drivers.add(Electorate, self.raft)
-        drivers.add(LogEnd, self.raft)
-        drivers.add(Understanding, ReleaseLevel(LEVEL))
+        add_log_drivers(drivers, self.cluster, self.raft, self.machine, self.history)
         drivers.add(Presence, host.entry)
         drivers.add(PeerBook, cast(PeerBook, self.keeps))
         drivers.add(Certificates, cast(Certificates, self.keeps))
         drivers.add(Exit, self.keeps)
         drivers.add(Discovery, host.discovery)
-        drivers.add(Dependants, ServiceDependants())
-        drivers.add(Registry, DaemonRegistry(self.machine))
         add_identity_drivers(drivers, cheap_passwords())
         drivers.add(Catalog, Catalog(SERVICES))
         drivers.add(Dataplane, host.dataplane)
