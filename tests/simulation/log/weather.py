@@ -68,10 +68,10 @@ def draw_weather(seed: int) -> Weather:
     return Weather(
         voters=voters,
         learners=dice.choice((0, 0, 1, 2)),
-        seconds=dice.uniform(4.0, 12.0),
+        seconds=dice.uniform(3.0, 9.0),
         clients=dice.choice((2, 4, 6)),
         keys=dice.choice((1, 2, 5)),
-        think_s=dice.choice((0.1, 0.3, 0.8)),
+        think_s=dice.choice((0.1, 0.3, 1.0)),
         reads=dice.choice((0.0, 0.3, 0.7)),
         ballast=dice.choice(((0,), (0, 0, 100, 3000), (0, 50_000, 150_000))),
         sync_s=dice.choice((0.0005, 0.004, 0.004, 0.03)),
