@@ -27,6 +27,8 @@ def check_cloud(world: "CloudWorld") -> None:
         raise Violation(f"the product met what it does not expect: {world.bugs[0]}")
     digests = {node_id: daemon.machine.digest() for node_id, daemon in world.daemons.items()}
     _must(len(set(digests.values())) == 1, f"nodes hold different states: {digests}")
+    chains = {daemon.machine.link for daemon in world.daemons.values()}
+    _must(len(chains) == 1, f"nodes tell different histories: {chains}")
     view = next(iter(world.daemons.values())).cluster.view()
     _check_ledger(view, world.ledger)
     _check_servers(view)

@@ -9,7 +9,7 @@ import random
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,10 @@ FAULTS: Final = (
 class CloudWorld:
     """Hosts, the air between them, users, and what goes wrong."""
 
-    def __init__(self, seed: int, directory: Path, *, hosts: int = 3, seconds: float = 40.0) -> None:
+    def __init__(
+        self, seed: int, directory: Path, *, hosts: int = 3, seconds: float = 40.0, faults: Sequence[str] | None = None
+    ) -> None:
+        """`faults`: those that may happen; None: the seed draws them."""
         self.seed = seed
         self.dice = random.Random(f"{seed} cloud")
         self.seconds = seconds
@@ -76,7 +79,8 @@ class CloudWorld:
         self.daemons: dict[NodeId, Daemon] = {}
         self._scopes: dict[NodeId, trio.CancelScope] = {}
         self._down_s: dict[NodeId, float] = {}
-        self._faults = self.dice.sample(FAULTS, self.dice.randint(2, len(FAULTS)))
+        drawn = self.dice.sample(FAULTS, self.dice.randint(2, len(FAULTS)))
+        self._faults = drawn if faults is None else faults
         self._tokens: dict[str, str] = {}
 
     def run(self) -> None:
@@ -214,7 +218,8 @@ class CloudWorld:
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(self.dice.expovariate(1 / FAULT_S))
-                nursery.start_soon(self._break_something, self.dice.choice(self._faults))
+                if self._faults:
+                    nursery.start_soon(self._break_something, self.dice.choice(self._faults))
 
     async def _break_something(self, fault: str) -> None:
         node_id = self._leader() if fault.endswith("leader") else self.dice.choice(list(self.hosts))
