@@ -103,9 +103,11 @@ class RaftNode:
         self._shelf = Shelf(directory / CHECKPOINT_NAME)
         self._applier = Applier(machine)
         self._reserve = Reserve(directory, disk, limits)
-        room = self._reserve.give
-        self._checkpointing = Checkpointing(self._shelf, self._applier, make_room=room)
-        self._journal = Journal(directory / JOURNAL_NAME, fdatasync=disk.fdatasync, write=disk.write, make_room=room)
+        make_room = self._reserve.give
+        self._checkpointing = Checkpointing(self._shelf, self._applier, make_room=make_room)
+        self._journal = Journal(
+            directory / JOURNAL_NAME, fdatasync=disk.fdatasync, write=disk.write, make_room=make_room
+        )
         try:
             self._core = self._open(node_id, found, checkpoint_entries)
         except BaseException:

@@ -8,14 +8,16 @@ its wires; a machine without power is only silent.
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from consensus.calls import Unreachable
 from consensus.host.frames import FrameReader
 from consensus.host.messages import BadMessage, body_length, decode_hello
+from consensus.host.raft import RaftNode
+from consensus.host.refusals import Refused
+from consensus.host.tls import TlsContexts
 from consensus.host.transport import _BROKEN, CONNECT_S_MAX, Links
 from noded.core.ids import NodeId
 
@@ -249,6 +251,24 @@ class WireLinks(Links):
                 self._incoming.get(peer, set()).discard(scope)
 
 
-def wires(air: Air) -> Callable[..., Links]:
-    """What makes a node's links."""
-    return partial(WireLinks, air)
+class WiredNode(RaftNode):
+    """A node's end of the log, on wires."""
+
+    def __init__(self, air: Air, *arguments: Any, **named: Any) -> None:
+        self._air = air
+        super().__init__(*arguments, **named)
+
+    def _make_links(self, tls: TlsContexts, listen: tuple[str, int], refused: Refused) -> Links:
+        return WireLinks(
+            self._air,
+            self._core.me,
+            tls,
+            listen,
+            wants=self._wants_link,
+            receive=self._receive,
+            link_up=self._link_up,
+            link_down=self._link_down,
+            incarnation=lambda: self._core.incarnation,
+            superseded=self._superseded,
+            refused=refused,
+        )

@@ -17,7 +17,6 @@ from consensus.admission import EntryConfig
 from consensus.codec import Codec
 from consensus.host.disk import Disk
 from consensus.host.history_files import HistoryFiles
-from consensus.host.raft import RaftNode
 from consensus.host.tls import TlsContexts
 from consensus.links import Discovery
 from consensus.machine import Machine
@@ -44,7 +43,7 @@ from noded.services import SERVICES, all_commands, all_records
 from storage.pools.links import DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
 from tests.scenarios.images.stage import SimulatedBytes
-from tests.simulation.cloud.air import Air, wires
+from tests.simulation.cloud.air import Air, WiredNode
 from tests.simulation.schedule import SLOWNESS
 from tests.twins.segment import SegmentDiscovery
 from tests.twins.storage import SimulatedDisks, SimulatedVolumes
@@ -132,7 +131,8 @@ class Daemon:
         self.history = HistoryFiles(host.directory / LOG_DIRECTORY / HISTORY_DIRECTORY)
         self.machine = Machine(codec, self.history, level=LEVEL)
         self.calls = PeerCalls(host.node_id, SERVICES, self)
-        self.raft = RaftNode(
+        self.raft = WiredNode(
+            air,
             host.node_id,
             host.directory / LOG_DIRECTORY,
             self.machine,
@@ -142,7 +142,6 @@ class Daemon:
             on_applied=self._on_applied,
             checkpoint_entries=CHECKPOINT_ENTRIES,
             disk=Disk(fdatasync=host.fdatasync),
-            make_links=wires(air),
         )
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
         self.drivers = Drivers()

@@ -5,7 +5,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -253,8 +253,8 @@ class MixesCheckpoints(Shelf):
 class ForgetsRequests(Checkpointing):
     """A checkpoint without the ids of the requests in it."""
 
-    def _restore(self) -> list[bytes]:
-        super()._restore()
+    def _restore(self, breathe: Callable[[], None]) -> list[bytes]:
+        super()._restore(breathe)
         return []
 
 

@@ -241,7 +241,7 @@ class SimNode:
 
     def _restore(self, leader: Node, header: Header | None) -> None:
         if header is not None:
-            self.applier.restored(self.checkpointing._restore())
+            self.checkpointing.load()
             self.world.counts["installs"] += 1
             if header.index < self.applied_index:
                 raise Violation(f"{self.node_id} goes back from {self.applied_index} to {header.index}")
