@@ -12,6 +12,7 @@ Everything here is synchronous: the log's loop calls `keep`, worker threads all 
 """
 
 import os
+import re
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 _HEAD: Final = struct.Struct(">I8s")
 _BASE_BYTES_MAX: Final = 128  # the frame of a base link is shorter
 _SUFFIX: Final = ".lines"
+_NAME: Final = re.compile(r"\d{20}(-\d{20})?\.lines", re.ASCII)
 _NO_HEAD: Final = bytes(HEAD_BYTES)
 
 log = structlog.get_logger(__name__)
@@ -73,7 +75,7 @@ class HistoryFiles:
         make_private_directory(directory)
         for leftover in directory.glob(".*.new"):
             leftover.unlink()
-        self._files = [_opened(path) for path in sorted(directory.glob(f"*{_SUFFIX}"))]
+        self._files = [_opened(path) for path in sorted(directory.iterdir()) if _NAME.fullmatch(path.name)]
 
     # -- for the log
 
@@ -207,9 +209,13 @@ class HistoryFiles:
         header = _frame(msgspec.msgpack.encode(base))
         self._make_room(len(header), base.revision)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(self._fd, header)
+        except OSError:
+            path.unlink(missing_ok=True)  # else a full disk would be strewn with empty files
+            raise
         file = self._growing = _File(path, base, base.revision, len(header))
         self._files = [*(file for file in self._files if file.path != path), file]
-        _write_all(self._fd, header)
         self._last = base
         return file
 

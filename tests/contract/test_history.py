@@ -152,6 +152,18 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
     assert lines_of(book) == kept
 
 
+def test_what_is_no_history_is_left_alone(tmp_path: Path) -> None:
+    for name in ("notes.lines", f"{1:020d}.lines.bak", "lost+found"):
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / f"{9:020d}.lines").write_bytes(b"no frame")
+    book = HistoryFiles(tmp_path)
+    keep(book, pairs := chain(3))
+    assert lines_of(book) == [line for _, line in pairs]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "notes.lines", f"{1:020d}.lines.bak", "lost+found", f"{0:020d}.lines"
+    }  # fmt: skip
+
+
 def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     book = HistoryFiles(tmp_path / "history")
     keep(book, chain(1))

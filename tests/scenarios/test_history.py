@@ -7,6 +7,9 @@ import pytest
 
 import consensus.history
 import consensus.members
+import net.networks
+import net.ports
+import net.security_groups
 from consensus.history.links import Book
 from consensus.members.commands import AdmitNode
 from noded.core.ids import NodeId
@@ -168,9 +171,25 @@ async def test_a_whole_history_is_found_whole_and_a_noted_head_equal(cloud: Clou
         assert (verdict["whole"], verdict["expected"]) == (False, "unknown")
 
 
-async def test_members_see_what_surely_is_their_projects_and_nothing_else(cloud: Cloud) -> None:
+NETWORKS = "/network/v2.0/networks"
+
+
+async def test_members_see_what_surely_is_their_projects_and_nothing_else() -> None:
+    cloud = await found_cloud((*SERVICES, net.security_groups.SERVICE, net.networks.SERVICE, net.ports.SERVICE))
     async with cloud.client() as client:
-        reader = await cloud.token_with(client, "reader")
-        assert await history(client, reader) == [], "projects and users belong to no project"
+        admin, member = await cloud.admin(client), await cloud.token_with(client, "member")
+        await client.post(NETWORKS, json={"network": {"name": "foreign"}}, headers=admin)
+        assert await history(client, member) == [], "users and projects belong to no project"
+        made = await client.post(NETWORKS, json={"network": {"name": "ours"}}, headers=member)
+        network_id = made.json()["network"]["id"]
+        by_admin = {"network": {"description": "looked at"}}
+        assert (await client.put(f"{NETWORKS}/{network_id}", json=by_admin, headers=admin)).status_code == 200
+        theirs, own = await history(client, member)
+        assert (own["told"], own["name"], own["address"]) == (["created the network ours"], "only-member", "10.77.0.9")
+        assert {each["id"] for each in own["objects"]} >= {network_id}
+        assert (theirs["who"], theirs["name"], theirs["address"], theirs["request_id"]) == ("", "", "", "")
+        assert theirs["told"] == ["changed by the cloud's administration"]
+        assert [each["id"] for each in theirs["objects"]] == [network_id]
+        assert await history(client, member, user="admin") == [], "whoever asks for a name must not learn it"
         for path in (DIFF, f"{HISTORY}/verify"):
-            assert (await client.get(f"{path}?from=0", headers=reader)).status_code == 403
+            assert (await client.get(f"{path}?from=0", headers=member)).status_code == 403
