@@ -177,10 +177,11 @@ def changes_of(change: Change) -> list[RecordChange]:
 
 
 def _difference(table: str, id: str, before: Record | None, after: Record | None) -> RecordChange:
-    owners = {getattr(record, "project_id", None) for record in (before, after) if record is not None}
-    owner = owners.pop() if len(owners) == 1 else None
+    owner = getattr(before if after is None else after, "project_id", None)
     if before is None or after is None:
         return RecordChange(table, id, owner, _image(before), _image(after))
+    if owner != getattr(before, "project_id", None):
+        owner = None
     fields = [
         name
         for name, _ in _fields_of(type(after))
@@ -199,11 +200,16 @@ def _image(record: Record | None, only: Sequence[str] | None = None) -> Fields |
 
 
 def _plain_struct(value: msgspec.Struct) -> Fields:
-    return {
-        name: _plain(each)
-        for name, default in _fields_of(type(value))
-        if (each := getattr(value, name)) is not default and each != default
-    }
+    image = {}
+    for name, default in _fields_of(type(value)):
+        each = getattr(value, name)
+        if each is default or each == default:
+            continue
+        # Most fields are short texts and numbers: every entry goes through here.
+        kind = type(each)
+        is_plain = kind in _PLAIN or (kind is str and len(each) <= TEXT_CHARS_MAX)
+        image[name] = each if is_plain else _plain(each)
+    return image
 
 
 def _plain(value: object) -> object:
