@@ -55,7 +55,7 @@ def ms(act: Callable[[], object]) -> float:
 
 
 def measure(what: str, make: Callable[[int], Command], directory: Path) -> None:
-    chained_us, _ = applied_us(make, NoKeeper())
+    chained_us = applied_us(make, NoKeeper())[0]
     book = HistoryFiles(directory)
     kept_us, machine = applied_us(make, book)
     size = sum(path.stat().st_size for path in directory.iterdir())
