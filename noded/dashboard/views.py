@@ -96,11 +96,6 @@ def votes(lines: Sequence[Thing]) -> str:
     return words
 
 
-def hints(status: Thing | None, listing: Thing | None) -> list[str]:
-    """What an operator should know before it matters, from all who know some of it; each said once."""
-    return list(dict.fromkeys([*(status or {}).get("hints", []), *(listing or {}).get("hints", [])]))
-
-
 def labels_text(labels: Mapping[str, str]) -> str:
     """Labels as they are written in the form."""
     return " ".join(f"{key}={value}" for key, value in labels.items())

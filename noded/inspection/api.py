@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 import trio
 
+from consensus.disks.links import LogEnd
 from consensus.liveness.links import Watch
 from consensus.liveness.model import State
 from consensus.members.model import ClusterFacts, Node
@@ -103,8 +104,8 @@ def _counted(registry: Registry) -> list[type[Record]]:
 
 
 async def _vitals(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing
-    vitals = context.drivers.get(VitalsReader).read()
-    return msgspec.msgpack.encode(msgspec.structs.replace(vitals, revision=context.cluster.view().revision))
+    vitals, room = context.drivers.get(VitalsReader).read(), context.drivers.get(LogEnd).room
+    return msgspec.msgpack.encode(msgspec.structs.replace(vitals, revision=context.cluster.view().revision, log=room))
 
 
 async def _digest(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing

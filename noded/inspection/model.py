@@ -3,6 +3,7 @@
 import msgspec
 
 from consensus.liveness.model import Outlook, State
+from consensus.room import LogRoom
 from noded.core.ids import NodeId, Revision
 
 
@@ -23,6 +24,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     disks: dict[str, Space]  # by directory
     uptime_s: float
     revision: Revision = Revision(0)  # how far this node has applied the log
+    log: LogRoom | None = None  # how the disk is that the log lies on
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from consensus.liveness.model import Sight, State
+from consensus.room import Standing
 from noded.core.ids import NodeId
 from noded.core.service import Service
 from noded.core.store import View
-from noded.core.units import GIB
+from noded.core.units import GIB, MIB
 from noded.inspection.model import NodeStatus
 from storage.pools.model import Disk
 from storage.volumes.model import Volume, disks_of
@@ -76,6 +77,12 @@ def _of_votes(nodes: Sequence[NodeStatus]) -> Iterable[str]:
 
 def _of_disks(nodes: Sequence[NodeStatus]) -> Iterable[str]:
     for node in nodes:
+        room = node.vitals.log if node.vitals else None
+        if room is not None and room.standing is not Standing.ENOUGH:
+            yield (
+                f"{node.name}: the log's disk has {room.free_bytes // MIB} MiB left and {room.needed_bytes // MIB} are"
+                " needed. Make room there: without it the node leads no longer, and at last takes no entries."
+            )
         for directory, space in (node.vitals.disks if node.vitals else {}).items():
             free_bytes = space.total_bytes - space.used_bytes
             if space.total_bytes and free_bytes < DISK_FREE_MIN * space.total_bytes:

@@ -7,7 +7,6 @@ from rich.console import Console
 
 import consensus.disks
 from consensus.disks.api import explain_log
-from consensus.disks.links import LogEnd
 from consensus.disks.model import LogStatus
 from consensus.disks.views import advice, disk_view, log_view
 from consensus.members import SERVICE as MEMBERS
@@ -42,8 +41,6 @@ async def test_writes_are_refused_with_the_reason_while_reads_and_deletions_go_o
 async def test_an_operator_sees_how_full_every_disk_is() -> None:
     shared = SharedCluster((MEMBERS, consensus.disks.SERVICE), nodes=IDS[:3])
     await shared.cluster(IDS[0]).propose(founding(), admission(1), admission(2))
-    for node_id in IDS[:3]:
-        shared.drivers[node_id].add(LogEnd, shared.ends[node_id])
     shared.short = {IDS[1]: Shortage(free=3 * MIB, needed=64 * MIB)}
     shared.up.discard(IDS[2])
     answer = await shared.call(IDS[0], "log.status", b"")

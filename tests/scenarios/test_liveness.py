@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from consensus import liveness
+from consensus.disks.links import LogEnd
 from consensus.host.watch import LogWatch
 from consensus.liveness.damping import HOLD_S, SETTLE_S
 from consensus.liveness.links import Rounds, Watch
@@ -81,8 +82,14 @@ async def town() -> Town:
     for node_id in (A, B, C):
         drivers = town.shared.drivers[node_id] = Drivers()
         watch = LogWatch(town.shared.cluster(node_id), PollingStation({A, B, C}))
-        figures = Figures()
-        for protocol, driver in ((Watch, watch), (Rounds, watch), (VitalsReader, figures), (Registry, figures)):
+        figures, end = Figures(), town.shared.ends[node_id]
+        for protocol, driver in (
+            (Watch, watch),
+            (Rounds, watch),
+            (VitalsReader, figures),
+            (Registry, figures),
+            (LogEnd, end),
+        ):
             drivers.add(protocol, driver)
         add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))
         drivers.add(Catalog, Catalog(SERVICES))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from consensus.codec import Codec
+from consensus.disks.links import LogEnd
 from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
 from consensus.incarnation import Incarnation
 from consensus.liveness.links import Watch
@@ -140,6 +141,7 @@ class SharedCluster:
         self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
         for node, drivers in self.drivers.items():
             drivers.add(Watch, InstantWatch(self, node))
+            drivers.add(LogEnd, self.ends[node])
         self.handles = {
             node: LogCluster(end, self.machine, self.codec, Lines(self, node)) for node, end in self.ends.items()
         }

@@ -35,7 +35,7 @@ async def _cluster(request: Request, *, token: str | None, fault: str) -> Respon
         name=bodies["status"].get("cluster", ""),
         nodes=nodes,
         votes=views.votes(nodes),
-        hints=views.hints(bodies["status"], bodies["listing"]),
+        hints=bodies["status"].get("hints", []),
         levels=bodies["levels"],
         log=found["log"].all("nodes"),
         lives=found["lives"].all("lives"),

@@ -29,7 +29,7 @@ async def list_nodes(request: Request) -> Response:
         "nodes.html",
         nodes=views.nodes(status, listing),
         former=(listing or {}).get("former", []),
-        hints=views.hints(status, listing),
+        hints=(status or {}).get("hints", []),
         fault=found["status"].fault or found["listing"].fault,
     )
 

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from consensus import disks, doors, levels, liveness, members, recovery
-from consensus.disks.links import LogEnd
 from consensus.doors.links import Porch, Refusals
 from consensus.doors.model import JoinRequest, JoinToken, LetIn, TokenState, Unclaimed, Waiting
 from consensus.liveness.links import Watch
@@ -90,7 +89,6 @@ class Scene:
             hall = self.halls[node_id] = Hall()
             station = PollingStation({A, B, C})
             drivers.add(LocalApi, InProcessApi(cloud.gateways[node_id]))
-            drivers.add(LogEnd, cloud.shared.ends[node_id])
             drivers.add(Electorate, station)
             drivers.add(Exit, station)
             drivers.add(Dependants, self.burden)

@@ -10,7 +10,6 @@ from noded.dashboard.links import Answer
 from noded.dashboard.views import (
     as_command,
     cut_off,
-    hints,
     labels_text,
     labels_wanted,
     new_server_body,
@@ -89,11 +88,6 @@ def test_who_votes_is_told_with_the_reason() -> None:
     said = votes([line("a", True), line("b", True), line("c", True), line("d", False), line("e", False, "draining")])
     assert said.startswith("a, b, c vote: 1 of them may fail. e must give up the vote")
     assert "d follow without a vote" in said
-
-
-def test_hints_are_said_once_whoever_gives_them() -> None:
-    assert hints({"hints": ["a", "b"]}, {"hints": ["b", "c"]}) == ["a", "b", "c"]
-    assert hints(None, None) == []
 
 
 def test_a_node_with_a_majority_needs_no_banner() -> None:

@@ -1,6 +1,9 @@
 """How routes are listed, and replicas counted."""
 
+import msgspec
+
 from consensus.liveness.model import State
+from consensus.room import LogRoom, Standing
 from consensus.store import Picture
 from noded.core.ids import DiskId, NodeId, ProjectId, Revision
 from noded.core.route import Allow, Request, Response, Route
@@ -87,9 +90,17 @@ def test_what_is_being_deleted_or_on_an_unknown_disk_does_not_count() -> None:
     assert (there, behind) == ({"n1": 1}, {})
 
 
-def member(name: str, *, up: bool = True, voter: bool = True, release: str = "1", used: int = 1) -> NodeStatus:
+def member(
+    name: str,
+    *,
+    up: bool = True,
+    voter: bool = True,
+    release: str = "1",
+    used: int = 1,
+    log: LogRoom | None = None,
+) -> NodeStatus:
     space = Space(total_bytes=100, used_bytes=used)
-    vitals = Vitals(cpus=1, cpu_percent=0.0, load_1min=0.0, memory=space, disks={"/d": space}, uptime_s=1.0)
+    vitals = Vitals(cpus=1, cpu_percent=0.0, load_1min=0.0, memory=space, disks={"/d": space}, uptime_s=1.0, log=log)
     sight = unknown(NodeId(name), 0)
     return NodeStatus(
         id=sight.node_id,
@@ -135,5 +146,15 @@ def test_a_disk_that_fills_and_releases_that_differ_are_told() -> None:
     assert hints([member("a", used=91)]) == [
         "a: /d has only 0.0 of 0.0 GiB left. Make room or add a disk before writes are refused."
     ]
+    room = LogRoom(
+        standing=Standing.LOW,
+        free_bytes=9 << 20,
+        needed_bytes=64 << 20,
+        reserve_bytes=0,
+        checkpoint_fault="",
+        stopped_by={},
+    )
+    assert hints([member("a", log=msgspec.structs.replace(room, standing=Standing.ENOUGH))]) == []
+    assert hints([member("a", log=room)])[0].startswith("a: the log's disk has 9 MiB left and 64 are needed.")
     [said] = hints([member("a"), member("b", release="2"), member("c")])
     assert said.startswith("Nodes run different releases: 1 on a, c; 2 on b.")
