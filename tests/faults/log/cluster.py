@@ -54,7 +54,6 @@ class Cluster:
         self.places = [Place(n, directory / f"n{n}", self.network, keys, library) for n in self.network.numbers]
         self.founder: Place | None = self.places[0]
         self.without_majority: list[tuple[float, float]] = []
-        self._caller = Caller()
         self._gone_at: float | None = None
         self._heard: dict[int, trio.Event] = {}
         self._patience_s = SERVE_S_MAX
@@ -111,8 +110,12 @@ class Cluster:
     # -- asking
 
     async def ask(self, place: Place, request: Ask, within_s: float = ANSWER_S_MAX) -> Answer:
-        """A node's answer; raises Gone."""
-        return await self._caller.ask(place.socket, request, within_s)
+        """A node's answer; raises Gone. Several may ask at once, so each has a connection of its own."""
+        caller = Caller()
+        try:
+            return await caller.ask(place.socket, request, within_s)
+        finally:
+            await caller.close()
 
     async def standing(self, place: Place) -> Standing | None:
         """How the log stands on a node; None if it does not answer."""

@@ -195,6 +195,11 @@ class Caller:
                 await self._hang_up(socket)
         raise Gone(sent=sent)
 
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        for socket in list(self._streams):
+            await self._hang_up(socket)
+
     async def _hang_up(self, socket: Path) -> None:
         if socket in self._streams:
             stream, _ = self._streams.pop(socket)
