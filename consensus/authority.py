@@ -122,6 +122,21 @@ def authority_hash(certificate_pem: bytes) -> bytes:
     return hashlib.sha256(_public_bytes(_expect_p256(key))).digest()
 
 
+def authority_hashes(bundle_pem: bytes) -> frozenset[bytes]:
+    """The same of every authority in a bundle of certificates."""
+    return frozenset(
+        authority_hash(certificate.public_bytes(serialization.Encoding.PEM))
+        for certificate in x509.load_pem_x509_certificates(bundle_pem)
+    )
+
+
+def is_signed_by(certificate_pem: bytes, authority_pem: bytes) -> bool:
+    """Whether the authority with that certificate signed this one, as the key identifiers say."""
+    certificate, authority = (x509.load_pem_x509_certificate(pem) for pem in (certificate_pem, authority_pem))
+    signer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    return signer == authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+
 def is_due_for_renewal(certificate_pem: bytes, now: datetime) -> bool:
     """Whether less than two thirds of a certificate's life are left."""
     certificate = x509.load_pem_x509_certificate(certificate_pem)

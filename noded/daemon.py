@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from consensus.admission import EntryConfig
+from consensus.certificates.links import Certificates
 from consensus.door import Seed
 from consensus.doors.links import Porch, Refusals
 from consensus.host.certificates import NodeCertificates, api_server
@@ -33,7 +34,7 @@ from consensus.host.rebirth import set_log_aside
 from consensus.host.refusals import RefusalBook
 from consensus.host.replication import SafetyViolated
 from consensus.log import ReleaseTooOld, StorageFailed, Superseded
-from consensus.members.links import Certificates, authority_in
+from consensus.members.links import authority_in
 from consensus.members.model import NodeRole
 from consensus.ports import PEERS_PORT, RAFT_PORT
 from noded.config import Config
@@ -171,7 +172,8 @@ async def _be_node(config: Config, leaving: list[Callable[[], Awaitable[None]]])
             async with trio.open_nursery() as waiting:
                 if away:
                     waiting.start_soon(watch_note, config.state)
-                unclaimed = Unclaimed(config, way_in, identity.node_id, address, config.run / SOCKET_NAME)
+                console, refused = config.run / SOCKET_NAME, refusals.at(config.https_port)
+                unclaimed = Unclaimed(config, way_in, identity.node_id, address, console, refused=refused)
                 membership = await unclaimed.enter()
                 waiting.cancel_scope.cancel()
             # A person may claim a node that stays away: that it left another cluster once is no reason any more.

@@ -10,6 +10,7 @@ import compute.placement
 import compute.server_metadata
 import compute.server_parts
 import compute.servers
+import consensus.certificates
 import consensus.disks
 import consensus.doors
 import consensus.history
@@ -57,6 +58,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.members.SERVICE,
     consensus.disks.SERVICE,
     consensus.doors.SERVICE,
+    consensus.certificates.SERVICE,
     consensus.levels.SERVICE,
     consensus.recovery.SERVICE,
     consensus.liveness.SERVICE,

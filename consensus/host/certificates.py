@@ -5,28 +5,39 @@ expired certificate (`tls.py` says why), and guests never depend on the age of o
 """
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
 
-from consensus.authority import Authority, is_due_for_renewal, names_in, sign_api, sign_node
+from consensus.authority import Authority, is_due_for_renewal, is_signed_by, names_in, sign_api, sign_node
 from consensus.host.files import write_durably
 from consensus.host.identity import NodeIdentity
-from consensus.host.tls import TlsContexts, api_certificate_file, node_certificate_file
+from consensus.host.tls import TlsContexts, api_certificate_file, authority_file, node_certificate_file
 
 
-def keep_node_certificate(contexts: TlsContexts, identity: NodeIdentity, state_dir: Path, authority: Authority) -> bool:
-    """Renew this node's certificate if it is getting old; new connections show the new one. Whether it was renewed."""
-    path = node_certificate_file(state_dir)
-    now = datetime.now(UTC)
-    if not is_due_for_renewal(path.read_bytes(), now):
-        return False
-    write_durably(path, sign_node(authority, identity.public_key, now))
-    for context in (contexts.server, contexts.client):
-        context.load_cert_chain(path, identity.key_file)
-    return True
+def keep_node_certificate(
+    contexts: TlsContexts,
+    identity: NodeIdentity,
+    state_dir: Path,
+    authority: Authority,
+    trusted: Sequence[bytes] = (),
+) -> bool:
+    """Trust these authorities (default: the one), and renew this node's certificate if another one signed it or it is
+    getting old. New connections show and check what is there then. Whether anything was changed."""
+    path, now = node_certificate_file(state_dir), datetime.now(UTC)
+    bundle = b"".join(trusted or [authority.certificate_pem])
+    trusts_others = authority_file(state_dir).read_bytes() != bundle
+    present = path.read_bytes()
+    is_due = is_due_for_renewal(present, now) or not is_signed_by(present, authority.certificate_pem)
+    if trusts_others:
+        write_durably(authority_file(state_dir), bundle)
+    if is_due:
+        write_durably(path, sign_node(authority, identity.public_key, now))
+    if trusts_others or is_due:
+        contexts.reload(state_dir)
+    return trusts_others or is_due
 
 
 def api_server(identity: NodeIdentity, state_dir: Path, authority: Authority, hosts: Iterable[str]) -> ssl.SSLContext:
@@ -40,7 +51,7 @@ def api_server(identity: NodeIdentity, state_dir: Path, authority: Authority, ho
 
 
 def keep_api_certificate(identity: NodeIdentity, state_dir: Path, authority: Authority, hosts: Iterable[str]) -> bool:
-    """Sign the API certificate anew if it is missing, getting old, or for other `hosts`. Whether it was.
+    """Sign the API certificate anew if it is missing, getting old, another authority's or for other `hosts`. Whether.
 
     A server picks the new file up with `context.load_cert_chain`; open connections are not disturbed.
     """
@@ -49,14 +60,15 @@ def keep_api_certificate(identity: NodeIdentity, state_dir: Path, authority: Aut
     now = datetime.now(UTC)
     if path.exists():
         present = path.read_bytes()
-        if names_in(present) == wanted and not is_due_for_renewal(present, now):
+        is_ours = is_signed_by(present, authority.certificate_pem)
+        if is_ours and names_in(present) == wanted and not is_due_for_renewal(present, now):
             return False
     write_durably(path, sign_api(authority, identity.public_key, sorted(wanted), now))
     return True
 
 
 class NodeCertificates:
-    """Implements `consensus.members.links.Certificates` for a running node."""
+    """Implements `consensus.certificates.links.Certificates` for a running node."""
 
     def __init__(
         self,
@@ -73,12 +85,12 @@ class NodeCertificates:
         self._api = api
         self._hosts = hosts
 
-    async def keep(self, authority: Authority) -> bool:
-        """Sign anew what is getting old or names other addresses. Whether anything was."""
-        return await trio.to_thread.run_sync(self._keep, authority)
+    async def keep(self, authority: Authority, trusted: Sequence[bytes]) -> bool:
+        """Trust these, and sign anew what is another's, getting old or names other addresses. Whether any was."""
+        return await trio.to_thread.run_sync(self._keep, authority, trusted)
 
-    def _keep(self, authority: Authority) -> bool:
-        node_renewed = keep_node_certificate(self._contexts, self._identity, self._state_dir, authority)
+    def _keep(self, authority: Authority, trusted: Sequence[bytes]) -> bool:
+        node_renewed = keep_node_certificate(self._contexts, self._identity, self._state_dir, authority, trusted)
         api_renewed = keep_api_certificate(self._identity, self._state_dir, authority, self._hosts())
         if api_renewed:
             self._api.load_cert_chain(api_certificate_file(self._state_dir), self._identity.key_file)

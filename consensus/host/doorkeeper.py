@@ -30,6 +30,7 @@ from consensus.admission import (
     misfit,
 )
 from consensus.authority import sign_node
+from consensus.certificates.model import ROTATION, Rotation, trusted_pems
 from consensus.discovery import NodeState, Sighting
 from consensus.door import SEED_DOOR, TOKEN_DOOR, WORDS_DOOR, Channel, DoorClosed, DoorKey, claim_key, token_key
 from consensus.doors.commands import UseToken
@@ -48,13 +49,13 @@ from consensus.levels.plan import too_old_to_join
 from consensus.links import Discovery
 from consensus.members.commands import AdmitNode
 from consensus.members.links import authority_in
-from consensus.members.model import Node
+from consensus.members.model import AUTHORITY, ClusterAuthority, Node
 from consensus.naming import fingerprint
 from consensus.words import ClusterName
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.command import Command
-from noded.core.errors import Conflict, Forbidden, NotFound, Refused, Unavailable
+from noded.core.errors import Conflict, Forbidden, NotFound, Refused
 from noded.core.ids import NodeId
 
 log = structlog.get_logger()
@@ -132,13 +133,13 @@ class Doorkeeper:
                     raise Conflict(f"The node can't join: {admitted.reason}.")
                 taken = await session.ask(TakeIn(admitted))
         except (DoorClosed, OSError) as error:
-            raise Unavailable(
+            raise Conflict(
                 f"The node was not fetched: {error}. Read its claim code again (`noded claim` on its console); it is"
                 " another one after each start."
             ) from error
         if not isinstance(taken, Taken):
             reason = taken.reason if isinstance(taken, Turned) else "it did not confirm"
-            raise Unavailable(f"The node was admitted and did not take its certificate: {reason}. Try again.")
+            raise Conflict(f"The node was admitted and did not take its certificate: {reason}. Try again.")
         return channel.peer
 
     def _whereabouts(self, order: LetIn) -> tuple[NodeId | None, tuple[str, ...], int]:
@@ -184,6 +185,8 @@ class Doorkeeper:
     async def _asked(self, channel: Channel, asked: AskAdmission) -> Response:
         if channel.door != WORDS_DOOR:
             return await self._admit(channel, asked)
+        if self.room.was_turned_away(channel):
+            return Turned("an administrator turned it away; restart noded on it to ask again")
         request = self.room.asks(channel, asked, self._misfit(asked), now_ms())
         if not (request.approved and asked.agreed):
             return OnThePorch(request.approved, request.misfit)
@@ -234,7 +237,9 @@ class Doorkeeper:
         return Admitted(
             cluster_id=self.membership.cluster_id,
             cluster_name=self.membership.cluster_name,
-            authority_pem=authority.certificate_pem,
+            authority_pem="".join(
+                trusted_pems(view.need(ClusterAuthority, AUTHORITY), view.get(Rotation, ROTATION))
+            ).encode(),
             certificate_pem=sign_node(authority, channel.peer_key, datetime.now(UTC)),
             peers={node.id: node.addresses for node in view.all(Node)},
         )

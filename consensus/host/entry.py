@@ -145,9 +145,11 @@ class Entry:
 
     def check_code(self, code: str, address: str, port: int) -> None:
         """Raise Forbidden unless that is the claim code; guesses are rationed, by address and altogether."""
+        if not self.claim_code:
+            raise Conflict("This node waits for those that have the same seed in their configuration; it has no code.")
         now = trio.current_time()
         allowed = self._guesses.allows(address, now) and self._guesses_everywhere.allows(EVERYWHERE, now)
-        if not allowed or not self.claim_code:
+        if not allowed:
             self._refusals.note(RefusalKind.TOO_MANY, port, address, "guesses the claim code too often")
             raise Unavailable(
                 "Too many wrong claim codes were tried; wait a minute, and read it from the console again."

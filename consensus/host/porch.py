@@ -15,6 +15,7 @@ from noded.core.ids import NodeId
 # A node asks about once a second; who has not for so long is not there any more.
 SILENT_MS_MAX: Final = 10_000
 ADDRESSES_SHOWN_MAX: Final = 8
+TURNED_AWAY_MAX: Final = 256
 
 
 @dataclass
@@ -29,6 +30,7 @@ class WaitingRoom:
     def __init__(self, own_id: NodeId) -> None:
         self._own_id = own_id
         self._waiting: dict[NodeId, _Waiting] = {}
+        self._turned_away: dict[str, None] = {}  # the words of the newest that were
 
     def asks(self, channel: Channel, asked: AskAdmission, misfit: str | None, now_ms: int) -> JoinRequest:
         """The node at the other end asks. Another handshake has other words, and what was approved before is void."""
@@ -72,6 +74,14 @@ class WaitingRoom:
         self._waiting[node_id].request = msgspec.structs.replace(request, approved=True)
 
     def turn_away(self, node_id: NodeId) -> None:
-        """Forget its request; it may ask again, with other words. Raises NotFound."""
-        if self._waiting.pop(node_id, None) is None:
+        """Forget its request. It may ask again with other words, after a restart. Raises NotFound."""
+        waiting = self._waiting.pop(node_id, None)
+        if waiting is None:
             raise NotFound.of("waiting node", node_id)
+        self._turned_away[waiting.request.words] = None
+        while len(self._turned_away) > TURNED_AWAY_MAX:
+            del self._turned_away[next(iter(self._turned_away))]
+
+    def was_turned_away(self, channel: Channel) -> bool:
+        """Whether somebody said no to this very session."""
+        return channel.words in self._turned_away

@@ -20,12 +20,18 @@ class TlsConnection(Protocol):
         """The other side's certificate: DER if `binary_form`, else its fields."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class TlsContexts:
-    """The two ends of every connection between members. Renewing the certificate changes them in place."""
+    """The two ends of every connection between members. Taken from here for each new connection: they are replaced when
+    the certificate is renewed or another authority is trusted."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+
+    def reload(self, state_dir: Path) -> None:
+        """Take what the files say now. (A context can't forget whom it trusted, so there are new ones.)"""
+        fresh = member_contexts(state_dir)
+        self.server, self.client = fresh.server, fresh.client
 
 
 def tls_directory(state_dir: Path) -> Path:

@@ -3,14 +3,14 @@
 from typing import Final
 
 from consensus.admission import Admitted, Turned
-from consensus.authority import authority_hash
+from consensus.authority import authority_hashes
 from consensus.door import DoorClosed, token_key
 from consensus.doors.token import Token, secret_hash
 from consensus.host.door import knock
 from consensus.host.newcomer import Newcomer
 from consensus.host.preflight import PortTaken
 from noded.core.clock import now_ms
-from noded.core.errors import Forbidden, Refused, Unavailable
+from noded.core.errors import Conflict, Forbidden, Refused
 from noded.core.times import zulu
 
 DOOR: Final = "token"
@@ -36,7 +36,7 @@ async def _try_all(newcomer: Newcomer, token: Token) -> str:
             faults.append(f"{address}: {_why(error)}")
             continue
         except PortTaken as fault:
-            raise Unavailable(f"{fault}.") from fault
+            raise Conflict(f"{fault}.") from fault
         if isinstance(answer, Turned):
             raise Forbidden(f"The cluster says no: {answer.reason}")
         if not isinstance(answer, Admitted):
@@ -46,7 +46,7 @@ async def _try_all(newcomer: Newcomer, token: Token) -> str:
         newcomer.take(answer, session.peer)
         return answer.cluster_name
     expired = f" The token expired at {zulu(token.expires_at_ms)}." if now_ms() > token.expires_at_ms else ""
-    raise Unavailable(f"No member let this node in. {'; '.join(faults) or 'The token holds no address'}.{expired}")
+    raise Conflict(f"No member let this node in. {'; '.join(faults) or 'The token holds no address'}.{expired}")
 
 
 def _why(error: Exception) -> str:
@@ -61,7 +61,7 @@ def _why(error: Exception) -> str:
 def _expect_right_cluster(answer: Admitted, token: Token) -> None:
     if answer.cluster_id != token.cluster_id:
         raise Forbidden("The member that answered belongs to another cluster than the token.")
-    if authority_hash(answer.authority_pem) != token.authority_hash:
+    if token.authority_hash not in authority_hashes(answer.authority_pem):
         raise Forbidden(
             "The cluster's authority is not the one in the token: it was rotated since, or this is not that cluster."
             " Ask for a new token."

@@ -112,6 +112,7 @@ class Links:
         self._refused_one = refused
         self._lives: dict[str, Incarnation | None] = {}  # of which life of the log each peer was when it last spoke
         self._book: dict[str, Address] = {}
+        self._before: dict[str, Address] = {}
         self._seen_at: dict[str, Address] = {}
         self._refused: set[str] = set()
         self._links: dict[str, _Link] = {}
@@ -124,16 +125,22 @@ class Links:
     # -- the address book
 
     def set_peer(self, node_id: str, address: Address) -> None:
-        """Where to dial that peer from now on."""
+        """Where to dial that peer from now on. What was believed before is still tried in turn, and a link on which it
+        is heard stays: the new address may come from an announcement that lies."""
         self._refused.discard(node_id)
-        if node_id != self._node_id and self._book.get(node_id) != address:
+        known = self._book.get(node_id)
+        if node_id != self._node_id and known != address:
+            if known is not None:
+                self._before[node_id] = known
             self._book[node_id] = address
-            self._stop_dialing(node_id)
+            if node_id not in self._links:
+                self._stop_dialing(node_id)
             self.refresh()
 
     def drop_peer(self, node_id: str) -> None:
         """Close the links with that peer and refuse it."""
         self._book.pop(node_id, None)
+        self._before.pop(node_id, None)
         self._seen_at.pop(node_id, None)
         self._refused.add(node_id)
         self._stop_dialing(node_id)
@@ -219,7 +226,8 @@ class Links:
                 await trio.sleep(REDIAL_OTHER_LIFE_S if self._is_other_life(peer) else pause_s)
 
     async def _dial(self, peer: str, attempt: int) -> trio.SSLStream[trio.SocketStream]:
-        addresses = [where[peer] for where in (self._book, self._seen_at) if peer in where]
+        known = [where[peer] for where in (self._book, self._seen_at, self._before) if peer in where]
+        addresses = list(dict.fromkeys(known))
         if not addresses:
             raise BadMessage("its address is not known")
         host, port = addresses[attempt % len(addresses)]

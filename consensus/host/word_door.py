@@ -21,6 +21,7 @@ from noded.core.errors import Conflict, NotFound
 
 CLUSTERS_MAX: Final = 8
 LOOK_S: Final = 0.7
+TURNED_AGAIN_S: Final = 5.0
 KNOCK_AGAIN_S: Final = 1.0
 KNOCK_AGAIN_S_MAX: Final = 15.0
 DOOR: Final = "words"
@@ -133,6 +134,7 @@ class WordDoor:
             if isinstance(answer, Turned):
                 self._newcomer.fault(DOOR, offer.session.peer, answer.reason)
                 offer.misfit = answer.reason
+                await trio.sleep(TURNED_AGAIN_S)
             elif isinstance(answer, OnThePorch):
                 offer.approved, offer.misfit = answer.approved, answer.misfit
             with trio.move_on_after(LOOK_S):

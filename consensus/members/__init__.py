@@ -13,7 +13,7 @@ from consensus.members.commands import (
     ReportNode,
 )
 from consensus.members.model import ClusterAuthority, ClusterFacts, GoneNode, Node
-from consensus.members.reconcile import CertificatesReconciler, MembersReconciler
+from consensus.members.reconcile import MembersReconciler
 from noded.core.service import Service
 
 SERVICE = Service(
@@ -24,5 +24,5 @@ SERVICE = Service(
     routes=ROUTES,
     peer_calls=PEER_CALLS,
     local_calls=LOCAL_CALLS,
-    reconcilers=(MembersReconciler, CertificatesReconciler),
+    reconcilers=(MembersReconciler,),
 )

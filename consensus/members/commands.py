@@ -4,9 +4,18 @@ from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
-from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, GoneNode, Node, NodeRole
+from consensus.members.model import (
+    AUTHORITY,
+    CLUSTER,
+    NODE_GONE,
+    ClusterAuthority,
+    ClusterFacts,
+    GoneNode,
+    Node,
+    NodeRole,
+)
 from noded.core.command import Command
-from noded.core.errors import Conflict, Invalid
+from noded.core.errors import Conflict, Invalid, Unavailable
 from noded.core.ids import NodeId
 from noded.core.store import Transaction, View
 
@@ -173,12 +182,32 @@ def refuse_gone(view: View, node_id: NodeId) -> None:
         raise Conflict(gone_words(gone), code=NODE_GONE)
 
 
+def refuse_stranger(view: View, node_id: NodeId) -> None:
+    """Raise `Conflict` for a node that is gone, and `Unavailable` for one that no record names.
+
+    A stolen authority's key makes certificates for nodes that nobody admitted: the records pin the keys of members. A
+    node that lags behind refuses a new member too, until it has caught up; links of the log are not refused so, for by
+    those it catches up.
+    """
+    refuse_gone(view, node_id)
+    if view.get(ClusterFacts, CLUSTER) is not None and view.get(Node, node_id) is None:
+        raise Unavailable(
+            f"No record here names node {node_id}: it was never admitted, or only a moment ago. Ask again."
+        )
+
+
 def gone_words(gone: GoneNode) -> str:
     """What a node that is gone is told."""
     return (
         f"Node {gone.name} ({gone.id}) {'left this cluster' if gone.left else 'was forgotten by this cluster'}:"
         " it is refused under its old key. It can join anew, under a new one, once its old state has been set aside."
     )
+
+
+def replace_authority(tx: Transaction, certificate_pem: str, key_pem: str) -> None:
+    """Another authority signs from now on (`consensus/certificates/`)."""
+    authority = tx.need(ClusterAuthority, AUTHORITY)
+    tx.put(replace(authority, certificate_pem=certificate_pem, key_pem=key_pem))
 
 
 def takes_work(view: View, node_id: NodeId) -> bool:

@@ -81,13 +81,6 @@ class PeerBook(Protocol):
         """Remember these addresses and no others, and whom this host's other processes must refuse."""
 
 
-class Certificates(Protocol):
-    """This node's certificates on disk and in the contexts that show them."""
-
-    async def keep(self, authority: Authority) -> bool:
-        """Sign anew what is getting old or names other addresses. Whether anything was."""
-
-
 class Dependants(Protocol):
     """What the services of this daemon say of a node that is to go."""
 

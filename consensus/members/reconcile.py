@@ -1,7 +1,6 @@
-"""What keeps the log's address book, its voters, this node's record and its certificates as the records say."""
+"""What keeps the log's address book, its voters, and this node's record as the records say."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 import structlog
 import trio
@@ -9,8 +8,8 @@ import trio
 from consensus.links import Discovery
 from consensus.log import MembershipRefused, NotLeader, OutcomeUnknown
 from consensus.members.commands import ReportNode
-from consensus.members.links import Certificates, Electorate, Exit, PeerBook, Presence, authority_in
-from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, GoneNode, Node
+from consensus.members.links import Electorate, Exit, PeerBook, Presence
+from consensus.members.model import CLUSTER, NODE_GONE, ClusterFacts, GoneNode, Node
 from consensus.members.plan import (
     VOTERS_MAX_OF_MANY,
     Demote,
@@ -150,21 +149,3 @@ class MembersReconciler:
             ready=self._electorate.learners & heard,
             silent_s={voter: now - self._heard_at[voter] for voter in voters - heard},
         )
-
-
-class CertificatesReconciler:
-    """Every node: renews its own certificates early, with the authority that its store holds."""
-
-    name = "certificates"
-    watches: tuple[type[Record], ...] = (ClusterAuthority,)
-    period_s = timedelta(hours=1).total_seconds()
-
-    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
-        self._cluster = cluster
-        self._certificates = drivers.get(Certificates)
-
-    async def reconcile(self) -> None:
-        """One pass."""
-        authority = authority_in(self._cluster.view())
-        if authority is not None and await self._certificates.keep(authority):
-            log.info("certificates renewed")

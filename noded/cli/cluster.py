@@ -5,7 +5,7 @@ import sys
 import click
 import msgspec
 
-from noded.cli import show_recovery
+from noded.cli import show_authority, show_recovery
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.config import Config
 from noded.core.errors import Conflict, Invalid
@@ -59,3 +59,18 @@ def recover(config: Config, plan: bool, force: bool, yes: bool, as_json: bool) -
     done = offline.recover_here(config, outlook)
     after = show_recovery.recovered_facts(outlook.plan, done)
     print_answer(msgspec.msgpack.encode(after), as_json, lambda: show_recovery.recovered(after))
+
+
+@cluster.command("rotate-ca")
+@click.option("--plan", is_flag=True, help="Only say what would happen, and how far the last rotation has come.")
+@as_json
+@click.pass_obj
+@plainly
+def rotate_ca(config: Config, plan: bool, as_json: bool) -> None:
+    """Make a new authority for the cluster: all nodes trust it, are signed by it, and drop the old one, by themselves.
+
+    A node that is away holds this up until it is back or forgotten. Clients need the new certificate then: it is in
+    /var/lib/noded/tls/ca.crt on every node. Tokens made before it no longer open anything.
+    """
+    answer = ask(config.run, "certificates.show" if plan else "certificates.rotate")
+    print_answer(answer, as_json, lambda: show_authority.rotation(msgspec.msgpack.decode(answer), plan=plan))

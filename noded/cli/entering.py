@@ -17,6 +17,8 @@ from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.config import Config
 from noded.core.times import zulu
 
+JOIN_S_MAX = 110.0  # several addresses may have to be tried, and members dial back
+
 
 @click.command()
 @click.option("--create", "cluster", metavar="NAME", help="Make a new cluster of this node, and call it NAME.")
@@ -52,7 +54,7 @@ def approve(config: Config, words: str, claim_code: bool, addresses: tuple[str, 
         order = LetIn(node=words, claim_code=code, addresses=addresses)
     else:
         order = LetIn(node="", words=words)
-    answer = ask(config.run, "doors.approve", msgspec.msgpack.encode(order))
+    answer = ask(config.run, "doors.approve", msgspec.msgpack.encode(order), JOIN_S_MAX)
     print_answer(answer, as_json, lambda: Text(_approved(msgspec.msgpack.decode(answer))))
 
 
@@ -70,7 +72,7 @@ def join(config: Config, file: Path, as_json: bool) -> None:
     else:
         # What was given may be a token: it must not be repeated.
         raise click.UsageError("No such file. Give a file with the token in it, or - and the token on standard input.")
-    answer = ask(config.run, "entry.join", text.strip().encode())
+    answer = ask(config.run, "entry.join", text.strip().encode(), JOIN_S_MAX)
     cluster = msgspec.msgpack.decode(answer)["cluster"]
     print_answer(answer, as_json, lambda: Text(f"This node is a member of cluster {cluster} now."))
 

@@ -16,6 +16,8 @@ HIDDEN: Final = "<hidden>"
 
 # By tag, the paths of its secret fields. A path goes through nested structs and tuples of them.
 SECRET: Final[Mapping[str, tuple[str, ...]]] = {
+    "authority.rotate.1": ("key_pem",),
+    "authority_rotation.1": ("new_key_pem",),
     "cluster_authority.1": ("key_pem",),
     "join_token.1": ("secret_hash",),  # it is what members know a token by at their doors
     "join_token.create.1": ("secret_hash",),
@@ -31,7 +33,9 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
 
 # What only looks secret, and why it is not.
 HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
-    "cluster_authority.1": ("certificate_pem",),  # certificates are public
+    "authority.rotate.1": ("certificate_pem",),  # certificates are public
+    "authority_rotation.1": ("other_pem",),
+    "cluster_authority.1": ("certificate_pem",),
     "members.found.1": ("authority_certificate_pem",),
     "join_token.create.1": ("token_id",),  # a name
     "join_token.revoke.1": ("token_id",),

@@ -24,7 +24,7 @@ from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
 from consensus.liveness.links import Rounds, Watch
 from consensus.machine import Machine
-from consensus.members.commands import refuse_gone
+from consensus.members.commands import refuse_stranger
 from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Presence
 from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.members.reconcile import LEADERLESS_S_MAX, ask_whether_member
@@ -125,8 +125,9 @@ class LogMember:
         self.rebirth = NodeRebirth()
 
     def refuse_gone(self, node_id: NodeId) -> None:
-        """Raise the `Refused` that tells a former node so."""
-        refuse_gone(self.machine.picture, node_id)
+        """Raise the `Refused` that tells a former node so, or one that nobody admitted."""
+        if node_id != self._standing.membership.node_id:
+            refuse_stranger(self.machine.picture, node_id)
 
     def add_drivers(self, drivers: Drivers) -> None:
         """What every kind of node has."""

@@ -19,10 +19,12 @@ from consensus.entering import EntryStatus
 from consensus.host.entry import Entry
 from consensus.host.membership import Membership
 from consensus.host.peers import PeerServer
+from consensus.host.refusals import Refused, ignored
 from consensus.host.tls import door_server
 from noded.claiming import claim_page, created_page
 from noded.config import Config
-from noded.core.errors import Conflict, Invalid, NotFound, Refused, TooLarge
+from noded.core import errors
+from noded.core.errors import Conflict, Invalid, NotFound, TooLarge
 from noded.core.ids import NodeId
 from noded.core.route import Done
 from noded.gateway.faults import status_of_done, status_of_kind
@@ -54,7 +56,20 @@ log = structlog.get_logger(__name__)
 class Unclaimed:
     """The two ways to talk to an unclaimed node."""
 
-    def __init__(self, config: Config, entry: Entry, node_id: NodeId, address: str, socket: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        entry: Entry,
+        node_id: NodeId,
+        address: str,
+        socket: Path,
+        issue: Path = ISSUE_FILE,
+        refused: Refused = ignored,
+    ) -> None:
+        """`socket`: where the console asks; `issue`: where the login prompt reads; `refused` hears of connections to
+        the page that came to nothing."""
+        self._issue = issue
+        self._refused = refused
         self._config = config
         self._entry = entry
         self._node_id = node_id
@@ -70,12 +85,13 @@ class Unclaimed:
             server = PeerServer(self._node_id, None, {}, handlers, unknown=_not_yet)
             await nursery.start(server.serve_local, self._socket)
             tls = door_server(self._config.state)
-            await nursery.start(partial(serve, self._page, tls, port=self._config.https_port))
+            port = self._config.https_port
+            await nursery.start(partial(serve, self._page, tls, port=port, refused=self._refused))
             self._say()
             try:
                 membership = await self._entry.run()
             finally:
-                ISSUE_FILE.unlink(missing_ok=True)
+                self._issue.unlink(missing_ok=True)
             nursery.cancel_scope.cancel()
         return membership
 
@@ -88,9 +104,9 @@ class Unclaimed:
             "node unclaimed", url=self.url, claim_code=code, fix="open the URL and enter the code, or: noded claim"
         )
         try:
-            ISSUE_FILE.parent.mkdir(exist_ok=True)
-            ISSUE_FILE.touch(mode=0o600)
-            ISSUE_FILE.write_text(f"\nThis machine waits to be claimed: {self.url}  claim code {code}\n\n")
+            self._issue.parent.mkdir(exist_ok=True)
+            self._issue.touch(mode=0o600)
+            self._issue.write_text(f"\nThis machine waits to be claimed: {self.url}  claim code {code}\n\n")
         except OSError as fault:
             log.info("claim code not shown at the login prompt", reason=str(fault))
 
@@ -103,11 +119,11 @@ class Unclaimed:
         status = status_of_done(Done.OK)
         try:
             content = await self._answer(scope, receive)
-        except Refused as refused:
-            status, content = status_of_kind(refused.kind, None), self._fault(refused, html=html)
+        except errors.Refused as no:
+            status, content = status_of_kind(no.kind, None), self._fault(no, html=html)
         await _send(send, content, html=html, status=status)
 
-    def _fault(self, refused: Refused, *, html: bool) -> bytes:
+    def _fault(self, refused: errors.Refused, *, html: bool) -> bytes:
         if html:
             return claim_page(self._entry.status(self.url), refused.message).encode()
         return msgspec.json.encode({"error": {"what": refused.message}})

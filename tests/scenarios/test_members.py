@@ -8,14 +8,21 @@ import trio
 from trio.testing import MockClock
 
 from consensus.admission import EntryConfig
-from consensus.authority import Authority, found_authority
+from consensus.authority import found_authority
 from consensus.discovery import NodeState
 from consensus.links import Discovery
 from consensus.log import MembershipRefused
 from consensus.members import SERVICE
-from consensus.members.commands import AdmitNode, DrainNode, FoundCluster, LabelNode, RemoveNode, RenameNode
+from consensus.members.commands import (
+    AdmitNode,
+    DrainNode,
+    FoundCluster,
+    LabelNode,
+    RemoveNode,
+    RenameNode,
+    refuse_stranger,
+)
 from consensus.members.links import (
-    Certificates,
     Electorate,
     Exit,
     PeerBook,
@@ -25,10 +32,10 @@ from consensus.members.links import (
 )
 from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, Node
 from consensus.members.plan import SILENT_S_MAX
-from consensus.members.reconcile import CertificatesReconciler, MembersReconciler
+from consensus.members.reconcile import MembersReconciler
 from consensus.members.views import node_view
 from consensus.ports import RAFT_PORT
-from noded.core.errors import Conflict, Refused
+from noded.core.errors import Conflict, Refused, Unavailable
 from noded.core.ids import NodeId
 from tests.twins.cluster import SharedCluster
 from tests.twins.segment import Segment
@@ -83,17 +90,6 @@ class PollingStation:
     async def transfer_leadership(self, node_id: str | None) -> None:
         self.steps.append(f"→{IDS.index(NodeId(node_id or ''))}")
         self.is_leader = False
-
-
-class Drawer:
-    """A twin of a node's certificates."""
-
-    def __init__(self) -> None:
-        self.kept: list[Authority] = []
-
-    async def keep(self, authority: Authority) -> bool:
-        self.kept.append(authority)
-        return len(self.kept) == 1
 
 
 def node(number: int, address: str = "") -> Node:
@@ -227,11 +223,14 @@ async def test_a_follower_and_a_refused_leader_change_nothing() -> None:
     assert station.voters == {IDS[0]}
 
 
-async def test_certificates_are_kept_with_the_authority_of_the_store() -> None:
-    shared, drawer = await town(1), Drawer()
-    shared.drivers[IDS[0]].add(Certificates, drawer)
-    await CertificatesReconciler(shared.cluster(IDS[0]), shared.drivers[IDS[0]]).reconcile()
-    assert drawer.kept == [AUTHORITY]
+async def test_a_node_that_no_record_names_is_refused_whatever_certificate_it_shows() -> None:
+    shared = await town(1)
+    view = shared.machine.picture
+    refuse_stranger(view, IDS[0])
+    with pytest.raises(Unavailable, match="never admitted"):
+        refuse_stranger(view, IDS[5])
+    # Who has not learned its cluster's state can't tell, and must let itself be taught.
+    refuse_stranger(SharedCluster([SERVICE]).machine.picture, IDS[5])
 
 
 def test_the_authoritys_key_is_in_no_text() -> None:

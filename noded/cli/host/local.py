@@ -10,9 +10,9 @@ SOCKET_NAME = "peers.sock"
 ANSWER_S_MAX = 15.0
 
 
-def ask(run_dir: Path, method: str, payload: bytes = b"") -> bytes:
+def ask(run_dir: Path, method: str, payload: bytes = b"", limit_s: float = ANSWER_S_MAX) -> bytes:
     """The daemon's answer. Raises `Refused`, and `Unavailable` if no daemon runs here."""
-    return call_daemon(run_dir / SOCKET_NAME, NodeId("of this host"), method, payload, ANSWER_S_MAX)
+    return call_daemon(run_dir / SOCKET_NAME, NodeId("of this host"), method, payload, limit_s)
 
 
 def read_note(state_dir: Path) -> dict[str, str] | None:

@@ -90,6 +90,37 @@ async def test_a_wrong_address_is_corrected_at_any_time(ends: list[End]) -> None
     await until(lambda: one.up)
 
 
+async def test_an_address_that_is_a_lie_cuts_no_link_and_keeps_nobody_from_finding_back(
+    ends: list[End], tmp_path: Path
+) -> None:
+    one, other = ends
+    liar = make_identities(tmp_path / "elsewhere", 1)[0]
+    one.links.set_peer(other.node_id, other.identity.address)
+    await until(lambda: one.up and other.up)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, partial(hang_up, liar.tls), 0, host="127.0.0.1"))
+        lie = ("127.0.0.1", listeners[0].socket.getsockname()[1])
+        one.links.set_peer(other.node_id, lie)
+        one.links.post(other.node_id, PONG)
+        await until(lambda: other.heard)
+        assert one.lost == []
+        # Both links break, and neither end knows any more where the other was seen: the former address is tried too.
+        one.links._seen_at.clear()
+        one.links._stop_dialing(other.node_id)
+        one.links.refresh()
+        await until(lambda: one.lost and one.up)
+        nursery.cancel_scope.cancel()
+
+
+async def hang_up(tls: TlsContexts, plain: trio.SocketStream) -> None:
+    stream = trio.SSLStream(plain, tls.server, server_side=True)
+    try:
+        await stream.do_handshake()
+    except (trio.BrokenResourceError, ssl.SSLError):
+        return
+    await trio.aclose_forcefully(stream)
+
+
 async def test_at_the_wrong_address_nobody_passes_for_another(ends: list[End], tmp_path: Path) -> None:
     one, other = ends
     stranger = make_identities(tmp_path / "elsewhere", 1)[0]
