@@ -187,19 +187,26 @@ class Doorkeeper:
             return await self._admit(channel, asked)
         if self.room.was_turned_away(channel):
             return Turned("an administrator turned it away; restart noded on it to ask again")
-        request = self.room.asks(channel, asked, self._misfit(asked), now_ms())
+        request = self.room.asks(channel, asked, self._misfit(channel.peer, asked), now_ms())
         if not (request.approved and asked.agreed):
             return OnThePorch(request.approved, request.misfit)
         return await self._admit(channel, asked)
 
-    def _misfit(self, asked: AskAdmission) -> str | None:
+    def _misfit(self, node_id: NodeId, asked: AskAdmission) -> str | None:
         reason = misfit(asked, release=self.config.release, now_ms=now_ms())
         if reason is None and authority_in(self.cluster.view()) is None:
             reason = "this member is still learning the cluster's state; ask again"
-        return reason or too_old_to_join(self.cluster.view(), asked.level)
+        return reason or too_old_to_join(self.cluster.view(), asked.level) or self._namesake(node_id, asked.name)
+
+    def _namesake(self, node_id: NodeId, name: str) -> str | None:
+        """The entry decides; said here too, so that it is seen before anybody says yes."""
+        namesakes = [node.id for node in self.cluster.view().find(Node, "name", name) if node.id != node_id]
+        if not namesakes:
+            return None
+        return f"another node, {namesakes[0]}, is already called {name}; set another `name` on one of them"
 
     async def _admit(self, channel: Channel, asked: AskAdmission) -> Admitted | Turned:
-        reason = self._misfit(asked) or await unreachable_ports(asked, channel.peer_key)
+        reason = self._misfit(channel.peer, asked) or await unreachable_ports(asked, channel.peer_key)
         try:
             if reason is None:
                 await self.cluster.propose(*self._entry(channel, asked))

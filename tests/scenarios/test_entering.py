@@ -251,6 +251,18 @@ async def test_a_node_says_yes_to_one_of_two_clusters_of_one_name(tmp_path: Path
         assert (street.members_of(one), street.members_of(other)) == ({"one", "two"}, {"other"})
 
 
+async def test_two_nodes_of_one_name_are_told_so_before_anybody_says_yes(tmp_path: Path) -> None:
+    async with living(tmp_path) as street:
+        one, namesake = await street.founder("one"), street.machine("one")
+        await until(lambda: (offer := namesake.offer_of(one)) and "already called one" in offer.misfit)
+        request = one.request_of(namesake)
+        assert request is not None
+        assert one.node_id in request.misfit
+        with pytest.raises(Conflict, match="already called one"):
+            one.house.approve(namesake.node_id, request.words)
+        assert street.members_of(one) == {"one"}
+
+
 async def test_a_claim_code_fetches_a_node_in_one_step(tmp_path: Path) -> None:
     async with living(tmp_path) as street:
         one, two = await street.founder(), street.machine("two")
