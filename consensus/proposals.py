@@ -72,6 +72,7 @@ class LogCluster:
 
     async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
         """What `propose` promises, on behalf of `origin`."""
+        await trio.lowlevel.checkpoint()  # also before a refusal: whoever asks again and again must let the log go on
         if reason := why_not_yet(self._machine.picture, commands):
             raise errors.Unavailable(reason, code="LevelTooLow")
         frees_room = all(command.FREES_ROOM for command in commands)
@@ -133,9 +134,11 @@ class LogCluster:
     async def _expect_leader(self) -> None:
         """Wait while a leader may be back any moment; raises `Unavailable` where that is in vain."""
         while (ballot := self._ballot()).leader is None:
-            if self._patience.is_over(ballot, trio.current_time()):
-                raise errors.Unavailable(why_not(ballot, self._machine.picture))
+            is_in_vain = self._patience.is_over(ballot, trio.current_time())
+            # Also before it refuses: whoever asks again and again must let the log go on.
             await trio.sleep(LOOK_S)
+            if is_in_vain and self._ballot().leader is None:
+                raise errors.Unavailable(why_not(ballot, self._machine.picture))
         self._patience.is_over(ballot, trio.current_time())
 
     async def changed(self, kinds: Collection[type[Record]], after: Revision) -> Revision:
