@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consensus.disks.model import LogStatus
-from consensus.disks.views import advice
+from consensus.disks.views import advice, log_view
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.config import Config
 from noded.core.units import MIB
@@ -24,8 +24,9 @@ def log() -> None:
 @plainly
 def log_show(config: Config, as_json: bool) -> None:
     """Show how far each node has the log, of which life it is, and how full the disk below it."""
-    answer = ask(config.run, "log.status")
-    print_answer(answer, as_json, lambda: log_table(msgspec.msgpack.decode(answer, type=list[LogStatus])))
+    found = msgspec.msgpack.decode(ask(config.run, "log.status"), type=list[LogStatus])
+    shown = msgspec.msgpack.encode([log_view(status) for status in found])
+    print_answer(shown, as_json, lambda: log_table(found))
 
 
 def log_table(found: list[LogStatus]) -> RenderableType:

@@ -33,7 +33,7 @@ from noded.core.record import Record
 from noded.core.service import PeerContext
 from noded.core.store import Transaction
 from noded.reconcile.loop import keep_reconciling
-from tests.logs import Identity, make_identities, until
+from tests.logs import PATIENCE_S, Identity, make_identities, until
 from tests.twins.cluster import SharedCluster
 
 
@@ -214,7 +214,7 @@ async def test_an_old_node_that_meets_an_unknown_command_ends_instead_of_divergi
     old, newer, _ = await form(town, 1, 2, 2)
     applied = old.machine.picture.revision
     entry = codec_of(2).encode_entry(of_node(newer.cluster.node_id, 0), [LightLamp(lamp_id="forced")])
-    await newer.raft.propose(entry)  # past the handle that would have refused it
+    await newer.raft.propose(entry, deadline_s=PATIENCE_S)  # past the handle that would have refused it
     await until(lambda: old.ended is not None)
     assert "install the newer release" in str(old.ended)
     assert old.machine.picture.count(Sign) == 0
