@@ -190,6 +190,7 @@ class _Daemon:
         self._standing = standing
         self._member = LogMember(standing)
         self._services = services_of(standing.config.role)
+        self._has_machine_drivers = False
 
     async def leave(self) -> None:
         """Before a planned end: who leads the log hands over, so that nobody has to wait for an election."""
@@ -204,6 +205,7 @@ class _Daemon:
             member.add_drivers(drivers)
             member.calls.waiting(PeerContext(cluster=cluster, drivers=drivers))
             await self._serve_calls(nursery)
+            member.exit.release = partial(self._let_go, drivers, nursery)
             await member.know_own_record()
             api_tls = self._api_tls()
             self._add_drivers(drivers, api_tls)
@@ -272,7 +274,16 @@ class _Daemon:
 
     def _add_machine_drivers(self, drivers: Drivers, nursery: trio.Nursery) -> None:
         """Guests, disks and networks: what a witness does without. Then it needs not even their code in memory."""
-        from noded.host.machine_drivers import add_machine_drivers, release_machine  # noqa: PLC0415
+        from noded.host.machine_drivers import add_machine_drivers  # noqa: PLC0415
 
         add_machine_drivers(drivers, self._standing, self._member.cluster, nursery)
-        self._member.exit.release = partial(release_machine, drivers)
+        self._has_machine_drivers = True
+
+    async def _let_go(self, drivers: Drivers, nursery: trio.Nursery) -> None:
+        """End what still runs here for the cluster, also if this process has not looked for it yet."""
+        if self._standing.config.role is NodeRole.MEMBER:
+            from noded.host.machine_drivers import release_machine  # noqa: PLC0415  # a witness needs none of it
+
+            if not self._has_machine_drivers:
+                self._add_machine_drivers(drivers, nursery)
+            await release_machine(drivers)

@@ -11,9 +11,12 @@ from typing import Final
 import structlog
 import trio
 
+from consensus.host.checkpoint import CheckpointRefused
 from consensus.host.departing import finish_leaving, leave
 from consensus.host.identity import NodeIdentity
+from consensus.host.journal import JournalDamaged
 from consensus.host.left import left_file, read_left
+from consensus.host.rebirth import NoLog
 from consensus.recovery.host.recovering import recover
 from noded.config import Config
 from noded.core.clock import now_ms
@@ -99,7 +102,11 @@ def depart(config: Config, why: str) -> None:
 def begin_again(config: Config, left_behind: tuple[str, ...]) -> None:
     """Begin a new life of the log on this node's files."""
     identity = NodeIdentity.load_or_create(config.state)
-    begun = recover(config.state, identity.node_id, left_behind, now_ms())
+    try:
+        begun = recover(config.state, identity.node_id, left_behind, now_ms())
+    except (NoLog, JournalDamaged, CheckpointRefused, OSError) as fault:
+        log.error("no new life begins; the log is as it was", reason=str(fault))
+        return
     log.warning("a new life of the cluster begins here", life=begun.life.count, log_before=str(begun.kept_in))
 
 

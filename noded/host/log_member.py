@@ -24,7 +24,7 @@ from consensus.levels.links import ReleaseLevel, Understanding
 from consensus.links import Discovery
 from consensus.liveness.links import Rounds, Watch
 from consensus.machine import Machine
-from consensus.members.commands import refuse_stranger
+from consensus.members.commands import gone_words, refuse_stranger
 from consensus.members.links import Dependants, Electorate, Exit, PeerBook, Presence
 from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.members.reconcile import LEADERLESS_S_MAX, ask_whether_member
@@ -58,6 +58,8 @@ from noded.services import (
 )
 
 LOG_DIRECTORY = "log"
+ASK_AGAIN_S = 1.0
+UNKNOWN_HERE = "the cluster was restored from a backup that is older than this node's admission to it"
 HISTORY_DIRECTORY = "history"  # within the log's own: lines of another log than that one would be of no use
 
 log = structlog.get_logger(__name__)
@@ -188,10 +190,29 @@ class LogMember:
                 await ask_whether_member(self.cluster, self.exit, self._standing.membership.peers)
 
     async def _wait_for_own_record(self) -> None:
-        seen = self.cluster.view().revision
+        told: object = ""
         while self.cluster.view().get(Node, self._standing.membership.node_id) is None:
-            log.info("waiting for the cluster's state", leader=self.cluster.leader_id)
-            seen = await self.cluster.changed([Node], seen)
+            if (leader := self.cluster.leader_id) != told:
+                log.info("waiting for the cluster's state", leader=leader)
+                told = leader
+            await self._know_whether_it_is_known()
+
+    async def _know_whether_it_is_known(self) -> None:
+        """End as a member if the cluster knows nothing of this node: it was restored from before its admission.
+
+        A node's admission is in the log before the node hears of it, so a fresh view can't be too early for that.
+        """
+        seen = self.cluster.view().revision
+        try:
+            view = await self.cluster.fresh_view()
+        except Unavailable:
+            with trio.move_on_after(ASK_AGAIN_S):
+                await self.cluster.changed([Node], seen)
+            return
+        if view.get(Node, self._standing.membership.node_id) is None:
+            gone = view.get(GoneNode, self._standing.membership.node_id)
+            self.exit.leave(gone_words(gone) if gone is not None else UNKNOWN_HERE)
+            await trio.sleep_forever()
 
     async def _found(self) -> None:
         """Propose the cluster's first entry, once: everything that a new cloud starts with."""

@@ -13,6 +13,7 @@ from noded.core.errors import Refused
 from noded.core.reconciler import Drivers
 from noded.host.log_member import Standing
 from storage.host.drivers import add_storage_drivers
+from storage.pools.links import DiskServers
 from storage.volumes.links import VolumeServers
 
 log = structlog.get_logger(__name__)
@@ -47,8 +48,8 @@ def add_machine_drivers(drivers: Drivers, standing: Standing, cluster: Cluster, 
 async def release_machine(drivers: Drivers) -> None:
     """End what this node ran for a cluster that it is no member of any more.
 
-    Others carry its servers by now, so what still runs here can't write to their disks. The disks of the pool stay as
-    they are, each with its extent server, which nobody asks for anything any more.
+    Others carry its servers by now, so what still runs here can't write to their disks. What the pool's disks hold
+    stays; their extent servers end, for their ports are tried when the node joins again.
     """
     hypervisor, volumes = drivers.get(Hypervisor), drivers.get(VolumeServers)
     for server_id in await hypervisor.guests():
@@ -61,3 +62,4 @@ async def release_machine(drivers: Drivers) -> None:
             await volumes.end(volume_id)
         except Refused as refused:
             log.warning("volume server not ended", volume=volume_id, reason=refused.message)
+    await drivers.get(DiskServers).end_all()

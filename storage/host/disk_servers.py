@@ -74,6 +74,11 @@ class HostDisks:
         """See `DiskServers.ended`."""
         await until_one_ended([extent_lock(self.run, disk_id) for disk_id in disk_ids])
 
+    async def end_all(self) -> None:
+        """See `DiskServers.end_all`."""
+        for lock in sorted((self.run / "extents").glob("*.lock")):
+            await self._end(DiskId(lock.stem))
+
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         """See `DiskServers.volumes`."""
         used = await disk_client.usage(extent_socket(self.run, disk_id))

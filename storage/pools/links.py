@@ -51,6 +51,9 @@ class DiskServers(Protocol):
     async def ended(self, disk_ids: Collection[DiskId]) -> None:
         """Return when the extent server of one of these disks has ended, or is not there; without any, never."""
 
+    async def end_all(self) -> None:
+        """End every extent server of this machine, and give their ports back. What the disks hold stays."""
+
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         """The volumes of which the disk holds anything. Raises `Unavailable`."""
 

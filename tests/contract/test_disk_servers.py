@@ -73,6 +73,20 @@ async def test_removing_what_is_not_there_is_done_already(disks: DiskServers) ->
     assert list(await disks.volumes(disk_id)) == []
 
 
+async def test_ended_servers_answer_no_more_and_start_again_on_the_same_disk(disks: DiskServers) -> None:
+    [found] = await disks.find()
+    disk_id = DiskId(new_hex_id())
+    before = await disks.serve(found.name, disk_id)
+    await disks.end_all()
+    await disks.end_all()
+    with pytest.raises(Refused):
+        await disks.remove(disk_id, VolumeId(new_uuid()))
+    assert (await disks.find())[0].disk_id == disk_id
+    again = await disks.serve(found.name, disk_id)
+    assert (again.host, again.port) == (before.host, before.port)
+    await disks.remove(disk_id, VolumeId(new_uuid()))
+
+
 async def test_a_disk_that_nobody_serves_does_not_answer(disks: DiskServers) -> None:
     with pytest.raises(Refused):
         await disks.remove(DiskId(new_hex_id()), VolumeId(new_uuid()))

@@ -24,6 +24,7 @@ class SimulatedDisks:
         self.number = number
         self.disks: dict[str, FoundDisk] = {name: FoundDisk(name=name) for name in names}
         self.held: dict[DiskId, set[VolumeId]] = {}
+        self.silent: set[DiskId] = set()
         self.used_bytes = 0
         self.size_bytes = 100 * GIB
         self.broken: set[str] = set()
@@ -36,6 +37,7 @@ class SimulatedDisks:
             raise Unavailable("its extent server does not start")
         self.disks[name] = FoundDisk(name=name, disk_id=disk_id)
         self.held.setdefault(disk_id, set())
+        self.silent.discard(disk_id)
         return ServedDisk(
             host=f"10.77.0.{self.number}",
             port=7410 + list(self.disks).index(name),
@@ -46,11 +48,14 @@ class SimulatedDisks:
     async def ended(self, disk_ids: Collection[DiskId]) -> None:
         await trio.sleep_forever()
 
+    async def end_all(self) -> None:
+        self.silent |= self.held.keys()
+
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         return self.held[disk_id]
 
     async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
-        if disk_id not in self.held:
+        if disk_id not in self.held or disk_id in self.silent:
             raise Unavailable("the disk does not answer")
         self.held[disk_id].discard(volume_id)
 

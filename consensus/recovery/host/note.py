@@ -31,7 +31,7 @@ def settle_beginning(state_dir: Path) -> None:
 def copy_log(directory: Path) -> Path:
     """Copy the log beside itself, durably; where it is now. The newest copies are kept.
 
-    No daemon runs. To put one back: stop the daemon, and let the copy take the log's place.
+    No daemon runs. Its history stays where it is and goes on: it is only ever added to.
     """
     earlier = sorted(_copies(directory), key=lambda path: int(path.suffix[1:]))
     number = int(earlier[-1].suffix[1:]) + 1 if earlier else 1

@@ -1,7 +1,7 @@
 """What is measured: a node's log, store, voters and handle, as the daemon has them, with a service that keeps keys."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,13 +11,14 @@ import trio
 
 from consensus.admission import EntryConfig
 from consensus.codec import Codec
+from consensus.host.history_files import HistoryFiles
 from consensus.host.raft import RaftNode
 from consensus.host.tls import member_contexts
 from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members import SERVICE as MEMBERS
 from consensus.members.commands import AdmitNode, FoundCluster
-from consensus.members.links import Electorate, PeerBook, Presence
+from consensus.members.links import Electorate, Exit, PeerBook, Presence
 from consensus.members.model import Node
 from consensus.members.reconcile import MembersReconciler
 from consensus.ports import RAFT_PORT
@@ -74,8 +75,15 @@ class NoPeers:
 class NoBook:
     """Addresses are given at the start and stay."""
 
-    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]]) -> None:
+    async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]], gone: Collection[NodeId]) -> None:
         await trio.lowlevel.checkpoint()
+
+
+class NoExit:
+    """Nobody is forgotten here."""
+
+    def leave(self, why: str) -> None:
+        raise AssertionError(why)
 
 
 @dataclass
@@ -93,10 +101,11 @@ class Member:
         self.place = place
         self.noted = Noted()
         codec = Codec((*MEMBERS.commands, Put), (*MEMBERS.records, KeyValue))
-        self.machine = Machine(codec)
+        directory = Path(place.directory) / "log"
+        self.machine = Machine(codec, HistoryFiles(directory / "history"))
         self.raft = RaftNode(
             place.node_id,
-            Path(place.directory) / "log",
+            directory,
             self.machine,
             tls=member_contexts(Path(place.directory)),
             listen=(place.address, RAFT_PORT),
@@ -120,6 +129,7 @@ class Member:
         drivers.add(Electorate, self.raft)
         drivers.add(Presence, EntryConfig(seed=None, name=place.name, addresses=(place.address,), release=RELEASE))
         drivers.add(PeerBook, NoBook())
+        drivers.add(Exit, NoExit())
         drivers.add(Discovery, Segment().discovery())  # addresses are given, nobody announces any
         async with trio.open_nursery() as nursery:
             await nursery.start(self.raft.run)
