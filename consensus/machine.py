@@ -165,10 +165,9 @@ class Machine:
         loading = Loading(Revision(standing.revision))
         with _without_collections():
             self._load(pieces, loading)
-            self._picture = loading.finish()
+            self._picture, self._link = loading.finish(), Link(standing.line_revision, standing.line_head)
             self._spare_collections()
         self._check_level()
-        self._link = Link(standing.line_revision, standing.line_head)
         self._keeper.resume(self._link)
         self._recent.restart(self._picture.revision)
 

@@ -153,6 +153,7 @@ class LogMember:
                 nursery.start_soon(self.rebirth.run)
                 task_status.started()
         finally:
+            self.history.close()
             with trio.CancelScope(shield=True):
                 await self._client.aclose()
 
