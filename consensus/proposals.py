@@ -64,11 +64,15 @@ class LogCluster:
     def view(self) -> View:
         return self._machine.picture
 
+    @property
+    def origin(self) -> Origin:
+        return of_node(self.node_id, now_ms())
+
     def acting_for(self, origin: Origin) -> "ActingCluster":
         return ActingCluster(self, origin)
 
     async def propose(self, *commands: Command) -> Revision:
-        return await self.propose_as(of_node(self.node_id, now_ms()), commands)
+        return await self.propose_as(self.origin, commands)
 
     async def propose_as(self, origin: Origin, commands: Sequence[Command]) -> Revision:
         """What `propose` promises, on behalf of `origin`."""
@@ -190,6 +194,11 @@ class ActingCluster:
     def has_majority(self) -> bool:
         return self._cluster.has_majority
 
+    @property
+    def origin(self) -> Origin:
+        # A request may take long, such as an upload: its time is when it changes something.
+        return msgspec.structs.replace(self._origin, at_ms=now_ms())
+
     def acting_for(self, origin: Origin) -> "ActingCluster":
         return ActingCluster(self._cluster, origin)
 
@@ -197,9 +206,7 @@ class ActingCluster:
         return self._cluster.view()
 
     async def propose(self, *commands: Command) -> Revision:
-        # A request may take long, such as an upload: its time is when it changes something.
-        origin = msgspec.structs.replace(self._origin, at_ms=now_ms())
-        return await self._cluster.propose_as(origin, commands)
+        return await self._cluster.propose_as(self.origin, commands)
 
     async def fresh_view(self) -> View:
         return await self._cluster.fresh_view()

@@ -201,11 +201,12 @@ def _named(waiting: Waiting, node: str, words: str = "") -> JoinRequest:
 async def _approve(cluster: Cluster, porch: Porch, order: LetIn) -> dict[str, object]:
     if bool(order.words) == bool(order.claim_code):
         raise Invalid("Give either the words that the node shows or its claim code.")
+    order = msgspec.structs.replace(order, origin=cluster.origin)
     if order.claim_code:
         return {"admitted": await porch.claim(order), "request": None}
     words = plain_words(order.words)
     found = _named(await _everyone_waiting(cluster), order.node, words)
-    payload = msgspec.msgpack.encode(LetIn(node=found.node_id, words=words))
+    payload = msgspec.msgpack.encode(LetIn(node=found.node_id, words=words, origin=order.origin))
     await cluster.call(found.waits_at, "doors.let_in", payload)
     return {"admitted": None, "request": {**request_view(found), "approved": True}}
 
@@ -242,7 +243,7 @@ async def _waiting_here(context: PeerContext, payload: bytes) -> bytes:  # noqa:
 
 async def _let_in_here(context: PeerContext, payload: bytes) -> bytes:
     order = msgspec.msgpack.decode(payload, type=LetIn)
-    context.drivers.get(Porch).approve(NodeId(order.node), order.words)
+    context.drivers.get(Porch).approve(NodeId(order.node), order.words, order.origin)
     return b""
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 from consensus.doors.model import LetIn, Waiting
 from consensus.refusals import Refusal, RefusalKind
 from noded.core.ids import NodeId
+from noded.core.origin import Origin
 
 
 class Porch(Protocol):
@@ -13,8 +14,8 @@ class Porch(Protocol):
     def waiting(self) -> Waiting:
         """Who waits here for a yes, and whom this node sees announced as unclaimed."""
 
-    def approve(self, node_id: NodeId, words: str) -> None:
-        """A person compared the words and said yes. Raises `Refused`."""
+    def approve(self, node_id: NodeId, words: str, origin: Origin | None) -> None:
+        """A person, who acts as `origin`, compared the words and said yes. Raises `Refused`."""
 
     def turn_away(self, node_id: NodeId) -> None:
         """A person said no: the node's request ends here. Raises `NotFound`."""

@@ -7,6 +7,7 @@ import msgspec
 
 from consensus.refusals import Refusal
 from noded.core.ids import NodeId
+from noded.core.origin import Origin
 from noded.core.record import Record
 
 TOKENS_MAX: Final = 200  # that can still be used; used up, expired and revoked ones are kept for a week to be seen
@@ -89,6 +90,7 @@ class LetIn(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
     claim_code: str = ""
     addresses: tuple[str, ...] = ()  # where to find it, if it can't be seen from here
+    origin: Origin | None = None  # who gives the order
 
     def __repr__(self) -> str:
         return f"LetIn(node={self.node!r}, words={self.words!r})"  # never the claim code

@@ -57,6 +57,7 @@ from noded.core.cluster import Cluster
 from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, NotFound, Refused
 from noded.core.ids import NodeId
+from noded.core.origin import Origin
 
 log = structlog.get_logger()
 
@@ -104,9 +105,9 @@ class Doorkeeper:
             ),
         )
 
-    def approve(self, node_id: NodeId, words: str) -> None:
-        """A person compared the words and said yes. Raises `Refused`."""
-        self.room.approve(node_id, words, now_ms())
+    def approve(self, node_id: NodeId, words: str, origin: Origin | None = None) -> None:
+        """A person, who acts as `origin`, compared the words and said yes. Raises `Refused`."""
+        self.room.approve(node_id, words, now_ms(), origin)
         log.info("node approved", node=node_id)
 
     def turn_away(self, node_id: NodeId) -> None:
@@ -128,7 +129,7 @@ class Doorkeeper:
                 if not isinstance(asked, AskAdmission):
                     raise Conflict("The node does not say what it is; does it run another release?")
                 channel = session.channel
-                admitted = await self._admit(channel, asked)
+                admitted = await self._admit(channel, asked, order.origin)
                 if isinstance(admitted, Turned):
                     raise Conflict(f"The node can't join: {admitted.reason}.")
                 taken = await session.ask(TakeIn(admitted))
@@ -190,7 +191,7 @@ class Doorkeeper:
         request = self.room.asks(channel, asked, self._misfit(channel.peer, asked), now_ms())
         if not (request.approved and asked.agreed):
             return OnThePorch(request.approved, request.misfit)
-        return await self._admit(channel, asked)
+        return await self._admit(channel, asked, self.room.approved_by(channel.peer))
 
     def _misfit(self, node_id: NodeId, asked: AskAdmission) -> str | None:
         reason = misfit(asked, release=self.config.release, now_ms=now_ms())
@@ -205,11 +206,13 @@ class Doorkeeper:
             return None
         return f"another node, {namesakes[0]}, is already called {name}; set another `name` on one of them"
 
-    async def _admit(self, channel: Channel, asked: AskAdmission) -> Admitted | Turned:
+    async def _admit(self, channel: Channel, asked: AskAdmission, origin: Origin | None = None) -> Admitted | Turned:
+        """Admit a node in the name of who let it in; of this node, where a secret did."""
         reason = self._misfit(channel.peer, asked) or await unreachable_ports(asked, channel.peer_key)
         try:
             if reason is None:
-                await self.cluster.propose(*self._entry(channel, asked))
+                cluster = self.cluster if origin is None else self.cluster.acting_for(origin)
+                await cluster.propose(*self._entry(channel, asked))
         except Refused as refusal:
             reason = refusal.message
         if reason is not None:

@@ -11,6 +11,7 @@ from consensus.doors.model import JoinRequest
 from consensus.naming import fingerprint
 from noded.core.errors import Conflict, Forbidden, NotFound
 from noded.core.ids import NodeId
+from noded.core.origin import Origin
 
 # A node asks about once a second; who has not for so long is not there any more.
 SILENT_MS_MAX: Final = 10_000
@@ -22,6 +23,7 @@ TURNED_AWAY_MAX: Final = 256
 class _Waiting:
     request: JoinRequest
     heard_at_ms: int
+    approved_by: Origin | None = None
 
 
 class WaitingRoom:
@@ -49,7 +51,8 @@ class WaitingRoom:
             agreed=asked.agreed,
             misfit=misfit or "",
         )
-        self._waiting[channel.peer] = _Waiting(request, now_ms)
+        approved_by = before.approved_by if before and request.approved else None
+        self._waiting[channel.peer] = _Waiting(request, now_ms, approved_by)
         return request
 
     def requests(self, now_ms: int) -> tuple[JoinRequest, ...]:
@@ -59,8 +62,13 @@ class WaitingRoom:
                 del self._waiting[node_id]
         return tuple(waiting.request for waiting in self._waiting.values())
 
-    def approve(self, node_id: NodeId, words: str, now_ms: int) -> None:
-        """A person compared the words. Raises NotFound, Forbidden, Conflict."""
+    def approved_by(self, node_id: NodeId) -> Origin | None:
+        """Who said yes to a node that waits."""
+        waiting = self._waiting.get(node_id)
+        return None if waiting is None else waiting.approved_by
+
+    def approve(self, node_id: NodeId, words: str, now_ms: int, origin: Origin | None = None) -> None:
+        """A person, who acts as `origin`, compared the words. Raises NotFound, Forbidden, Conflict."""
         request = next((each for each in self.requests(now_ms) if each.node_id == node_id), None)
         if request is None:
             raise NotFound.of("waiting node", node_id)
@@ -72,6 +80,7 @@ class WaitingRoom:
         if request.misfit:
             raise Conflict(f"Node {request.name} can't be admitted as it is: {request.misfit}.")
         self._waiting[node_id].request = msgspec.structs.replace(request, approved=True)
+        self._waiting[node_id].approved_by = origin
 
     def turn_away(self, node_id: NodeId) -> None:
         """Forget its request. It may ask again with other words, after a restart. Raises NotFound."""

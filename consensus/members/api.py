@@ -4,8 +4,6 @@ import msgspec
 
 from consensus.members.authority import Asked, Desk, leave_from
 from consensus.members.links import Dependants, Electorate, Exit
-from noded.core.clock import now_ms
-from noded.core.origin import Origin
 from noded.core.route import Allow, Request, Response, Route
 
 
@@ -63,11 +61,7 @@ async def label_node(request: Request) -> Response:
 async def leave_node(request: Request) -> Response:
     """POST /noded/v1/nodes/{id}/leave: a node that answers goes for good."""
     body = await request.json(_Removal)
-    caller = request.caller
-    origin = Origin(
-        f"user:{caller.user_id}", caller.user_name, caller.project_id or "", request.request_id, "", now_ms()
-    )
-    asked = Asked(node=request.params["node_id"], forced=body.force, plan=body.plan, origin=origin)
+    asked = Asked(node=request.params["node_id"], forced=body.force, plan=body.plan, origin=request.cluster.origin)
     return Response(body=await leave_from(_desk(request), asked))
 
 

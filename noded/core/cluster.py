@@ -26,6 +26,10 @@ class Cluster(Protocol):
     def has_majority(self) -> bool:
         """Whether this node sees enough of the voters to change anything. Without, changes are refused at once."""
 
+    @property
+    def origin(self) -> Origin:
+        """On whose behalf this handle acts now; what another node shall do for the same caller carries it along."""
+
     def acting_for(self, origin: Origin) -> "Cluster":
         """The same handle, whose changes are said to come from `origin`; without it they come from this node."""
 

@@ -16,6 +16,7 @@ from consensus.refusals import Refusal, RefusalKind
 from noded import dashboard, inspection
 from noded.core.errors import NotFound
 from noded.core.ids import NodeId
+from noded.core.origin import Origin
 from noded.dashboard.links import LocalApi
 from noded.gateway.local import InProcessApi
 from noded.inspection.links import Registry, VitalsReader
@@ -50,7 +51,9 @@ class Hall:
         unclaimed = Unclaimed(**facts | {"node_id": NodeId("e" * 32)}, name="fresh", cluster="")  # type: ignore[arg-type]
         return Waiting(requests=(request,), unclaimed=(unclaimed,))
 
-    def approve(self, node_id: NodeId, words: str) -> None:
+    def approve(self, node_id: NodeId, words: str, origin: Origin | None) -> None:
+        assert origin is not None
+        assert (origin.name, origin.address) == ("admin", "10.77.0.9"), "who said yes, and from where"
         self.approved.append((node_id, words))
 
     def turn_away(self, node_id: NodeId) -> None:
