@@ -26,6 +26,7 @@ async def _cluster(request: Request, *, token: str | None, fault: str) -> Respon
         tokens=f"{NODED}/tokens",
         waiting=f"{NODED}/join-requests",
         refusals=f"{NODED}/refusals",
+        authority=f"{NODED}/authority",
     )
     bodies: dict[str, Any] = {name: answer.body_or_none or {} for name, answer in found.items()}
     nodes = views.nodes(bodies["status"], bodies["listing"])
@@ -43,6 +44,7 @@ async def _cluster(request: Request, *, token: str | None, fault: str) -> Respon
         waiting=bodies["waiting"].get("requests", []),
         unclaimed=bodies["waiting"].get("unclaimed", []),
         refusals=found["refusals"].all("refusals"),
+        authority=bodies["authority"],
         token=token,
         fault=fault or next((answer.fault for answer in found.values() if not answer.ok), ""),
     )
@@ -63,6 +65,14 @@ async def revoke_token(request: Request) -> Response:
     session.expect_own_form(request)
     answer = await ask(request, "DELETE", f"{NODED}/tokens/{quote(request.params['token_id'], safe='')}")
     return go("/cluster", "The token opens nothing any more." if answer.ok else answer.fault)
+
+
+async def rotate_authority(request: Request) -> Response:
+    """POST /cluster/rotate: the cluster gets a new authority; every node follows by itself."""
+    await request.form()
+    session.expect_own_form(request)
+    answer = await ask(request, "POST", f"{NODED}/authority/rotate")
+    return go("/cluster", "The rotation has begun; it goes on by itself." if answer.ok else answer.fault)
 
 
 async def decide_on_node(request: Request) -> Response:
@@ -87,5 +97,6 @@ ROUTES = (
     Route(verb="GET", path="/cluster", handler=show_cluster, allow=Allow.ADMIN),
     Route(verb="POST", path="/cluster/tokens", handler=create_token, allow=Allow.ADMIN),
     Route(verb="POST", path="/cluster/tokens/{token_id}/revoke", handler=revoke_token, allow=Allow.ADMIN),
+    Route(verb="POST", path="/cluster/rotate", handler=rotate_authority, allow=Allow.ADMIN),
     Route(verb="POST", path="/cluster/waiting/{node_id}/{verb}", handler=decide_on_node, allow=Allow.ADMIN),
 )

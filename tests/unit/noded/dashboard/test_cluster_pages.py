@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from consensus import disks, doors, levels, liveness, members, recovery
+from consensus import certificates, disks, doors, levels, liveness, members, recovery
 from consensus.doors.links import Porch, Refusals
 from consensus.doors.model import JoinRequest, JoinToken, LetIn, TokenState, Unclaimed, Waiting
 from consensus.liveness.links import Watch
@@ -29,7 +29,10 @@ A, B, C = IDS[:3]
 STRANGER = NodeId("f" * 32)
 SERVICES = (
     *IDENTITY_SERVICES,
-    *(module.SERVICE for module in (members, liveness, levels, disks, doors, recovery, inspection, dashboard)),
+    *(
+        module.SERVICE
+        for module in (members, certificates, liveness, levels, disks, doors, recovery, inspection, dashboard)
+    ),
 )
 SPACE = Space(total_bytes=8 << 30, used_bytes=1 << 30)
 OTHER_FORM = {"origin": "https://evil.test"}
@@ -212,6 +215,15 @@ async def test_a_token_is_shown_once_and_revoked(scene: Scene) -> None:
             assert "fault" in refused.text
             assert 'class="secret"' not in refused.text
         assert len(scene.tokens()) == 1
+
+
+async def test_the_authority_is_shown_and_rotated(scene: Scene) -> None:
+    async with scene.signed_in() as browser:
+        page = await said(browser, "/cluster")
+        assert "Rotation" not in page
+        assert "goes on by itself" in await told(browser, "/cluster/rotate")
+        assert "waits for n0, n1, n2" in await said(browser, "/cluster")
+        assert "PRIVATE" not in await said(browser, "/cluster")
 
 
 async def test_a_node_that_waits_is_approved_by_its_words_claimed_by_its_code_or_turned_away(scene: Scene) -> None:

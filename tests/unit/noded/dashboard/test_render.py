@@ -75,6 +75,8 @@ WAITING |= {"since": "2026-01-01T00:00:00Z", "approved": False, "agreed": False,
 UNCLAIMED = {"id": "u1", "name": NASTY, "addresses": [NASTY], "release": NASTY, "fingerprint": NASTY, "cluster": NASTY}
 REFUSAL = {"node": "n1", "node_name": NASTY, "port": 1, "kind": "no_tls", "address": NASTY, "count": 3}
 REFUSAL |= {"last_at": "2026-01-01T00:00:00Z", "detail": NASTY}
+ROTATION = {"number": 1, "stage": NASTY, "waits_for": [{"name": NASTY}], "changed_at": "2026-01-01T00:00:00Z"}
+AUTHORITY = {"fingerprint": NASTY, "rotation": ROTATION}
 CUT_OFF = {"voters": 3, "seen": 1, "lost": [{"name": NASTY, "since": "2026-01-01T00:00:00Z"}], "revision": 7}
 CUT_OFF |= {"since": "2026-01-01T00:00:00Z", "why": NASTY}
 IMAGE = {"id": "i1", "name": NASTY, "status": "active", "disk_format": "raw", "size": 5, "virtual_size": 9}
@@ -156,6 +158,7 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "waiting": [[], [WAITING, WAITING | {"approved": True, "misfit": ""}]],
         "unclaimed": [[], [UNCLAIMED, UNCLAIMED | {"cluster": ""}]],
         "refusals": [[REFUSAL, REFUSAL | {"detail": "", "node_name": ""}]],
+        "authority": [{}, AUTHORITY],
         "token": [None, NASTY],
         "fault": [""],
     },
