@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from consensus.discovery import NodeState, Sighting
+from consensus.discovery import NodeState, Sighting, sighting_from_text, sighting_to_text
 from consensus.host.interfaces import HostAddress
 from consensus.host.mdns import MdnsDiscovery, interfaces_for_multicast
 from consensus.links import Discovery
@@ -154,3 +154,11 @@ async def test_what_comes_up_later_is_spoken_on_too() -> None:
         present.append(HostAddress("127.0.0.3", "lo2", 2))
         await heard(other, lambda: one.node_id in other.sightings())
         nursery.cancel_scope.cancel()
+
+
+def test_an_address_that_means_something_on_its_own_host_alone_is_not_dialed() -> None:
+    text = sighting_to_text(sighting("fd00::1")) | {"at": "fe80::1,fd00::1,ff02::fb,::"}
+    found = sighting_from_text(text, 7402)
+    assert found is not None
+    assert found.addresses == ("fd00::1",)
+    assert sighting_from_text(text | {"at": "fe80::1"}, 7402) is None
