@@ -12,6 +12,8 @@ from noded.cli.entering import show_refusals, show_requests
 from noded.config import Config
 from noded.core.errors import Conflict
 
+ANSWER_S_MAX = 60.0  # a vote may have to be taken away first, and the leader to hand over before that
+
 as_plan = click.option("--plan", is_flag=True, help="Only say what would happen.")
 by_force = click.option("--force", is_flag=True, help="Accept the losses that --plan names.")
 
@@ -121,7 +123,7 @@ def node_rejoin(config: Config, as_json: bool) -> None:
 
 
 def _tell(config: Config, method: str, as_json: bool, table: Callable[[Any], object], **asked: object) -> None:
-    answer = ask(config.run, method, msgspec.msgpack.encode(asked))
+    answer = ask(config.run, method, msgspec.msgpack.encode(asked), limit_s=ANSWER_S_MAX)
     print_answer(answer, as_json, lambda: table(msgspec.msgpack.decode(answer)))
 
 
