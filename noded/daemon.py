@@ -191,6 +191,7 @@ class _Daemon:
         self._member = LogMember(standing)
         self._services = services_of(standing.config.role)
         self._has_machine_drivers = False
+        self._reconciling = trio.CancelScope()
 
     async def leave(self) -> None:
         """Before a planned end: who leads the log hands over, so that nobody has to wait for an election."""
@@ -217,9 +218,7 @@ class _Daemon:
             gateway = Gateway(self._services, cluster, drivers)
             drivers.add(LocalApi, InProcessApi(gateway))
             member.calls.ready(PeerContext(cluster=cluster, drivers=drivers))
-            for service in self._services:
-                for make in service.reconcilers:
-                    nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
+            nursery.start_soon(self._reconcile, drivers)
             await nursery.start(doorkeeper.run)
             https_port = standing.config.https_port
             refused = standing.refusals.at(https_port)
@@ -227,6 +226,14 @@ class _Daemon:
             tell_ready()
             url = f"https://{standing.entry.addresses[0]}/"
             log.info("node ready", cluster=standing.membership.cluster_name, url=url)
+
+    async def _reconcile(self, drivers: Drivers) -> None:
+        cluster = self._member.cluster
+        with self._reconciling:
+            async with trio.open_nursery() as nursery:
+                for service in self._services:
+                    for make in service.reconcilers:
+                        nursery.start_soon(keep_reconciling, make(cluster, drivers), cluster)
 
     async def _serve_calls(self, nursery: trio.Nursery) -> None:
         standing, member = self._standing, self._member
@@ -281,6 +288,7 @@ class _Daemon:
 
     async def _let_go(self, drivers: Drivers, nursery: trio.Nursery) -> None:
         """End what still runs here for the cluster, also if this process has not looked for it yet."""
+        self._reconciling.cancel()  # they would start again at once what is ended here
         if self._standing.config.role is NodeRole.MEMBER:
             from noded.host.machine_drivers import release_machine  # noqa: PLC0415  # a witness needs none of it
 
