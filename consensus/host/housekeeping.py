@@ -12,7 +12,7 @@ from consensus.host.reserve import Reserve
 from consensus.log import MembershipRefused, NotLeader
 from consensus.room import Standing
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 0.5
 HANDOVER_S_MAX: Final = 2.0
 HANDOVER_AGAIN_S: Final = 5.0
 
