@@ -2,7 +2,8 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
@@ -38,6 +39,15 @@ class WorldClock(trio.abc.Clock):
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Never sleep for real: the world waits until all tasks are blocked, which must be seen at once."""
         return 0.0 if deadline <= self._now() else inf
+
+
+def until(seconds: float, seeds: Iterable[int]) -> Iterator[int]:
+    """The seeds that can be begun within so many real seconds."""
+    end = time.monotonic() + seconds
+    for seed in seeds:
+        if time.monotonic() > end:
+            return
+        yield seed
 
 
 @contextmanager

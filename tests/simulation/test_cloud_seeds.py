@@ -1,15 +1,17 @@
 """A whole cloud in bad weather, from seeds.
 
-python -m tests.simulation.test_cloud_seeds FIRST COUNT     tries more of them, and says what happened
-python -m tests.simulation.test_cloud_seeds SEED 1          repeats one that failed
+python -m tests.simulation.test_cloud_seeds FIRST COUNT [SECONDS]   tries more of them, for so long at most
+python -m tests.simulation.test_cloud_seeds SEED 1                  repeats one that failed
 """
 
+import math
 import sys
 import time
 
 import pytest
 
 from tests.simulation.cloud.seeds import Report, live_through
+from tests.simulation.schedule import until
 
 SEEDS = range(1, 11)
 SECONDS = 20.0
@@ -44,15 +46,15 @@ def how_to_repeat(report: Report) -> str:
     )
 
 
-def main(first: int, count: int) -> None:
+def main(first: int, count: int, seconds: float) -> None:
     began = time.process_time()
-    report = live_through(range(first, first + count), SECONDS)
+    report = live_through(until(seconds, range(first, first + count)), SECONDS)
     if report.found:
         print(how_to_repeat(report))
     print(report)
-    print(f"{(time.process_time() - began) / count:.2f} s a cloud", file=sys.stderr)
+    print(f"{(time.process_time() - began) / max(1, len(report.traces)):.2f} s a cloud", file=sys.stderr)
     sys.exit(bool(report.found))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else math.inf)

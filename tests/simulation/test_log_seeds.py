@@ -1,9 +1,10 @@
 """The log in bad weather, from seeds.
 
-python -m tests.simulation.test_log_seeds FIRST COUNT     tries more of them, and says what happened
-python -m tests.simulation.test_log_seeds SEED 1          repeats one that failed
+python -m tests.simulation.test_log_seeds FIRST COUNT [SECONDS]   tries more of them, for so long at most
+python -m tests.simulation.test_log_seeds SEED 1                  repeats one that failed
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tests.simulation.log.seeds import Report, live_through
 from tests.simulation.log.weather import Weather
+from tests.simulation.schedule import until
 
 SWARM = range(1, 81)
 
@@ -61,16 +63,16 @@ def _how_to_repeat(report: Report) -> str:
     )
 
 
-def main(first: int, count: int) -> None:
+def main(first: int, count: int, seconds: float) -> None:
     began = time.process_time()
-    report = live_through(range(first, first + count))
+    report = live_through(until(seconds, range(first, first + count)))
     if report.found:
         print(_how_to_repeat(report))
     print(report)
-    print(f"{(time.process_time() - began) * 1000 / count:.0f} ms a world", file=sys.stderr)
+    print(f"{(time.process_time() - began) * 1000 / max(1, report.worlds):.0f} ms a world", file=sys.stderr)
     print(f"trace {sum(report.traces) % 2**32:08x}")
     sys.exit(bool(report.found))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else math.inf)
