@@ -147,8 +147,7 @@ class _Writing:
             if failure != Failure.SUCCESS and attempt == self.attempts:
                 self.world.after(self.dice.uniform(0.02, 0.1), self._attempt)
 
-        self.node.core.submit(EntryKind.REQUEST, self.content, done)
-        self.world.plan(self.node, self.world.now)
+        self.world.as_node(self.node, lambda one: one.core.submit(EntryKind.REQUEST, self.content, done))
         self.world.after(ATTEMPT_S, lambda: self._attempt() if attempt == self.attempts else None)
 
     def settle(self) -> None:

@@ -220,8 +220,7 @@ class Faults:
         def done(_result: object, failure: int) -> None:
             counts["changes of voters" if failure == Failure.SUCCESS else "changes refused"] += 1
 
-        node.core.propose_change(kind, node_id, done)
-        self.world.plan(node, self.world.now)
+        self.world.as_node(node, lambda one: one.core.propose_change(kind, node_id, done))
         self.world.at(self.world.now, partial(self.noticed, "at change", node))
 
     def _hand_over(self) -> None:
@@ -229,8 +228,8 @@ class Faults:
         others = sorted(leader.core.voters - {leader.node_id}) if leader is not None else []
         if leader is not None and others:
             self.world.counts["handovers"] += 1
-            leader.core.hand_over(self.dice.choice(others), lambda _result, _failure: None)
-            self.world.plan(leader, self.world.now)
+            successor = self.dice.choice(others)
+            self.world.as_node(leader, lambda one: one.core.hand_over(successor, lambda _result, _failure: None))
 
     def _settled_voters(self) -> frozenset[str] | None:
         """Who votes, when all running nodes agree on that and nobody is changing it."""

@@ -182,7 +182,7 @@ class World:
         self.lives[node_id] += 1
         node = self.running[node_id] = SimNode(self, node_id)
         if self.lives[node_id] == 1:  # as if it had waited for a while already
-            self._as_node(node, self._hasten_election)
+            self.as_node(node, self._hasten_election)
         for other in sorted(self.running):
             self.link(node_id, other)
             self.link(other, node_id)
@@ -212,7 +212,7 @@ class World:
         both_up = sender in self.running and receiver in self.running and sender != receiver
         if both_up and pair not in self.links and not self.faults.is_cut(pair):
             self.links.add(pair)
-            self._as_node(self.running[sender], lambda node: node.core.link_up(receiver))
+            self.as_node(self.running[sender], lambda node: node.core.link_up(receiver))
 
     def unlink(self, sender: str, receiver: str) -> None:
         """The connection breaks: of what was on its way, only a first part still arrives, or nothing."""
@@ -223,9 +223,10 @@ class World:
             while len(wire) > kept:
                 wire.pop()
             if sender in self.running:
-                self._as_node(self.running[sender], lambda node: node.core.link_down(receiver))
+                self.as_node(self.running[sender], lambda node: node.core.link_down(receiver))
 
-    def _as_node(self, node: SimNode, act: Callable[[SimNode], object]) -> None:
+    def as_node(self, node: SimNode, act: Callable[[SimNode], object]) -> None:
+        """Do something in that node's process: by its clock."""
         token = WHO.set(node)
         try:
             act(node)
