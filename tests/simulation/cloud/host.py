@@ -14,13 +14,14 @@ from compute.host.simulated import SimulatedHypervisor
 from compute.hypervisor import Hypervisor
 from compute.servers.links import StoreServerFacts
 from consensus.admission import EntryConfig
+from consensus.certificates.links import Certificates
 from consensus.codec import Codec
 from consensus.host.disk import Disk
 from consensus.host.history_files import HistoryFiles
 from consensus.host.tls import TlsContexts
 from consensus.links import Discovery
 from consensus.machine import Machine
-from consensus.members.links import Certificates, Exit, PeerBook, Presence
+from consensus.members.links import Exit, PeerBook, Presence
 from consensus.members.model import Node
 from consensus.proposals import LogCluster
 from images.contents.links import ImageBytes
