@@ -49,7 +49,7 @@ async def grown(directory: Path, nodes: int) -> Cluster:
     for place in others[: voters - 1]:
         await cluster.start(await cluster.spawn(), [place])
     await cluster.admit(others[: voters - 1])
-    await cluster.settled(voters)
+    await cluster.settled(voters_wanted(voters))  # a large cluster has more voters than one of that many nodes
     rest = others[voters - 1 :]
     shared = [await cluster.spawn() for _ in range(PROCESSES_FOR_THE_REST)]
     for position, process in enumerate(shared):
