@@ -9,7 +9,7 @@ from tests.simulation.log.mutants import catch
 from tests.simulation.log.seeds import live_through
 from tests.simulation.log.stock import POWER_LOST, weather_for_stock
 
-SEEDS_MAX = 40
+SEEDS_MAX = 120
 QUICK = (
     "acknowledges before fsync",
     "commits beyond what was compared",
