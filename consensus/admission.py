@@ -24,6 +24,7 @@ from consensus.members.model import NodeRole
 from consensus.naming import NODE_ID_CHARS
 from consensus.ports import DOOR_PORT
 from noded.core.ids import NodeId
+from noded.core.unreadable import UNREADABLE
 
 # Certificates, tokens and logs all need clocks that agree about as well as people's watches do.
 CLOCK_SKEW_MS_MAX: Final = 30_000
@@ -203,7 +204,7 @@ def read_question(message: bytes) -> Question:
     """The question in a message. Raises DoorClosed."""
     try:
         question: Question = _QUESTIONS.decode(message)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise DoorClosed("the other side asks in a way that this release does not know") from error
     return question
 
@@ -212,7 +213,7 @@ def read_response(message: bytes) -> Response:
     """The response in a message. Raises DoorClosed."""
     try:
         response: Response = _RESPONSES.decode(message)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise DoorClosed("the other side answers in a way that this release does not know") from error
     return response
 

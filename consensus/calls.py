@@ -15,6 +15,7 @@ import msgspec
 from noded.core import errors
 from noded.core.errors import Kind, Refused, Unavailable
 from noded.core.ids import NodeId
+from noded.core.unreadable import UNREADABLE
 
 PAYLOAD_BYTES_MAX: Final = 8 * 1024 * 1024
 # Room for the method's name or an error's words beside the payload.
@@ -76,7 +77,7 @@ def read_call(body: bytes) -> Call:
     """The call in a frame's body. Raises BadFrame."""
     try:
         return msgspec.msgpack.decode(body, type=Call)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadFrame(f"not a call: {error}") from error
 
 
@@ -98,7 +99,7 @@ def read_answer(body: bytes) -> bytes:
     """The payload of an answer. Raises the `Refused` that it carries, or BadFrame."""
     try:
         answer = msgspec.msgpack.decode(body, type=Done | Denied)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadFrame(f"not an answer: {error}") from error
     if isinstance(answer, Denied):
         raise _REFUSALS.get(answer.name, Refused)(answer.message, code=answer.code, kind=answer.kind)

@@ -11,6 +11,7 @@ from noded.core.command import Command
 from noded.core.errors import Invalid
 from noded.core.origin import Origin
 from noded.core.record import Record
+from noded.core.unreadable import UNREADABLE
 
 ENTRY_BYTES_MAX = 128 * 1024  # one entry must never hold up the log's heartbeats
 _FORMAT = 2  # [2, origin, [command, ...]]
@@ -52,7 +53,7 @@ class Codec:
         """Whether an entry, or records, that can't be decoded here are of a newer release: format or tags say so."""
         try:
             said = msgspec.msgpack.decode(data)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return False
         match said:
             case [int(format_), _, *_] if format_ > _FORMAT:

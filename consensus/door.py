@@ -39,6 +39,7 @@ from spake2.ed25519_basic import NotOnCurve
 from consensus.authority import load_public_key
 from consensus.naming import node_id_of
 from noded.core.ids import NodeId
+from noded.core.unreadable import UNREADABLE
 
 PROTOCOL: Final = b"noded door 1"
 SECRET_CHARS_MIN: Final = 16
@@ -292,5 +293,5 @@ def read_as(message: bytes, form: type[T]) -> T:
     """A message as what it should be. Raises DoorClosed."""
     try:
         return msgspec.msgpack.decode(message, type=form)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise DoorClosed("the other side does not speak this protocol") from error

@@ -24,6 +24,7 @@ from noded.core.command import Command
 from noded.core.errors import Kind, Refused, refusal
 from noded.core.ids import Revision
 from noded.core.record import table_of
+from noded.core.unreadable import UNREADABLE
 from noded.core.watch import Watched
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,7 @@ class Machine:
                 command.apply(change)
         except Refused as refused:
             outcome: Outcome = Declined(revision, refused.kind, refused.message, refused.code)
-        except msgspec.DecodeError as fault:
+        except UNREADABLE as fault:
             if self._codec.is_of_newer_release(payload):
                 raise _too_old(f"entry {index} of the log", fault) from fault
             log.error("entry can't be read", index=index, fault=str(fault))
@@ -175,7 +176,7 @@ class Machine:
         for piece in pieces:
             try:
                 records = self._codec.decode_records(piece)
-            except msgspec.DecodeError as fault:
+            except UNREADABLE as fault:
                 if self._codec.is_of_newer_release(piece):
                     raise _too_old("the checkpoint", fault) from fault
                 raise

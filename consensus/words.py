@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from consensus.discovery import short_words
 from consensus.door import WORDS_DOOR, Channel, DoorClosed, Signer, expect_signature, read_as
+from noded.core.unreadable import UNREADABLE
 
 PROTOCOL: Final = b"noded words 1"
 WORDS: Final = 2
@@ -70,7 +71,7 @@ def is_offer(first: bytes) -> bool:
     """Whether a first message is that of a newcomer without a secret."""
     try:
         msgspec.msgpack.decode(first, type=Offer)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return True
 

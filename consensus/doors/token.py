@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from noded.core.errors import Invalid
+from noded.core.unreadable import UNREADABLE
 
 PREFIX: Final = "noded-join-1."
 SECRET_BYTES: Final = 24  # 192 bits
@@ -52,7 +53,7 @@ def read_token(text: str) -> Token:
                 "The join token was not copied whole: copy the line again, from its first to its last letter."
             )
         return msgspec.msgpack.decode(packed, type=Token)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+    except (binascii.Error, *UNREADABLE, ValueError):
         raise Invalid("The join token can't be read: copy the line again.") from None
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from consensus.chain import Link, decode_line, encode_line
 from consensus.history.links import Book, Span, Stretch
+from noded.core.unreadable import UNREADABLE
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -49,7 +50,7 @@ def proved(answer: bytes, link: Link, after: int) -> Stretch | None:
     try:
         page = msgspec.msgpack.decode(answer, type=Page)
         lines = [decode_line(content) for content in page.lines]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     links = [Link(page.base_revision, page.base_head), *(line.link for line in lines)]
     chained = all(line.follows(before) for line, before in zip(lines, links, strict=False))

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-import msgspec
-
 from consensus.chain import Covered, Line, Link
 from consensus.history.links import Book, Span, Vocabulary
 from consensus.history.model import HistoryGap, HistoryLine, HistoryPage, Question
 from consensus.history.views import Said, for_project, is_surely_of, line_view, said_by, written
 from noded.core.store import View
+from noded.core.unreadable import UNREADABLE
 
 # Lines are in the log's order, their times are the proposers': clocks may differ by so much.
 CLOCKS_APART_MS_MAX: Final = 24 * 3600 * 1000
@@ -90,7 +89,7 @@ class Reader:
             return 0, None
         try:
             covered = line.content()
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return 0, None  # `verify` tells of it
         said = said_by(covered)
         if not _is_within(said.at_ms, question) or not _is_about(covered, said, about):

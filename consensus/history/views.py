@@ -13,6 +13,7 @@ from noded.core.record import Record
 from noded.core.secrecy import HIDDEN
 from noded.core.store import View
 from noded.core.times import zulu
+from noded.core.unreadable import UNREADABLE
 
 WORD_CHARS_MAX: Final = 120
 LIST_ITEMS_MAX: Final = 5
@@ -41,7 +42,7 @@ def said_by(covered: Covered) -> Said:
     try:
         _, origin, commands = msgspec.msgpack.decode(covered.payload)
         who, name, project_id, request_id, address, at_ms = origin[:_ORIGIN_FIELDS]
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (*UNREADABLE, TypeError, ValueError):
         return Said()
     return Said(
         who=who,

@@ -20,6 +20,7 @@ import msgspec
 from consensus.host.files import sync_directory
 from consensus.host.seams import Entry
 from consensus.incarnation import Incarnation
+from noded.core.unreadable import UNREADABLE
 
 _MAGIC: Final = b"NCP1"
 _HEAD: Final = struct.Struct("<BII")
@@ -110,7 +111,7 @@ def read_header(file: BinaryIO) -> Header:
     part, content = _read_block(file)
     try:
         header = msgspec.msgpack.decode(content, type=Header)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise CheckpointRefused(f"{file.name} has no header: {error}") from error
     if part != Part.HEADER or header.format != _FORMAT:
         raise CheckpointRefused(f"{file.name} has format {header.format}, which this release can't read")

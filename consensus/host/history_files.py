@@ -28,6 +28,7 @@ import structlog
 from consensus.chain import HEAD_BYTES, Line, Link, decode_line, encode_line
 from consensus.history.links import Span, Stretch
 from consensus.host.files import make_private_directory, sync_directory
+from noded.core.unreadable import UNREADABLE
 
 BYTES_MAX: Final = 256 * 1024 * 1024
 FILE_BYTES: Final = 1024 * 1024  # a file that has this many is full
@@ -298,7 +299,7 @@ def _base_in(content: bytes, revision: int) -> Link:
     try:
         _, first = next(_frames(content))
         found = msgspec.msgpack.decode(first or b"", type=Link)
-    except (StopIteration, msgspec.DecodeError):
+    except (StopIteration, *UNREADABLE):
         return Link(revision, _NO_HEAD)
     return Link(revision, found.head)
 
@@ -332,7 +333,7 @@ def _line_in(body: bytes | None) -> Line | None:
     """The line in a frame; None if it can't be read."""
     try:
         return decode_line(body or b"")
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -22,6 +22,7 @@ from consensus.members.commands import FoundCluster
 from consensus.members.model import Node
 from consensus.naming import gone_file
 from noded.core.ids import NodeId
+from noded.core.unreadable import UNREADABLE
 
 
 class MembershipFault(Exception):  # noqa: N818
@@ -65,7 +66,7 @@ def read_membership(state_dir: Path, identity: NodeIdentity) -> Membership | Non
         return None
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise MembershipFault(f"{path} can't be read: {error}") from error
     if kept.node_id != identity.node_id:
         raise MembershipFault(
@@ -161,7 +162,7 @@ def read_promise(state_dir: Path) -> NodeId | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Promise).promised
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise MembershipFault(f"{path} can't be read: {error}") from error
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from consensus.host.seams import Entry, Message
 from consensus.incarnation import Incarnation
+from noded.core.unreadable import UNREADABLE
 
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -174,16 +175,19 @@ def decode(frame: bytes) -> Message:
         if form is None:
             raise BadMessage(f"a message of type {fields.get('type')!r} is not known here")
         return cast(Message, msgspec.convert(fields, form))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from error
 
 
 def decode_hello(frame: bytes) -> Hello:
     """The first frame. Raises BadMessage."""
     try:
-        return _decode_hello(frame)
-    except msgspec.DecodeError as error:
+        hello = _decode_hello(frame)
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from error
+    if not 0 < hello.port < 1 << 16:
+        raise BadMessage(f"{hello.port} is no port")
+    return hello
 
 
 def body_length(header: bytes) -> int:

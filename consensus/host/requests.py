@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from noded.core.unreadable import UNREADABLE
+
 REQUEST_ID_BYTES: Final = 12
 WINDOW: Final = 20_000
 _FORMAT: Final = 1
@@ -41,7 +43,7 @@ def unseal(content: bytes) -> Envelope | None:
     """The envelope, or None if this release can't read it."""
     try:
         envelope = _decode(content)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return envelope if envelope.format == _FORMAT else None
 

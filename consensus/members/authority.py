@@ -26,6 +26,7 @@ from noded.core.ids import NodeId
 from noded.core.origin import Origin
 from noded.core.service import PeerContext, PeerHandler
 from noded.core.store import View
+from noded.core.unreadable import UNREADABLE
 
 VOTE_S_MAX: Final = 20.0
 LOOK_S: Final = 0.1
@@ -347,5 +348,5 @@ async def _ask_to_leave(desk: Desk, helper: NodeId, asked: Asked) -> dict[str, o
 def _decode(payload: bytes) -> Asked:
     try:
         return msgspec.msgpack.decode(payload, type=Asked)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid(f"This asks nothing of a node: {error}") from error

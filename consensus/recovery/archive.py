@@ -16,6 +16,7 @@ import msgspec
 
 from consensus.incarnation import Incarnation
 from consensus.recovery.sealing import Lock, SealBroken, seal, unseal
+from noded.core.unreadable import UNREADABLE
 
 _MAGIC: Final = b"NBK1"
 _LENGTH: Final = struct.Struct(">I")
@@ -66,9 +67,12 @@ def read_header(file: BinaryIO) -> BackupHeader:
     (length,) = _LENGTH.unpack(start[len(_MAGIC) :])
     content = file.read(length) if length <= _HEADER_BYTES_MAX else b""
     try:
-        return msgspec.msgpack.decode(content, type=BackupHeader)
-    except msgspec.DecodeError as error:
+        header = msgspec.msgpack.decode(content, type=BackupHeader)
+    except UNREADABLE as error:
         raise BackupRefused(f"Its header can't be read: {error}.") from error
+    if msgspec.msgpack.encode(header) != content:  # a field whose name was changed would be passed over
+        raise BackupRefused("Its header is not as it was written.")
+    return header
 
 
 def read_blocks(file: BinaryIO, header: BackupHeader, master: bytes) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ def secret_of(passphrase: str | None, recipient: str | bytes | None) -> Passphra
         key = b64decode(recipient or b"", validate=True) if isinstance(recipient, str) else recipient
     except ValueError:  # not base64, or not even ASCII
         key = None
-    if key is None or len(key) != KEY_BYTES:
+    if key is None or len(key) != KEY_BYTES or not any(key):  # nothing can be agreed with a key of zeros
         raise Invalid("The recipient must be a public key as `noded backup keygen` prints it.")
     return Recipient(key)
 

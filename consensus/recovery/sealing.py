@@ -98,15 +98,19 @@ def master_key(lock: Lock, secret: Passphrase | PrivateKey) -> bytes:
     if isinstance(lock, PassphraseLock):
         if not isinstance(secret, Passphrase):
             raise SealBroken("it is sealed with a passphrase, not for a key")
-        if not (lock.log_n <= _LOG_N_MAX and lock.r <= _R_MAX and lock.p <= _P_MAX):
-            raise SealBroken("it asks for more work than any backup does: it is damaged, or was made to do harm")
+        if not (1 <= lock.log_n <= _LOG_N_MAX and 1 <= lock.r <= _R_MAX and 1 <= lock.p <= _P_MAX):
+            raise SealBroken("it asks for work that no backup asks for: it is damaged, or was made to do harm")
         return _stretched(secret.words, lock)
     if not isinstance(secret, PrivateKey):
         raise SealBroken("it is sealed for a key, not with a passphrase")
     key = X25519PrivateKey.from_private_bytes(secret.key)
     if key.public_key().public_bytes_raw() != lock.recipient:
         raise SealBroken("it is sealed for another key")
-    return _agreed(key.exchange(X25519PublicKey.from_public_bytes(lock.ephemeral)), lock)
+    try:
+        shared = key.exchange(X25519PublicKey.from_public_bytes(lock.ephemeral))
+    except ValueError as error:
+        raise SealBroken("what it was sealed with is no key") from error
+    return _agreed(shared, lock)
 
 
 def seal(master: bytes, bound: bytes, content: Iterable[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from noded.core.errors import Invalid
 from noded.core.ids import RequestId
 from noded.core.reconciler import Drivers
 from noded.core.route import Caller
+from noded.core.unreadable import UNREADABLE
 from noded.gateway.body import Body
 from noded.gateway.limits import FORM_FIELDS_MAX, HOST_CHARS_MAX, QUERY_FIELDS_MAX
 
@@ -70,7 +71,7 @@ class HttpRequest:
             return cast(T, _decoder(cast(Hashable, form)).decode(content))
         except msgspec.ValidationError as wrong:
             raise Invalid(f"Invalid input: {wrong}.") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        except UNREADABLE as wrong:
             raise Invalid(f"The body is not valid JSON: {wrong}.") from None
 
     async def form(self) -> Mapping[str, str]:

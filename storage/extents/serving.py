@@ -11,6 +11,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from noded.core.unreadable import UNREADABLE
 from storage.extents import frame
 from storage.extents.frame import HEADER, HEADER_BYTES, MORE, PAYLOAD, ZEROES, BadFrame, Op, Why, hash_of
 from storage.extents.layout import BLOCK_BYTES, EXTENTS_MAX
@@ -229,7 +230,7 @@ class Session(Generic[R]):
         try:
             hello = msgspec.msgpack.decode(payload, type=Hello)
             key = volume_key(hello.volume_id)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise BadFrame(f"not a greeting: {error}") from error
         replica = self.store.open(hello)
         assert replica.key == key

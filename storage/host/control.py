@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from noded.core.unreadable import UNREADABLE
 from storage.host.event_log import note
 from storage.host.loop import Loop
 from storage.host.nbd_server import private_listener
@@ -60,7 +61,7 @@ class ControlServer:
     def _answer(self, asked: bytes) -> Mapping[str, Any]:
         try:
             word = msgspec.json.decode(asked, type=dict[str, str]).get("do", "")
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return {"error": f"not a command: {error}"}
         command = self._commands.get(word)
         if command is None:

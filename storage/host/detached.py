@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from noded.core.errors import Unavailable
+from noded.core.unreadable import UNREADABLE
 from storage.host.lock import holder
 
 POLL_S = 0.02
@@ -83,6 +84,6 @@ def last_words(log_file: Path) -> str:
         return "it left no log"
     try:
         said = msgspec.json.decode(lines[-1] if lines else "{}", type=_LastLine)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return " ".join(lines[-1:])[-LAST_CHARACTERS_MAX:]
     return f"{said.event}: {said.reason}" if said.reason else said.event

@@ -14,6 +14,7 @@ import trio
 
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import DiskId, VolumeId
+from noded.core.unreadable import UNREADABLE
 from storage.devices import why_not_empty
 from storage.extents.authority import VolumeMap
 from storage.host import disk_client
@@ -123,7 +124,7 @@ class HostDisks:
     def _door(self, disk_id: DiskId) -> Door | None:
         try:
             return msgspec.json.decode(self._door_file(disk_id).read_bytes(), type=Door)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *UNREADABLE):
             return None
 
     def _free_port(self, disk_id: DiskId) -> int:
@@ -140,7 +141,7 @@ def _look_at(directory: str) -> FoundDisk:
         identity = msgspec.json.decode((Path(directory) / "disk.json").read_bytes(), type=DiskIdentity)
     except FileNotFoundError:
         return _look_at_new(directory)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         return FoundDisk(name=directory, fault=f"{directory}/disk.json can't be read: {error}")
     if identity.format != FORMAT:
         fault = f"{directory} has format {identity.format}; this release knows format {FORMAT}"

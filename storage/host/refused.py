@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from consensus.refusals import Refusal, RefusalKind, RefusalLines
+from noded.core.unreadable import UNREADABLE
 from storage.host.event_log import note
 
 WRITE_S: Final = 0.5  # at most that often, however many connect
@@ -29,7 +30,7 @@ def refused_by_disks(run: Path) -> list[Refusal]:
     for file in sorted((run / "extents").glob(f"*{_ENDING}")):
         try:
             found += msgspec.msgpack.decode(file.read_bytes(), type=list[Refusal])
-        except (OSError, msgspec.DecodeError) as fault:
+        except (OSError, *UNREADABLE) as fault:
             note("counts of refused connections not read", file=str(file), reason=str(fault))
     return found
 

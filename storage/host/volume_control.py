@@ -7,6 +7,7 @@ import msgspec
 import trio
 
 from noded.core.errors import Unavailable
+from noded.core.unreadable import UNREADABLE
 
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 256 * 1024
@@ -28,7 +29,7 @@ async def ask(socket: Path, verb: Verb) -> VolumeStatus:
             async with await trio.open_unix_socket(socket) as stream:
                 await stream.send_all(msgspec.json.encode({"do": verb}) + b"\n")
                 status = msgspec.json.decode(await _line(stream), type=VolumeStatus)
-    except (OSError, trio.BrokenResourceError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, trio.BrokenResourceError, EOFError, *UNREADABLE) as error:
         raise Unavailable(f"The volume server at {socket} can't be asked: {error}.") from error
     except trio.TooSlowError:
         raise Unavailable(f"The volume server at {socket} does not answer within {ANSWER_S_MAX:.0f} s.") from None

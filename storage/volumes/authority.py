@@ -7,6 +7,7 @@ import msgspec
 from noded.core.errors import Conflict, Invalid
 from noded.core.ids import VolumeId
 from noded.core.service import PeerContext, PeerHandler
+from noded.core.unreadable import UNREADABLE
 from storage.extents.authority import CLAIM, GROW, LOCATE, SHRINK, SUPERSEDED, Claim, Grow, Locate, Shrink
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, volume_map
 from storage.volumes.model import Volume
@@ -67,5 +68,5 @@ def _map_of_epoch(context: PeerContext, volume_id: VolumeId, epoch: int) -> byte
 def _decode(payload: bytes, form: type[Q]) -> Q:
     try:
         return msgspec.msgpack.decode(payload, type=form)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid(f"This is not a {form.__name__}: {error}") from error

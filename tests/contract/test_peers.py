@@ -229,7 +229,9 @@ async def test_noise_ends_only_its_own_connection(scene: Scene) -> None:
             stream = await trio.open_tcp_stream("127.0.0.1", scene.port)
             await stream.send_all(noise)
             await stream.aclose()
-        for noise in (b"\xff\xff\xff\xff", b"\x00\x00\x00\x01\xc1", b"\x00"):
+        not_utf8, deep = b"\x93\xa1\xff\x00\xc0", b"\x94\xa1x\x00\xc4\x00" + b"\x91" * 9000
+        frames = (len(each).to_bytes(4, "big") + each for each in (not_utf8, deep))
+        for noise in (b"\xff\xff\xff\xff", b"\x00\x00\x00\x01\xc1", b"\x00", *frames):
             local = await trio.open_unix_socket(str(scene.socket_path))
             await local.send_all(noise)
             await local.send_eof()

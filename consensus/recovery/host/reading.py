@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from consensus.codec import Codec
 from consensus.machine import Machine
 from consensus.recovery.archive import BackupHeader, BackupRefused, read_blocks, read_header
 from consensus.recovery.sealing import Passphrase, PrivateKey, SealBroken, master_key
+from noded.core.unreadable import UNREADABLE
 
 
 def header_of(path: Path) -> BackupHeader:
@@ -33,7 +32,7 @@ def read_backup(path: Path, secret: Passphrase | PrivateKey, codec: Codec, level
             machine.restore(read_blocks(file, header, master_key(header.lock, secret)))
         except SealBroken as error:
             raise BackupRefused(f"It can't be opened: {error}.") from error
-        except (msgspec.DecodeError, StopIteration) as error:
+        except (StopIteration, *UNREADABLE) as error:
             raise BackupRefused(f"It holds what this release can't read: {error}.") from error
     if int(machine.picture.revision) != header.revision:
         raise BackupRefused("Its header and its content are of different revisions.")

@@ -193,3 +193,25 @@ def test_a_secret_is_asked_for_and_must_be_strong() -> None:
         with pytest.raises(Invalid) as refused:
             secret_of(passphrase, recipient)
         assert "short" not in refused.value.message
+
+
+def test_a_header_of_which_any_bit_turned_is_refused_in_words(tmp_path: Path) -> None:
+    lock, master = lock_for(PUBLIC)
+    whole = b"".join(write(header(lock), master, state().capture().blocks()))
+    for at in range(8 + int.from_bytes(whole[4:8], "big")):
+        for bit in range(8):
+            turned = bytearray(whole)
+            turned[at] ^= 1 << bit
+            with pytest.raises(BackupRefused):
+                read_backup(written(tmp_path, bytes(turned)), PRIVATE, CODEC, 1)
+
+
+@pytest.mark.parametrize("numbers", [{"log_n": 0}, {"log_n": -1}, {"r": 0}, {"p": 0}])
+def test_work_that_can_not_be_done_is_refused(numbers: dict[str, int]) -> None:
+    with pytest.raises(SealBroken, match="damaged"):
+        master_key(PassphraseLock(salt=b"", **{"log_n": 16, "r": 8, "p": 1} | numbers), WORDS)
+
+
+def test_a_recipient_of_zeros_is_none() -> None:
+    with pytest.raises(Invalid, match="public key"):
+        secret_of(None, bytes(32))
