@@ -189,7 +189,7 @@ def _named(waiting: Waiting, node: str, words: str = "") -> JoinRequest:
             each for each in waiting.requests if each.name == node
         ]
     else:
-        found = [each for each in waiting.requests if secrets.compare_digest(each.words, words)]
+        found = [each for each in waiting.requests if secrets.compare_digest(each.words.encode(), words.encode())]
     if not found:
         raise NotFound.of("waiting node", node or words)
     if len(found) > 1:

@@ -5,6 +5,7 @@ Going for good takes three steps, each of which may be the last if the node that
 removed, in one entry; and it is told, so that it sets its state aside.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,7 @@ from noded.core.unreadable import UNREADABLE
 VOTE_S_MAX: Final = 20.0
 LOOK_S: Final = 0.1
 TELL_S_MAX: Final = 3.0
+ID_CHARS_MIN: Final = 8  # so much of an id names a node, if no other one's begins so: tables show as much
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +152,14 @@ class Desk:
 
     # -- the parts of it
 
+    def is_itself(self, which: str | None) -> bool:
+        """Whether this node is meant, as far as it knows."""
+        if which in (None, self.cluster.node_id):
+            return True
+        with suppress(NotFound):
+            return self._find(self.cluster.view(), which).id == self.cluster.node_id
+        return False
+
     def own_name(self) -> str:
         """What this node is called, if its record is there."""
         node = self.cluster.view().get(Node, self.cluster.node_id)
@@ -162,6 +172,9 @@ class Desk:
         if which is None:
             which = self.cluster.node_id
         found = view.get(Node, which) or next(iter(view.find(Node, "name", which)), None)
+        if found is None and len(which) >= ID_CHARS_MIN:
+            begun = [node for node in view.all(Node) if node.id.startswith(which)]
+            found = begun[0] if len(begun) == 1 else None
         if found is None:
             raise NotFound.of("node", which)
         return found
@@ -321,7 +334,7 @@ LOCAL_CALLS: dict[str, PeerHandler] = {
 async def leave_from(desk: Desk, asked: Asked) -> dict[str, object]:
     """Let a node leave: any node asks the cluster, but the one that leaves asks another to do it for it."""
     own, name = desk.cluster.node_id, desk.own_name()
-    if asked.plan or asked.node == "" or asked.node not in (None, own, name):
+    if asked.plan or not desk.is_itself(asked.node):
         return await desk.leave(asked.node, forced=asked.forced, plan=asked.plan)
     others = [each for each in (desk.cluster.leader_id, *sorted(desk.cluster.reachable())) if each not in (None, own)]
     try:

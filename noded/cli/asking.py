@@ -16,6 +16,7 @@ from noded.core.errors import Refused
 __all__ = ["NO_DAEMON", "REFUSED", "USAGE", "as_json", "ask", "plainly", "print_answer", "read_note", "take_note_away"]
 
 REFUSED, USAGE, NO_DAEMON = 1, 2, 3
+PIPE_CHARS = 1000
 
 P = ParamSpec("P")
 
@@ -35,6 +36,9 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
         except Refused as refused:
             click.echo(f"noded: {refused.message}", err=True)
             sys.exit(REFUSED)
+        except (UnicodeError, OverflowError):  # what was typed, or stands in a file, can't even be asked
+            click.echo("noded: Something in what was given is no UTF-8, or a number too large to be one.", err=True)
+            sys.exit(USAGE)
 
     return run
 
@@ -44,4 +48,5 @@ def print_answer(answer: bytes, as_json: bool, table: Callable[[], object]) -> N
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(msgspec.msgpack.decode(answer))))
     else:
-        Console().print(table())
+        # For a pipe a line is as long as it must be: who greps in it wants whole names, and no folds.
+        Console(width=None if sys.stdout.isatty() else PIPE_CHARS).print(table())

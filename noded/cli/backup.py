@@ -4,6 +4,7 @@ import os
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final
@@ -168,19 +169,30 @@ def _write(pieces: Iterator[bytes], file: Path) -> int:
     """Write to standard output, or to a file that is there whole or not at all."""
     if str(file) == "-":
         return _drain(pieces, sys.stdout.buffer)
+    if file.exists() and not file.is_file():  # a device or a pipe, such as /dev/stdout: never to be replaced
+        with _told_of(file), file.open("wb") as opened:
+            return _drain(pieces, opened)
+    file = file.resolve()  # what a symbolic link leads to is replaced, and not the link
     temporary = file.with_name(f".{file.name}.part")
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(descriptor, "wb") as written:
-            size = _drain(pieces, written)
-            os.fsync(written.fileno())
-        temporary.replace(file)
-    except OSError as fault:
-        raise Refused(f"{file} can't be written: {fault.strerror}.") from fault
+        with _told_of(file):
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+            with os.fdopen(descriptor, "wb") as written:
+                size = _drain(pieces, written)
+                os.fsync(written.fileno())
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
     return size
+
+
+@contextmanager
+def _told_of(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise Refused(f"{file} can't be written: {fault.strerror}.") from fault
 
 
 def _drain(pieces: Iterator[bytes], file: BinaryIO) -> int:
@@ -231,6 +243,8 @@ def _passphrase(file: Path | None, prompt: Callable[[], Any]) -> Passphrase:
         if not sys.stdin.isatty():
             raise Invalid("Say where the passphrase stands: --passphrase-file FILE, or - for standard input.")
         words = str(prompt())
+    elif str(file) == "-" and sys.stdin.isatty():
+        words = str(prompt())  # not shown while it is typed
     elif str(file) == "-":
         words = sys.stdin.readline().rstrip("\n")
     else:

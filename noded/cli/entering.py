@@ -68,7 +68,8 @@ def join(config: Config, file: Path, as_json: bool) -> None:
     if str(file) == "-":
         text = sys.stdin.read(TEXT_CHARS_MAX)
     elif file.is_file():
-        text = file.read_text()[:TEXT_CHARS_MAX]
+        with file.open() as opened:
+            text = opened.read(TEXT_CHARS_MAX)
     else:
         # What was given may be a token: it must not be repeated.
         raise click.UsageError("No such file. Give a file with the token in it, or - and the token on standard input.")

@@ -20,7 +20,7 @@ by_force = click.option("--force", is_flag=True, help="Accept the losses that --
 
 @click.group()
 def node() -> None:
-    """The machines of the cluster. NODE is a node's name or id."""
+    """The machines of the cluster. NODE is a node's name, its id, or the beginning of its id."""
 
 
 @node.command("list")

@@ -42,7 +42,7 @@ def nodes(found: Iterable[NodeStatus]) -> RenderableType:
     """A line a node."""
     table = Table(box=None, pad_edge=False)
     for column in ("node", "address", "state", "since", "cpu", "memory", "disks", "replicas", "release"):
-        table.add_column(column, no_wrap=column in {"node", "address", "state", "since", "cpu"})
+        table.add_column(column, no_wrap=column in {"state", "since", "cpu"}, overflow="fold")
     for node in found:
         state = Text(node.state, style=_STATE_STYLES[node.state])
         if node.leader:
@@ -53,15 +53,15 @@ def nodes(found: Iterable[NodeStatus]) -> RenderableType:
             state.append(f"\nnot heard by {', '.join(node.missed_by)}")
         vitals = node.vitals
         table.add_row(
-            node.name,
-            ", ".join(node.addresses),
+            Text(node.name),  # not markup: names are of users' making
+            Text(", ".join(node.addresses)),
             state,
             node.since,
             f"{vitals.cpu_percent:.0f} % of {vitals.cpus}" if vitals else "-",
             _space(vitals.memory) if vitals else "-",
             ", ".join(_space(disk) for disk in vitals.disks.values()) if vitals else "-",
             f"{node.replicas}" + (f", {node.replicas_behind} behind" if node.replicas_behind else ""),
-            node.release,
+            Text(node.release),
         )
     return table
 

@@ -13,7 +13,7 @@ def listing(found: dict[str, Any]) -> RenderableType:
     """A line a node, then who was one, then what is worth knowing."""
     table = Table(box=None, pad_edge=False)
     for column in ("node", "address", "state", "vote", "standing", "labels", "release", "id"):
-        table.add_column(column, no_wrap=column in {"node", "state", "vote"})
+        table.add_column(column, no_wrap=column in {"state", "vote"}, overflow="fold")
     for node in sorted(found["nodes"], key=lambda node: str(node["name"])):
         table.add_row(
             Text(node["name"]),

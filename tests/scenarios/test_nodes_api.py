@@ -10,6 +10,7 @@ from consensus.members import SERVICE
 from consensus.members.links import Dependants, Electorate, Exit
 from consensus.members.model import GoneNode, Node
 from noded.core.departure import Departure, Hold, Leaver
+from noded.core.ids import NodeId
 from noded.core.store import View
 from tests.scenarios.test_members import IDS, PollingStation, admission, founding
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
@@ -79,6 +80,16 @@ async def test_a_node_is_drained_named_and_labelled_by_name_and_by_id(scene: Sce
         assert labelled["node"]["labels"] == {"zone": "b"}
         assert (await scene.post(client, "cellar/label", {"labels": {"zone": 7}})).status_code == 400
         assert (await scene.post(client, "nobody/drain")).status_code == 404
+
+
+async def test_the_beginning_of_an_id_names_a_node_if_no_other_one_begins_so(scene: Scene) -> None:
+    node_id = NodeId("f" * 32)
+    other = admission(1, node_id=node_id, fingerprint="f" * 64, name="[/]")
+    await scene.cloud.shared.cluster("node1").propose(other)
+    async with scene.cloud.client() as client:
+        assert (await scene.post(client, "ffffffff/drain")).json()["node"]["name"] == "[/]"
+        for short in ("fffffff", IDS[1][:12]):
+            assert (await scene.post(client, f"{short}/drain")).status_code == 404
 
 
 async def test_forgetting_is_planned_refused_and_done(scene: Scene) -> None:

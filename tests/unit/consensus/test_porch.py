@@ -5,6 +5,8 @@ import pytest
 from consensus.admission import AskAdmission
 from consensus.authority import new_private_key, public_key_of
 from consensus.door import Channel
+from consensus.doors.api import _named
+from consensus.doors.model import Waiting
 from consensus.host.porch import SILENT_MS_MAX, WaitingRoom
 from consensus.naming import node_id_of
 from noded.core.errors import Conflict, Forbidden, NotFound
@@ -53,3 +55,10 @@ def test_what_does_not_fit_gets_no_yes() -> None:
     with pytest.raises(NotFound):
         room().approve(PEER, "one two three", SILENT_MS_MAX + 1, ADMIN)
     assert room().approved_by(NodeId("nobody")) is None
+
+
+def test_words_that_are_no_ascii_are_wrong_words_too() -> None:
+    waiting = Waiting(requests=room().requests(1), unclaimed=())
+    assert _named(waiting, "", "one two three").node_id == PEER
+    with pytest.raises(NotFound):
+        _named(waiting, "", "größe-fidüt")

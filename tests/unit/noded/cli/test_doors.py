@@ -163,3 +163,16 @@ def test_a_rotation_says_how_far_it_is(config: Path) -> None:
     assert "waits for [/]" in " ".join(result.output.split())
     (config.parent / "peers.sock").unlink()
     assert told(config, answer, "cluster", "rotate-ca")[1].method == "certificates.rotate"
+
+
+@pytest.mark.parametrize("way", ["-", "file"])
+def test_a_token_file_that_is_no_text_is_wrong_words(config: Path, tmp_path: Path, way: str) -> None:
+    import click.testing  # noqa: PLC0415  # its runner feeds standard input
+
+    from noded.cli.main import main  # noqa: PLC0415
+
+    file = tmp_path / "token"
+    file.write_bytes(b"\xff\xfe" * 100)
+    words = ["--config", str(config), "join", "-" if way == "-" else str(file)]
+    result = click.testing.CliRunner().invoke(main, words, input=file.read_bytes())
+    assert (result.exit_code, type(result.exception)) == (USAGE, SystemExit), result.output

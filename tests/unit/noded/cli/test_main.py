@@ -119,6 +119,30 @@ def test_status_shows_the_cluster_on_one_screen(config: Path) -> None:
     assert "port 0" not in result.output
 
 
+def test_status_takes_names_for_texts_and_leaves_them_whole(config: Path) -> None:
+    names = ("[/]", "host[red]7", "n" * 64)
+    answer = msgspec.structs.replace(cluster(), nodes=tuple(map(node, names)))
+    result, _ = told(config, answer, "status")
+    assert result.exit_code == 0, result.exception
+    for name in names:
+        assert f"{name} " in result.output, "for a pipe, whole and in one line"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("node", "show", "\udcff"),
+        ("claim", "--create", "\udcff"),
+        ("token", "create", "--uses", "9" * 30),
+        ("diff", "--from", "9" * 30),
+    ],
+)
+def test_what_can_not_be_asked_is_wrong_words(config: Path, words: tuple[str, ...]) -> None:
+    result = run(config, *words)
+    assert (result.exit_code, type(result.exception)) == (USAGE, SystemExit)
+    assert "no UTF-8, or a number too large" in result.output
+
+
 def test_status_says_when_nobody_leads(config: Path) -> None:
     assert "no leader" in told(config, cluster(None), "status")[0].output
 

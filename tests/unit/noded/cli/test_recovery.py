@@ -3,6 +3,8 @@
 import http.server
 import io
 import json
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from consensus.incarnation import Incarnation
 from consensus.recovery.model import LogStanding, OpenBackupCall, RecoveryPlan, Seen
 from consensus.recovery.plan import plan_recovery
 from noded.cli.asking import REFUSED, USAGE
-from noded.cli.backup import _upload
+from noded.cli.backup import _upload, _write
 from noded.cli.main import main
 from noded.cli.show_recovery import plan as plan_shown
 from noded.cli.show_recovery import plan_facts
@@ -64,6 +66,22 @@ def test_a_daemon_that_refuses_leaves_no_file_and_the_passphrase_goes_over_the_s
     assert asked[0].method == "recovery.open_backup"
     assert msgspec.msgpack.decode(asked[0].payload, type=OpenBackupCall).passphrase == WORDS.strip()
     assert list(tmp_path.glob("*x*")) == []
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    reader = threading.Thread(target=lambda: file.write_bytes(pipe.read_bytes()))
+    reader.start()
+    assert _write(iter([b"a", b"bc"]), pipe) == 3
+    reader.join()
+    assert (stat.S_ISFIFO(pipe.stat().st_mode), file.read_bytes()) == (True, b"abc")
+    assert _write(iter([b"d"]), link) == 1
+    assert (link.is_symlink(), file.read_bytes()) == (True, b"d")
+    for place in (tmp_path, tmp_path / "none" / "x", Path("/dev/full")):
+        with pytest.raises(Refused, match="can't be written"):
+            _write(iter([b"a"]), place)
 
 
 def test_a_key_pair_is_made_once_and_the_private_half_is_private(config: Path, tmp_path: Path) -> None:
