@@ -185,6 +185,14 @@ def _keep_gone(state_dir: Path, gone: list[NodeId]) -> None:
         write_durably(path, text)
 
 
+def read_gone(state_dir: Path) -> frozenset[NodeId]:
+    """The nodes that were members once, as far as this node knew when it last ran."""
+    try:
+        return frozenset(map(NodeId, gone_file(tls_directory(state_dir)).read_text().split()))
+    except FileNotFoundError:
+        return frozenset()
+
+
 def _kept_authority(state_dir: Path) -> Authority:
     key_file = _authority_key_file(state_dir)
     if not key_file.exists():

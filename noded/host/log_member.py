@@ -15,7 +15,7 @@ from consensus.disks.links import LogEnd
 from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
 from consensus.host.history_files import HistoryFiles
 from consensus.host.identity import NodeIdentity
-from consensus.host.membership import KeptPeers, Membership, founding_command, settle_founding
+from consensus.host.membership import KeptPeers, Membership, founding_command, read_gone, settle_founding
 from consensus.host.peers import PeerClient
 from consensus.host.raft import RaftNode
 from consensus.host.refusals import RefusalBook
@@ -122,6 +122,10 @@ class LogMember:
             refused=standing.refusals.at(RAFT_PORT),
             on_applied=lambda index: self.cluster.on_applied(index),  # noqa: PLW0108  # the handle is made below
         )
+        # The records say it too, but may be read only once a majority answers: until then nobody else keeps them out.
+        self._gone = read_gone(standing.config.state)
+        for node_id in self._gone:
+            self.raft.drop_peer(node_id)
         self.cluster = LogCluster(self.raft, self.machine, codec, self.calls)
         self.exit = NodeExit()
         self.rebirth = NodeRebirth()
@@ -164,7 +168,7 @@ class LogMember:
             self.raft.set_peer(node_id, (addresses[0], RAFT_PORT))
         while True:
             for sighting in discovery.sightings().values():
-                gone = self.machine.picture.get(GoneNode, sighting.node_id) is not None
+                gone = sighting.node_id in self._gone or self.machine.picture.get(GoneNode, sighting.node_id)
                 ours = sighting.state is NodeState.MEMBER and sighting.cluster_id in ("", membership.cluster_id)
                 if ours and not gone:
                     self.raft.set_peer(sighting.node_id, (sighting.addresses[0], RAFT_PORT))

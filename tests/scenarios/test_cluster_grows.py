@@ -1,26 +1,37 @@
 """From one node to five and back to one, on real doors, logs and links, while somebody writes without a pause."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trio
 
 from consensus.admission import EntryConfig
+from consensus.authority import sign_node
 from consensus.door import Seed
 from consensus.host.departing import leave
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import enter_cluster
+from consensus.host.files import write_durably
 from consensus.host.identity import NodeIdentity
 from consensus.host.left import may_join_again
+from consensus.host.membership import read_membership
+from consensus.host.messages import Hello, encode, frame
 from consensus.host.peers import PeerServer
 from consensus.host.refusals import RefusalBook
+from consensus.host.tls import authority_file, member_contexts, node_certificate_file, tls_directory
+from consensus.incarnation import Incarnation
 from consensus.members.authority import Asked, Desk, leave_from
 from consensus.members.commands import LabelNode
-from consensus.members.links import Dependants, Electorate, Exit
+from consensus.members.links import Dependants, Electorate, Exit, authority_in
 from consensus.members.model import GoneNode, Node
 from consensus.members.reconcile import MembersReconciler
+from consensus.naming import gone_file
+from consensus.ports import RAFT_PORT
+from consensus.refusals import RefusalKind
 from noded.config import Config
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId
@@ -221,3 +232,37 @@ async def _forget(asked: Machine, dead: Machine) -> None:
 def _view(machine: Machine) -> View:
     assert machine.member is not None
     return machine.member.cluster.view()
+
+
+async def test_a_former_node_is_refused_from_the_first_moment_of_a_start(tmp_path: Path) -> None:
+    machine, former = Machine(tmp_path / "n0", Segment(), expect=1), NodeIdentity.load_or_create(tmp_path / "former")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(machine.live)
+        await until(lambda: agree([machine], 1))
+        authority = authority_in(_view(machine))
+        assert authority is not None
+        nursery.cancel_scope.cancel()
+    write_durably(authority_file(tmp_path / "former"), authority.certificate_pem)
+    certificate = sign_node(authority, former.public_key, datetime.now(UTC))
+    write_durably(node_certificate_file(tmp_path / "former"), certificate)
+    gone_file(tls_directory(machine.state)).write_text(f"{former.node_id}\n")
+    identity = NodeIdentity.load_or_create(machine.state)
+    membership = read_membership(machine.state, identity)
+    assert membership is not None
+    entry = EntryConfig(seed=None, name="n0", addresses=(machine.address,), release="0.1.0")
+    standing = Standing(
+        Config(state_dir=str(machine.state)), entry, identity, membership, Segment().discovery(), RefusalBook()
+    )
+    async with trio.open_nursery() as nursery:  # before any reconciler has read the records
+        await nursery.start(LogMember(standing).run)
+        plain = await trio.open_tcp_stream(machine.address, RAFT_PORT)
+        link = trio.SSLStream(plain, member_contexts(tmp_path / "former").client)
+        newer = Hello(former.node_id, RAFT_PORT, incarnation=Incarnation(99, "ff"))
+        with suppress(trio.BrokenResourceError):
+            await link.do_handshake()
+            await link.send_all(frame(encode(newer)))
+            assert await link.receive_some() == b""
+        await trio.sleep(0.2)  # whom it believed, it would set its log aside for
+        await trio.aclose_forcefully(link)
+        nursery.cancel_scope.cancel()
+    assert [(line.kind, line.port) for line in standing.refusals.lines()] == [(RefusalKind.REMOVED_NODE, RAFT_PORT)]
