@@ -81,7 +81,10 @@ def next_step(now: Situation) -> Step | None:
         return Promote(NodeId(node_id))
     if now.leader in surplus:
         heirs = sorted(heir for heir in wanted & set(now.voters) if now.hears(heir))
-        return HandOver(NodeId(heirs[0])) if heirs else None
+        if heirs:
+            return HandOver(NodeId(heirs[0]))
+        # Until an heir answers, those who leave need not wait for the leader: they go in any case.
+        surplus = [voter for voter in surplus if voter not in staying and voter != now.leader]
     return next((Demote(NodeId(voter)) for voter in surplus if _keeps_majority(now, voter)), None)
 
 

@@ -117,6 +117,11 @@ def test_a_living_voter_goes_only_when_its_successor_votes() -> None:
     assert said(situation(leaving, "abc")) == "-c -b"
 
 
+def test_who_leaves_does_not_wait_for_the_heir_of_a_draining_leader() -> None:
+    nodes = [node("a", draining=True), node("b"), node("c", leaving=True), node("d", leaving=True)]
+    assert said(situation(nodes, "abcd", silent={"b": 1.0})) == "-c"
+
+
 def test_a_draining_node_gets_no_vote() -> None:
     assert said(situation([node("a"), node("b", draining=True), node("c")], "a")) == ""
 
