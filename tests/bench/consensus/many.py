@@ -39,9 +39,8 @@ class Row(msgspec.Struct, kw_only=True):
     leader_mib: float
 
 
-async def grown(directory: Path, nodes: int) -> Cluster:
-    """A cluster of that many nodes and one place more."""
-    cluster = Cluster(directory, nodes + 1)
+async def grow(cluster: Cluster, nodes: int) -> None:
+    """Start that many nodes, and make them one cluster."""
     first, *others = cluster.places[:nodes]
     await cluster.start(await cluster.spawn(), [first], found=True)
     await cluster.found()
@@ -56,7 +55,6 @@ async def grown(directory: Path, nodes: int) -> Cluster:
         await cluster.start(process, rest[position::PROCESSES_FOR_THE_REST])
     await cluster.admit(rest)
     await cluster.settled(voters)
-    return cluster
 
 
 async def spread_ms(cluster: Cluster, leader: str) -> list[float]:
@@ -84,8 +82,9 @@ async def joined_s(cluster: Cluster, leader: str) -> float:
 
 
 async def measured(directory: Path, nodes: int) -> Row:
-    cluster = await grown(directory, nodes)
+    cluster = Cluster(directory, nodes + 1)  # one place more, for who joins at the end
     try:
+        await grow(cluster, nodes)
         leader = await cluster.leader()
         process = cluster.at[leader]
         before = cpu_seconds([process.pid])

@@ -3,6 +3,7 @@
 It ends when its standard input ends.
 """
 
+import logging
 import random
 import sys
 import time
@@ -145,7 +146,11 @@ async def under_load(act: Callable[[], Awaitable[None]], in_flight: int, seconds
 
 
 async def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    # Standard output carries the answers alone.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(sys.stdin.fileno()) as stdin:
         worker = Worker(nursery)
         buffer = b""
