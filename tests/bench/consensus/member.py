@@ -25,6 +25,7 @@ from consensus.ports import RAFT_PORT
 from consensus.proposals import LogCluster
 from noded.core.clock import now_ms
 from noded.core.command import Command
+from noded.core.errors import Unavailable
 from noded.core.ids import NodeId
 from noded.core.reconciler import Drivers
 from noded.core.record import Record
@@ -66,10 +67,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class NoPeers:
-    """Nobody makes peer calls here."""
+    """Nobody answers peer calls here: a node that hears of no leader for a while asks whether it is still a member."""
 
     async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
-        raise AssertionError(f"{method} was called on {node_id}")
+        raise Unavailable(f"{method} is not answered")
 
 
 class NoBook:
