@@ -22,7 +22,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role: NodeRole = NodeRole.MEMBER  # "witness": a small machine that only votes, without servers or data
     cluster: str = ""  # hands-off door: the cluster's name, alike on all nodes
     secret: str = ""  # hands-off door: alike on all nodes; at least 16 characters
-    expect: int = 1  # hands-off door: how many nodes must agree before one founds the cluster
+    expect: int = 0  # hands-off door: how many nodes must agree before one founds the cluster; goes with `cluster`
     address: str = ""  # the node's own address; default: the address of `interface`
     interface: str = ""  # the network to the other nodes; default: the one with the default route
     disks: tuple[str, ...] = ()  # directories, each the root of an empty file system given to the pool
@@ -65,13 +65,19 @@ def read_config(path: Path) -> Config:
     except UnicodeDecodeError as fault:
         raise ConfigFault(f"{path} is not UTF-8: {fault}") from fault
     try:
-        config = msgspec.convert(tomllib.loads(text), Config)
+        read = tomllib.loads(text)
+        config = msgspec.convert(read, Config)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as fault:
         raise ConfigFault(f"{path}: {fault}") from fault
     if bool(config.cluster) != bool(config.secret):
         raise ConfigFault(f"{path}: `cluster` and `secret` go together: give both or neither")
     if config.secret and len(config.secret) < 16:
         raise ConfigFault(f"{path}: `secret` has {len(config.secret)} characters; at least 16 are needed")
-    if config.expect < 1:
+    if config.cluster and "expect" not in read:  # by any default, machines alike would found clusters side by side
+        raise ConfigFault(
+            f"{path}: `expect` goes with `cluster`: how many machines must agree before one of them founds it, more"
+            " than half of all that get this file; 1 if this one is to found it alone"
+        )
+    if config.expect < 1 and "expect" in read:
         raise ConfigFault(f"{path}: `expect` is {config.expect}; it counts nodes, this one included")
     return config

@@ -8,6 +8,7 @@ import msgspec
 import trio
 
 from consensus.authority import authority_hash
+from consensus.certificates.model import ROTATION, Rotation, Stage
 from consensus.doors.commands import CreateToken, RevokeToken
 from consensus.doors.links import Porch, Refusals
 from consensus.doors.model import JoinRequest, JoinToken, LetIn, RefusalsAt, TokenWanted, Unclaimed, Waiting
@@ -68,6 +69,9 @@ async def _create(cluster: Cluster, wanted: TokenWanted, by: str) -> dict[str, o
     facts, authority = view.get(ClusterFacts, CLUSTER), authority_in(view)
     if facts is None or authority is None:
         raise Unavailable("This member is still learning the cluster's state; ask again in a moment.")
+    rotation = view.get(Rotation, ROTATION)
+    # While a new authority waits to sign, it is the one that is trusted for longer.
+    trusted = rotation.other_pem.encode() if rotation and rotation.stage is Stage.TRUST else authority.certificate_pem
     made_ms, token_id, secret = now_ms(), secrets.token_hex(TOKEN_ID_BYTES), secrets.token_bytes(SECRET_BYTES)
     addresses = _checked(wanted.addresses) or _members_addresses(cluster)
     expires_at_ms = made_ms + ttl_ms(wanted.ttl)
@@ -86,7 +90,7 @@ async def _create(cluster: Cluster, wanted: TokenWanted, by: str) -> dict[str, o
         Token(
             cluster_id=facts.cluster_id,
             cluster_name=facts.name,
-            authority_hash=authority_hash(authority.certificate_pem),
+            authority_hash=authority_hash(trusted),
             addresses=addresses,
             port=DOOR_PORT,
             token_id=token_id,

@@ -90,10 +90,11 @@ class UseToken(Command, frozen=True, kw_only=True, tag="join_token.use.1"):
         if state is TokenState.VALID:
             tx.put(msgspec.structs.replace(token, used_by=(*token.used_by, self.node_id)))
             return
-        raise (Conflict if state is TokenState.USED_UP else Forbidden)(_why(token, state))
+        raise (Conflict if state is TokenState.USED_UP else Forbidden)(why_not(token, state))
 
 
-def _why(token: JoinToken, state: TokenState) -> str:
+def why_not(token: JoinToken, state: TokenState) -> str:
+    """Why a token that is not valid lets nobody in."""
     reasons = {
         TokenState.USED_UP: f"has been used {len(token.used_by)} of {token.uses} times",
         TokenState.EXPIRED: f"expired at {zulu(token.expires_at_ms)}",

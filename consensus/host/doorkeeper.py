@@ -30,12 +30,12 @@ from consensus.admission import (
     misfit,
 )
 from consensus.authority import sign_node
-from consensus.certificates.model import ROTATION, Rotation, trusted_pems
+from consensus.certificates.model import ROTATION, Rotation, Stage, trusted_pems
 from consensus.discovery import NodeState, Sighting
 from consensus.door import SEED_DOOR, TOKEN_DOOR, WORDS_DOOR, Channel, DoorClosed, DoorKey, claim_key, token_key
-from consensus.doors.commands import UseToken
+from consensus.doors.commands import UseToken, why_not
 from consensus.doors.links import Refusals
-from consensus.doors.model import JoinToken, LetIn, Unclaimed, Waiting
+from consensus.doors.model import JoinToken, LetIn, TokenState, Unclaimed, Waiting
 from consensus.doors.token import secret_hash
 from consensus.entering import plain_code
 from consensus.founding import Stance
@@ -208,7 +208,9 @@ class Doorkeeper:
 
     async def _admit(self, channel: Channel, asked: AskAdmission, origin: Origin | None = None) -> Admitted | Turned:
         """Admit a node in the name of who let it in; of this node, where a secret did."""
-        reason = self._misfit(channel.peer, asked) or await unreachable_ports(asked, channel.peer_key)
+        # The token first: by one that opens nothing, nobody shall make members try ports for him.
+        reason = self._worthless(channel) or self._misfit(channel.peer, asked)
+        reason = reason or await unreachable_ports(asked, channel.peer_key)
         try:
             if reason is None:
                 cluster = self.cluster if origin is None else self.cluster.acting_for(origin)
@@ -220,6 +222,19 @@ class Doorkeeper:
             return Turned(reason)
         log.info("node admitted", node=channel.peer, name=asked.name, door=channel.door)
         return self._welcome(channel)
+
+    def _worthless(self, channel: Channel) -> str | None:
+        """Why a token lets nobody in, as far as is known before the entry decides."""
+        token, view = self._token(channel.door), self.cluster.view()
+        if token is None or (channel.peer in token.used_by and view.get(Node, channel.peer) is not None):
+            return None
+        state, rotation = token.state_at(now_ms()), view.get(Rotation, ROTATION)
+        if state is not TokenState.VALID:
+            return why_not(token, state)
+        if rotation and rotation.stage in {Stage.DROP, Stage.DONE} and token.created_at_ms < rotation.begun_at_ms:
+            # Its bearer trusts the old authority alone: it would be admitted here, and not come in.
+            return f"Token {token.id} was made before the cluster's authority was rotated. Ask for a new one."
+        return None
 
     def _entry(self, channel: Channel, asked: AskAdmission) -> list[Command]:
         """One entry: a token's use and the admission, both or none."""

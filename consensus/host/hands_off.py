@@ -34,6 +34,8 @@ KNOCK_AGAIN_S: Final = 0.5
 KNOCK_AGAIN_S_MAX: Final = 8.0
 TURNED_AGAIN_S: Final = 2.0
 FOLLOWED_MAX: Final = 256
+# Who expects nobody needs nobody's promise: a cluster that is there already gets so long to be seen and to say so.
+ALONE_S: Final = 2.0
 DOOR: Final = "hands-off"
 
 
@@ -45,6 +47,9 @@ class HandsOff:
         self._seed = seed
         self._founding = Founding(newcomer.identity.node_id, seed.expect, read_promise(newcomer.state_dir))
         self._followed: set[NodeId] = set()
+        self._members: set[NodeId] = (
+            set()
+        )  # who knows the secret and says to be a member: nothing is to be founded then
 
     @property
     def sees(self) -> int:
@@ -55,6 +60,9 @@ class HandsOff:
         """Follow everyone who announces the same cluster, until this node is a member."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_everyone, nursery)
+            if self._seed.expect == 1:
+                with trio.move_on_after(ALONE_S):
+                    await self._newcomer.done.wait()
             self._consider()
             await self._newcomer.done.wait()
             nursery.cancel_scope.cancel()
@@ -97,6 +105,8 @@ class HandsOff:
             except (DoorClosed, OSError) as error:
                 self._newcomer.fault(DOOR, node_id, str(error))
             self._founding.lost(node_id)
+            self._members.discard(node_id)
+            self._consider()
             # A node that founds or is admitted closes its door for a moment: its new announcement ends the pause.
             with trio.move_on_after(pause_s):
                 await self._until_changed(sighting)
@@ -115,6 +125,7 @@ class HandsOff:
             if not isinstance(standing, Standing):
                 raise DoorClosed("a greeting was not answered by one")
             if standing.state is NodeState.MEMBER:
+                self._members.add(node_id)
                 await self._ask_admission(session)
                 await trio.sleep(TURNED_AGAIN_S)
                 continue
@@ -158,7 +169,7 @@ class HandsOff:
     # Deciding. Without an await in between: what is decided is on disk before anyone can ask again.
 
     def _consider(self) -> None:
-        if self._newcomer.done.is_set():
+        if self._newcomer.done.is_set() or self._members:
             return
         if self._founding.consider_itself():
             self._keep_promise()

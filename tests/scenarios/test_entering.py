@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,16 @@ import trio
 from msgspec.structs import replace
 
 from consensus.admission import MTU_MIN, PROBE_NONCE_BYTES, AskAdmission, EntryConfig, Greet
-from consensus.authority import authority_hash
+from consensus.authority import authority_hash, found_authority
+from consensus.certificates import SERVICE as CERTIFICATES
+from consensus.certificates.commands import BeginRotation, NoteRotation
+from consensus.certificates.model import Stage
 from consensus.door import DoorClosed, claim_key
 from consensus.doors import SERVICE as DOORS
+from consensus.doors.api import _create
 from consensus.doors.commands import CreateToken
-from consensus.doors.model import JoinRequest, JoinToken, LetIn
-from consensus.doors.token import Token, secret_hash, token_text
+from consensus.doors.model import JoinRequest, JoinToken, LetIn, TokenWanted
+from consensus.doors.token import Token, read_token, secret_hash, token_text
 from consensus.entering import Offered, plain_code
 from consensus.host.door import STRANGERS_PER_ADDRESS_MAX, ask_to_be_let_in, knock
 from consensus.host.doorkeeper import Doorkeeper
@@ -89,7 +94,7 @@ class Machine:
         self.membership = await self.entry.run()
         cluster_id = self.membership.cluster_id
         shared = self.clusters.setdefault(
-            cluster_id, SharedCluster([MEMBERS, DOORS], [f"{number}" for number in range(8)])
+            cluster_id, SharedCluster([MEMBERS, DOORS, CERTIFICATES], [f"{number}" for number in range(8)])
         )
         cluster = shared.cluster(str(len(self.clusters)))
         if self.membership.founder:
@@ -342,6 +347,34 @@ async def test_a_token_of_another_secret_cluster_time_or_authority_opens_nothing
         assert RefusalKind.WRONG_SECRET in one.kinds()
         assert two.membership is None
         assert street.members_of(other) == {"other"}
+
+
+async def test_a_token_that_opens_nothing_admits_nobody_and_makes_no_member_try_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with living(tmp_path) as street:
+        one, two = await street.founder(), street.machine("two")
+        before = await street.token(one, life_ms=60_000_000)
+        cluster, new = one.house.cluster, found_authority("town", datetime.now(UTC))
+        await trio.sleep(0.01)
+        rotated = BeginRotation(
+            certificate_pem=new.certificate_pem.decode(), key_pem=new.key_pem.decode(), now_ms=now_ms()
+        )
+        await cluster.propose(rotated)
+        meanwhile = (await _create(cluster, TokenWanted(), "ann"))["token"]
+        for stage in (Stage.TRUST, Stage.SIGN, Stage.DROP):
+            await cluster.propose(NoteRotation(node_id=one.node_id, number=1, stage=stage, now_ms=now_ms()))
+        assert "before the cluster's authority was rotated" in await why(
+            partial(two.entry.join, token_text(before)), Forbidden
+        )
+        assert isinstance(meanwhile, dict)
+        assert read_token(meanwhile["text"]).authority_hash == authority_hash(new.certificate_pem)
+        tried: list[AskAdmission] = []
+        monkeypatch.setattr("consensus.host.doorkeeper.unreachable_ports", lambda asked, _key: tried.append(asked))
+        expired = await street.token(one, b"e" * 24, life_ms=-1000)
+        said = await why(partial(two.entry.join, token_text(expired)), Forbidden)
+        assert "expired at" in said
+        assert (street.members_of(one), tried) == ({"one"}, [])
 
 
 async def test_a_stolen_hash_is_no_token(tmp_path: Path) -> None:

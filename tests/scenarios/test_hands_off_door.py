@@ -4,7 +4,7 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from consensus.doors import SERVICE as DOORS
 from consensus.host.door import knock
 from consensus.host.doorkeeper import Doorkeeper
 from consensus.host.entry import enter_cluster
+from consensus.host.hands_off import ALONE_S
 from consensus.host.identity import NodeIdentity
 from consensus.host.membership import Membership, founding_command, settle_founding
 from consensus.members import SERVICE
@@ -142,7 +143,26 @@ async def test_a_fourth_machine_is_admitted_later_by_any_member(town: Town) -> N
     assert set(late.membership.peers) == {machine.node_id for machine in machines}
 
 
-async def test_a_machine_alone_founds_at_once_if_one_is_expected(town: Town) -> None:
+async def test_a_machine_that_expects_nobody_joins_the_cluster_that_is_there(town: Town) -> None:
+    first, second = town.machine(expect=1), town.machine(expect=1)
+    async with living(first) as nursery:
+        await until(lambda: town.members() == [first.node_id])
+        nursery.start_soon(second.live)
+        await until(lambda: second.membership is not None)
+    assert len(town.clusters()) == 1
+
+
+async def test_a_machine_that_was_turned_away_does_not_found_beside_the_cluster(town: Town) -> None:
+    first, second = town.machine(expect=1), town.machine(expect=1, name="twin")
+    first.config = replace(first.config, name="twin")
+    async with living(first) as nursery:
+        await until(lambda: town.members() == [first.node_id])
+        nursery.start_soon(second.live)
+        await trio.sleep(2 * ALONE_S)
+    assert second.membership is None
+
+
+async def test_a_machine_alone_founds_if_one_is_expected(town: Town) -> None:
     machine = town.machine(expect=1)
     async with living(machine):
         await until(lambda: town.members() == [machine.node_id])

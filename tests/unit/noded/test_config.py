@@ -40,6 +40,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         (b"secret = '0123456789abcdef'", "`cluster` and `secret`"),
         (b"cluster = 'home'\nsecret = 'short'", "`secret` has 5"),
         (b"expect = 0", "`expect` is 0"),
+        (b"cluster = 'home'\nsecret = '0123456789abcdef'", "`expect` goes with `cluster`"),
         (b"name = '\xff'", "UTF-8"),
         (b"name = 'a'\nname = 'b'", "overwrite"),
     ],
