@@ -216,6 +216,10 @@ class RaftNode:
         """Where a peer is found; may change at any time."""
         self._links.set_peer(node_id, address)
 
+    def record_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        """Where a peer is by the records; tried too, whatever announcements say."""
+        self._links.record_peer(node_id, address)
+
     def drop_peer(self, node_id: str) -> None:
         """Forget a peer: its links are closed and new ones refused."""
         self._links.drop_peer(node_id)

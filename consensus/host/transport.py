@@ -29,6 +29,7 @@ SILENCE_S_MAX: Final = 3.5  # with the ping's second, a dead peer is gone within
 CONNECT_S_MAX: Final = 3.0
 SEND_S_MAX: Final = 4.0
 REDIAL_S: Final = (0.2, 0.5)
+MOVED_AGAIN_S: Final = 10.0
 REDIAL_OTHER_LIFE_S: Final = 2.0  # to a node that follows another life of the log: it steps back, or we do
 QUEUED_MESSAGES_MAX: Final = 20_000
 QUEUED_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -113,6 +114,8 @@ class Links:
         self._lives: dict[str, Incarnation | None] = {}  # of which life of the log each peer was when it last spoke
         self._book: dict[str, Address] = {}
         self._before: dict[str, Address] = {}
+        self._recorded: dict[str, Address] = {}
+        self._moved_at: dict[str, float] = {}
         self._seen_at: dict[str, Address] = {}
         self._refused: set[str] = set()
         self._links: dict[str, _Link] = {}
@@ -133,13 +136,22 @@ class Links:
             if known is not None:
                 self._before[node_id] = known
             self._book[node_id] = address
-            if node_id not in self._links:
+            now = trio.current_time()
+            # Who tells a new address every second must not keep the others from being tried in turn.
+            if node_id not in self._links and now - self._moved_at.get(node_id, -MOVED_AGAIN_S) >= MOVED_AGAIN_S:
+                if known is not None:
+                    self._moved_at[node_id] = now
                 self._stop_dialing(node_id)
             self.refresh()
+
+    def record_peer(self, node_id: str, address: Address) -> None:
+        """Where the records say that a peer is: tried in its turn, however many other addresses are announced."""
+        self._recorded[node_id] = address
 
     def drop_peer(self, node_id: str) -> None:
         """Close the links with that peer and refuse it."""
         self._book.pop(node_id, None)
+        self._recorded.pop(node_id, None)
         self._before.pop(node_id, None)
         self._seen_at.pop(node_id, None)
         self._refused.add(node_id)
@@ -226,7 +238,7 @@ class Links:
                 await trio.sleep(REDIAL_OTHER_LIFE_S if self._is_other_life(peer) else pause_s)
 
     async def _dial(self, peer: str, attempt: int) -> trio.SSLStream[trio.SocketStream]:
-        known = [where[peer] for where in (self._book, self._seen_at, self._before) if peer in where]
+        known = [where[peer] for where in self._where() if peer in where]
         addresses = list(dict.fromkeys(known))
         if not addresses:
             raise BadMessage("its address is not known")
@@ -242,6 +254,9 @@ class Links:
                 await trio.aclose_forcefully(stream)
                 raise
         return stream
+
+    def _where(self) -> tuple[dict[str, Address], ...]:
+        return self._book, self._seen_at, self._recorded, self._before
 
     def _hello(self) -> bytes:
         return frame(encode(Hello(self._node_id, self._listen[1], incarnation=self._incarnation())))

@@ -228,6 +228,9 @@ class SimulatedLog:
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         """Here everybody finds everybody."""
 
+    def record_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        """The same."""
+
     def drop_peer(self, node_id: str) -> None:
         """As `SimulatedCluster.cut`."""
         self._cluster.cut(self._node_id, node_id)

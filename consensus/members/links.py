@@ -42,6 +42,9 @@ class Electorate(Protocol):
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         """Where a peer is dialed from now on."""
 
+    def record_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        """Where a peer is by the records: dialed in turn with what `set_peer` says, which may be a lie."""
+
     def drop_peer(self, node_id: str) -> None:
         """Hang up on a peer, and refuse it from now on."""
 

@@ -76,6 +76,8 @@ class MembersReconciler:
         others = [node for node in nodes if node.id != self._cluster.node_id]
         facts = view.get(ClusterFacts, CLUSTER)
         cluster_id = facts.cluster_id if facts else ""
+        for node in others:
+            self._electorate.record_peer(node.id, (node.addresses[0], RAFT_PORT))
         for node_id, address in best_addresses(others, self._discovery.sightings(), cluster_id).items():
             if self._told.get(node_id) != address:
                 self._told[node_id] = address

@@ -166,6 +166,7 @@ class LogMember:
         membership, discovery = self._standing.membership, self._standing.discovery
         for node_id, addresses in membership.peers.items():
             self.raft.set_peer(node_id, (addresses[0], RAFT_PORT))
+            self.raft.record_peer(node_id, (addresses[0], RAFT_PORT))
         while True:
             for sighting in discovery.sightings().values():
                 gone = sighting.node_id in self._gone or self.machine.picture.get(GoneNode, sighting.node_id)

@@ -58,6 +58,7 @@ class PollingStation:
         self.dropped: list[str] = []
         self.steps: list[str] = []
         self.gone_why: list[str] = []
+        self.recorded: dict[str, tuple[str, int]] = {}
 
     def reachable(self) -> frozenset[str]:
         return (self.voters | self.learners) - self.unheard
@@ -71,6 +72,9 @@ class PollingStation:
 
     def set_peer(self, node_id: str, address: tuple[str, int]) -> None:
         self.book[node_id] = address
+
+    def record_peer(self, node_id: str, address: tuple[str, int]) -> None:
+        self.recorded[node_id] = address
 
     async def keep(self, addresses: Mapping[NodeId, tuple[str, ...]], gone: Collection[NodeId]) -> None:
         self.kept = dict(addresses)

@@ -112,6 +112,17 @@ async def test_an_address_that_is_a_lie_cuts_no_link_and_keeps_nobody_from_findi
         nursery.cancel_scope.cancel()
 
 
+async def test_however_many_lies_are_told_the_address_of_the_records_is_tried_too(ends: list[End]) -> None:
+    one, other = ends
+    one.links.record_peer(other.node_id, other.identity.address)
+    for number in range(1, 200):
+        one.links.set_peer(other.node_id, ("127.0.0.1", number))
+        await trio.sleep(0.05)
+        if one.up and other.up:
+            return
+    pytest.fail("the lies kept it away")
+
+
 async def hang_up(tls: TlsContexts, plain: trio.SocketStream) -> None:
     stream = trio.SSLStream(plain, tls.server, server_side=True)
     try:
