@@ -317,7 +317,8 @@ async def _forget(context: PeerContext, payload: bytes) -> bytes:
 
 
 async def _leave(context: PeerContext, payload: bytes) -> bytes:
-    return msgspec.msgpack.encode(await leave_from(desk_of(context), _decode(payload)))
+    asked = replace(_decode(payload), origin=context.cluster.origin)  # who carries it out did not ask for it
+    return msgspec.msgpack.encode(await leave_from(desk_of(context), asked))
 
 
 LOCAL_CALLS: dict[str, PeerHandler] = {

@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import msgspec
 
-from consensus.members.model import CLUSTER, ClusterFacts, Node
+from consensus.members.model import CLUSTER, ClusterFacts, GoneNode, Node
 from consensus.recovery.links import Backups, LogFacts, Rebirth, Taking
 from consensus.recovery.model import BeginAgainCall, Known, KnownMember, Life, OpenBackupCall, OpenedBackup
 from consensus.recovery.sealing import KEY_BYTES, PASSPHRASE_CHARS_MIN, Passphrase, Recipient
@@ -66,7 +66,8 @@ async def _known(context: PeerContext, _payload: bytes) -> bytes:
     facts = context.drivers.get(LogFacts)
     standing = facts.standing()
     nodes = {node.id: node for node in context.cluster.view().all(Node)}
-    everyone = dict.fromkeys((*nodes, *facts.peers(), *standing.voters))
+    gone = {former.id for former in context.cluster.view().all(GoneNode)} - set(standing.voters)
+    everyone = [each for each in dict.fromkeys((*nodes, *facts.peers(), *standing.voters)) if each not in gone]
     known = Known(
         cluster=facts.cluster_name,
         node_name=name_of(nodes.get(standing.node_id), standing.node_id),

@@ -13,7 +13,7 @@ from consensus.discovery import short_words
 from consensus.doors.model import LetIn
 from consensus.doors.token import TEXT_CHARS_MAX
 from consensus.entering import EntryStatus
-from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.cli.asking import as_json, ask, plainly, print_answer, read_note
 from noded.config import Config
 from noded.core.times import zulu
 
@@ -34,7 +34,9 @@ def claim(config: Config, cluster: str | None, as_json: bool) -> None:
         print_answer(answer, as_json, lambda: Text(done))
         return
     answer = ask(config.run, "entry.status")
-    print_answer(answer, as_json, lambda: _claim(msgspec.msgpack.decode(answer, type=EntryStatus)))
+    note = read_note(config.state)
+    away = f"  stays away   {note['why']} To let it join by its doors again: noded node rejoin" if note else ""
+    print_answer(answer, as_json, lambda: _claim(msgspec.msgpack.decode(answer, type=EntryStatus), away))
 
 
 @click.command()
@@ -107,12 +109,14 @@ def _approved(answer: dict[str, object]) -> str:
     return "Approved. The node joins as soon as somebody says yes on its own side: `noded approve` there."
 
 
-def _claim(found: EntryStatus) -> RenderableType:
+def _claim(found: EntryStatus, away: str) -> RenderableType:
     lines: list[RenderableType] = [
         Text(f"{found.name} belongs to no cluster yet. Node {found.node_id}, release {found.release}"),
         Text(f"  page         {found.url}"),
         Text(f"  key          {short_words(found.fingerprint)}  {found.fingerprint}"),
     ]
+    if away:
+        lines.append(Text(away, "yellow"))
     if found.claim_code:
         lines.insert(2, Text.assemble("  claim code   ", (found.claim_code, "bold")))
     else:

@@ -4,13 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+import trio
 
 from consensus.members import SERVICE
+from consensus.members.authority import Asked, Desk
 from consensus.members.links import Dependants, Electorate, Exit
 from consensus.members.model import GoneNode, Node
 from noded.core.departure import Departure, Hold, Leaver
-from noded.core.ids import NodeId
+from noded.core.ids import NodeId, RequestId
+from noded.core.origin import of_console
+from noded.core.service import PeerContext
 from noded.core.store import View
 from tests.scenarios.test_members import IDS, PollingStation, admission, founding
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
@@ -114,3 +119,22 @@ async def test_a_node_that_does_not_answer_can_not_leave(scene: Scene) -> None:
         refused = await scene.post(client, "n2/leave")
         assert refused.status_code == 409
         assert "does not answer: `noded node forget n2`" in refused.text
+
+
+async def test_who_made_a_node_leave_at_its_console_is_told_to_the_one_that_does_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Asked] = []
+
+    async def leave_from(_desk: Desk, order: Asked) -> dict[str, object]:
+        asked.append(order)
+        await trio.lowlevel.checkpoint()
+        return {}
+
+    monkeypatch.setattr("consensus.members.authority.leave_from", leave_from)
+    shared = scene.cloud.shared
+    root = of_console(NodeId("node1"), RequestId("req-1"), 5)
+    context = PeerContext(cluster=shared.cluster("node1").acting_for(root), drivers=shared.drivers["node1"])
+    await SERVICE.local_calls["members.leave"](context, msgspec.msgpack.encode({"node": None}))
+    assert asked[0].origin is not None
+    assert (asked[0].origin.who, asked[0].origin.request_id) == (root.who, "req-1")

@@ -10,6 +10,7 @@ import pytest
 from consensus.codec import Codec
 from consensus.incarnation import Incarnation
 from consensus.members import SERVICE as MEMBERS
+from consensus.members.commands import RemoveNode
 from consensus.members.model import Node
 from consensus.recovery import SERVICE
 from consensus.recovery.commands import BeginLife
@@ -29,7 +30,7 @@ from consensus.recovery.sealing import Passphrase, new_recipient
 from noded.core.errors import Conflict, Invalid, NotFound, Unavailable
 from noded.core.ids import NodeId
 from noded.core.service import PeerContext
-from tests.scenarios.test_members import founding
+from tests.scenarios.test_members import IDS, admission, founding
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
 
 WORDS = "a passphrase for a test"
@@ -155,6 +156,10 @@ async def test_a_node_says_whom_it_knows_and_begins_anew_for_the_right_cluster_a
     known = msgspec.msgpack.decode(await scene.ask("recovery.known"), type=Known)
     assert known.cluster == "town"
     assert ("lost", ("10.0.0.9",)) in {(member.node_id, member.addresses) for member in known.others}
+    await scene.cloud.shared.cluster("node1").propose(admission(1), RemoveNode(node_id=IDS[1], left=True, now_ms=1))
+    scene.log.peers = lambda: {NodeId("lost"): ("10.0.0.9",), IDS[1]: ("10.0.0.1",)}  # type: ignore[method-assign]
+    later = msgspec.msgpack.decode(await scene.ask("recovery.known"), type=Known)
+    assert later.others == known.others, "a former node has no say, wherever it was last"
     assert msgspec.msgpack.decode(await scene.ask("recovery.standing"), type=LogStanding) == scene.log.standing()
     with pytest.raises(Conflict, match="Nothing was changed"):
         await scene.ask("recovery.begin_again", BeginAgainCall(cluster="twon", left_behind=("lost",)))

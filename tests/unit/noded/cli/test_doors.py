@@ -9,6 +9,7 @@ import pytest
 from consensus.calls import Call
 from consensus.doors.model import LetIn, TokenWanted
 from consensus.entering import EntryStatus, Fault, Offered
+from consensus.host.left import Left, write_left
 from noded.cli.asking import REFUSED, USAGE
 from noded.core.errors import Forbidden
 from noded.core.ids import NodeId
@@ -111,6 +112,14 @@ def test_an_unclaimed_node_shows_its_code_the_clusters_in_sight_and_the_last_fau
         "expired [/] (2 times)",
     ):
         assert words in said, words
+
+
+def test_a_node_that_stays_away_says_why_and_what_to_do(config: Path, tmp_path: Path) -> None:
+    config.write_text(f'{config.read_text()}state_dir = "{tmp_path}"\n')
+    write_left(tmp_path, Left(why="Node [/] was forgotten by this cluster.", at_ms=1, aside="/aside/1"))
+    said = " ".join(told(config, msgspec.to_builtins(STATUS), "claim")[0].output.split())
+    assert "stays away Node [/] was forgotten by this cluster. To let it join" in said
+    assert "noded node rejoin" in said
 
 
 def test_approving_sends_the_words_or_asks_for_the_code(config: Path) -> None:
