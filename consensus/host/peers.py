@@ -30,6 +30,7 @@ from consensus.calls import (
 from consensus.host.frames import FrameReader, StreamEnded
 from consensus.host.refusals import Refused as RefusedBy
 from consensus.host.refusals import address_of, ignored
+from consensus.host.strangers import Strangers
 from consensus.host.tls import TlsContexts, expect_peer, peer_node_id
 from consensus.ports import PEERS_PORT
 from consensus.refusals import RefusalKind, TurnedAway
@@ -48,7 +49,7 @@ CALLS_PER_NODE_MAX: Final = 32
 IDLE_PER_NODE_MAX: Final = 4
 
 # How a connection breaks. A handshake or a read may fail in any of these ways, whatever the other side does.
-BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, StreamEnded, BadFrame)
+BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, StreamEnded, BadFrame, TurnedAway)
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class PeerServer:
         self._unknown = unknown or _unknown
         self._refused = refused
         self._places = trio.CapacityLimiter(CONNECTIONS_MAX)
+        self._strangers = Strangers()
 
     async def serve(
         self,
@@ -107,7 +109,7 @@ class PeerServer:
         secure = trio.SSLStream(stream, self._tls.server, server_side=True, https_compatible=True)
         async with self._place(secure):
             try:
-                with trio.fail_after(CONNECT_S_MAX):
+                with self._strangers.one(address_of(stream)), trio.fail_after(CONNECT_S_MAX):
                     await secure.do_handshake()
                 caller = peer_node_id(secure)
             except (*BROKEN, trio.TooSlowError) as error:

@@ -18,6 +18,7 @@ from consensus.host.frames import FrameReader, StreamEnded
 from consensus.host.messages import BadMessage, Hello, body_length, decode, decode_hello, encode, frame
 from consensus.host.refusals import Refused, address_of, ignored
 from consensus.host.seams import Message
+from consensus.host.strangers import Strangers
 from consensus.host.tls import TlsContexts, peer_node_id
 from consensus.incarnation import Incarnation, agree
 from consensus.refusals import RefusalKind, TurnedAway
@@ -45,6 +46,7 @@ _BROKEN: Final = (
     trio.TooSlowError,
     StreamEnded,
     BadMessage,
+    TurnedAway,
 )
 
 log = structlog.get_logger(__name__)
@@ -123,6 +125,7 @@ class Links:
         self._heard_at: dict[str, float] = {}
         self._incoming: dict[str, set[trio.CancelScope]] = {}
         self._connections = 0
+        self._strangers = Strangers()
         self._nursery: trio.Nursery | None = None
 
     # -- the address book
@@ -327,7 +330,7 @@ class Links:
     async def _listen_to(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         reader = FrameReader(stream, body_length)
         try:
-            with trio.fail_after(CONNECT_S_MAX):
+            with self._strangers.one(address_of(stream.transport_stream)), trio.fail_after(CONNECT_S_MAX):
                 await stream.do_handshake()
                 peer = peer_node_id(stream)
         except _BROKEN as error:

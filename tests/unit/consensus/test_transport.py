@@ -11,7 +11,7 @@ import trio
 from consensus.host.messages import FRAME_BYTES_MAX, Hello, encode, frame
 from consensus.host.seams import Message
 from consensus.host.tls import TlsContexts
-from consensus.host.transport import QUEUED_BYTES_MAX, Links
+from consensus.host.transport import CONNECT_S_MAX, CONNECTIONS_MAX, QUEUED_BYTES_MAX, Links
 from consensus.incarnation import Incarnation
 from tests.logs import Identity, make_identities, until
 
@@ -121,6 +121,20 @@ async def test_however_many_lies_are_told_the_address_of_the_records_is_tried_to
         if one.up and other.up:
             return
     pytest.fail("the lies kept it away")
+
+
+async def test_who_opens_many_connections_and_says_nothing_keeps_no_member_out(ends: list[End]) -> None:
+    one, other = ends
+    silent = [await trio.open_tcp_stream(*one.identity.address) for _ in range(CONNECTIONS_MAX + 10)]
+    own = f"127.{other.identity.address[1] // 256}.{other.identity.address[1] % 256}.1"
+    plain = await trio.open_tcp_stream(*one.identity.address, local_address=own)
+    member = trio.SSLStream(plain, other.identity.tls.client)
+    with trio.fail_after(CONNECT_S_MAX):
+        await member.do_handshake()
+        await member.send_all(frame(encode(Hello(other.node_id, other.identity.address[1]))) + frame(b""))
+        assert await member.receive_some()  # a ping is answered
+    for stream in (member, *silent):
+        await trio.aclose_forcefully(stream)
 
 
 async def hang_up(tls: TlsContexts, plain: trio.SocketStream) -> None:
