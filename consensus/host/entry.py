@@ -26,6 +26,7 @@ from consensus.admission import (
 )
 from consensus.discovery import NodeState
 from consensus.door import CLAIM_DOOR, SEED_DOOR, Channel, DoorKey, claim_key
+from consensus.doors.api import plain_words
 from consensus.doors.links import Refusals
 from consensus.doors.token import read_token
 from consensus.entering import (
@@ -137,7 +138,7 @@ class Entry:
 
     def agree(self, words: str) -> Offered:
         """Say yes on this node's side. Raises NotFound, Conflict."""
-        return self._word_door.agree(words)
+        return self._word_door.agree(plain_words(words))
 
     async def join(self, token_text: str) -> str:
         """Join by a token; the cluster's name. Raises `Refused`."""

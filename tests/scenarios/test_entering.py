@@ -212,7 +212,7 @@ async def test_words_let_a_node_in_when_both_sides_say_yes(tmp_path: Path) -> No
         one.house.approve(two.node_id, request.words)
         await until(lambda: (offer := two.offer_of(one)) and offer.approved)
         assert street.members_of(one) == {"one"}
-        two.entry.agree(request.words)
+        two.entry.agree(request.words.upper().replace("-", " "))
         await until(lambda: two.keeper)
         assert street.members_of(one) == {"one", "two"}
         assert two.membership is not None
