@@ -17,7 +17,7 @@ from consensus.naming import fingerprint, node_id_of
 from tests.bench.consensus.member import Place
 from tests.twins.loopback import own_address
 
-ANSWER_S_MAX = 120.0
+ANSWER_S_MAX = 300.0  # fifty nodes on two cores take their time over 20,000 records each
 
 
 class Process:
