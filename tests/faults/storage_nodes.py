@@ -117,7 +117,7 @@ class StorageNodes:
     ) -> None:
         """The daemon's part of one node, until its scope is cancelled; then only its detached processes live on."""
         cluster = self.shared.cluster(node.node_id)
-        drivers = self.shared.drivers[node.node_id] = type(self.shared.drivers[node.node_id])()
+        drivers = self.shared.drivers[node.node_id] = self.shared.new_drivers(node.node_id)
         add_storage_drivers(
             drivers,
             node_id=node.node_id,

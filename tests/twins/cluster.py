@@ -137,17 +137,17 @@ class SharedCluster:
         self.alone: set[str] = set()
         self.refusals: dict[str, Refused] = {}  # what is refused to everyone, by method
         self.short: dict[str, Shortage] = {}  # whose disks keep the cluster from writing
-        self.drivers = {node: self._drivers() for node in self.up}
         self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
-        for node, drivers in self.drivers.items():
-            drivers.add(Watch, InstantWatch(self, node))
-            drivers.add(LogEnd, self.ends[node])
+        self.drivers = {node: self.new_drivers(node) for node in self.up}
         self.handles = {
             node: LogCluster(end, self.machine, self.codec, Lines(self, node)) for node, end in self.ends.items()
         }
 
-    def _drivers(self) -> Drivers:
+    def new_drivers(self, node: str) -> Drivers:
+        """What the log and the store alone give to a node's services: where a daemon starts, and starts again."""
         drivers = Drivers()
+        drivers.add(Watch, InstantWatch(self, node))
+        drivers.add(LogEnd, self.ends[node])
         drivers.add(Book, self.book)
         drivers.add(ChainState, self.machine)
         commands = [command for service in self.services for command in service.commands]
