@@ -265,6 +265,10 @@ async def _heard(context: PeerContext, _payload: bytes) -> bytes:
 
 
 async def _gone(context: PeerContext, _payload: bytes) -> bytes:
+    """One that was asked to leave is told that it is done. Who only says so sends nobody away."""
+    own = context.cluster.view().get(Node, context.cluster.node_id)
+    if own is not None and not own.leaving:
+        raise Conflict(f"Nobody asked {own.name} to leave, as far as it knows. If it is gone, it hears so from others.")
     context.drivers.get(Exit).leave("it left the cluster, as it was asked to")
     return b""
 

@@ -1,6 +1,6 @@
 """What keeps the log's address book, its voters, and this node's record as the records say."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import structlog
 import trio
@@ -31,18 +31,34 @@ log = structlog.get_logger(__name__)
 
 LEADERLESS_S_MAX = 3.0  # after so long without a leader a node asks whether it is still a member
 ASK_S_MAX = 2.0
+MANY_OTHERS = 3  # of so many other nodes one voice is not enough
+VOICES_OF_MANY = 2
 
 
-async def ask_whether_member(cluster: Cluster, exit: Exit, others: Iterable[NodeId]) -> None:
-    """Ask the other nodes, one after another, until one says that this one is gone."""
-    for node_id in others:
+async def ask_whether_member(
+    cluster: Cluster, exit: Exit, others: Iterable[NodeId], gone: Collection[NodeId] = ()
+) -> None:
+    """Ask the other nodes, one after another, until enough of them say that this one is gone.
+
+    `gone`: who is no member itself, as far as this node knows, and so has no voice. A former node that this one has not
+    heard of yet may say anything: where there are others to ask, it must not send a member away alone.
+    """
+    asked = [node_id for node_id in others if node_id not in gone]
+    needed = VOICES_OF_MANY if len(asked) >= MANY_OTHERS else 1
+    voices: list[NodeId] = []
+    for node_id in asked:
         try:
             with trio.move_on_after(ASK_S_MAX):
                 await cluster.call(node_id, "members.heard", b"")
         except Refused as refusal:
-            if refusal.code == NODE_GONE:
+            if refusal.code != NODE_GONE:
+                continue
+            voices.append(node_id)
+            if len(voices) == needed:
                 exit.leave(refusal.message)
                 return
+    if voices:
+        log.info("said to be gone, but not by enough other nodes to believe it", said_by=voices, needed=needed)
 
 
 class MembersReconciler:
@@ -83,7 +99,7 @@ class MembersReconciler:
                 self._told[node_id] = address
                 self._electorate.set_peer(node_id, (address, RAFT_PORT))
         await self._keep({node.id: node.addresses for node in others}, gone)
-        await self._ask_whether_member(others)
+        await self._ask_whether_member(others, gone)
         await self._report(nodes)
         if self._electorate.is_leader:
             await self._see_to_voters(nodes)
@@ -103,14 +119,14 @@ class MembersReconciler:
             await self._book.keep(addresses, gone)
             self._kept = (addresses, gone)
 
-    async def _ask_whether_member(self, others: list[Node]) -> None:
-        """A node that was forgotten while it was away hears nothing from anyone: who is asked tells it why."""
+    async def _ask_whether_member(self, others: list[Node], gone: frozenset[NodeId]) -> None:
+        """A node that was forgotten while it was away hears nothing from anyone: those that it asks tell it why."""
         now = trio.current_time()
         if self._cluster.leader_id is not None:
             self._led_at = now
         if now - self._led_at >= LEADERLESS_S_MAX:
             self._led_at = now
-            await ask_whether_member(self._cluster, self._exit, [node.id for node in others])
+            await ask_whether_member(self._cluster, self._exit, [node.id for node in others], gone)
 
     async def _report(self, nodes: list[Node]) -> None:
         present = (self._presence.addresses, self._presence.release, self._presence.role)

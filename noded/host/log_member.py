@@ -193,7 +193,8 @@ class LogMember:
         while True:
             await trio.sleep(LEADERLESS_S_MAX)
             if self.cluster.leader_id is None:
-                await ask_whether_member(self.cluster, self.exit, self._standing.membership.peers)
+                gone = {former.id for former in self.machine.picture.all(GoneNode)}.union(self._gone)
+                await ask_whether_member(self.cluster, self.exit, self._standing.membership.peers, gone)
 
     async def _wait_for_own_record(self) -> None:
         told: object = ""

@@ -13,6 +13,7 @@ from consensus.discovery import NodeState
 from consensus.links import Discovery
 from consensus.log import MembershipRefused
 from consensus.members import SERVICE
+from consensus.members.authority import PEER_CALLS
 from consensus.members.commands import (
     AdmitNode,
     DrainNode,
@@ -32,11 +33,13 @@ from consensus.members.links import (
 )
 from consensus.members.model import CLUSTER, NODE_GONE, ClusterAuthority, ClusterFacts, Node
 from consensus.members.plan import SILENT_S_MAX
-from consensus.members.reconcile import MembersReconciler
+from consensus.members.reconcile import MembersReconciler, ask_whether_member
 from consensus.members.views import node_view
 from consensus.ports import RAFT_PORT
 from noded.core.errors import Conflict, Refused, Unavailable
 from noded.core.ids import NodeId
+from noded.core.reconciler import Drivers
+from noded.core.service import PeerContext
 from tests.twins.cluster import SharedCluster
 from tests.twins.segment import Segment
 
@@ -300,6 +303,44 @@ async def test_a_node_without_a_leader_is_told_by_any_other_that_it_was_forgotte
     await trio.sleep(4)
     await members.reconcile()
     assert station.gone_why == ["You were forgotten."]
+
+
+@pytest.mark.parametrize(
+    ("others", "former", "voices", "believed"),
+    [
+        ((1, 2, 3), (), (1, 2), True),
+        ((1, 2, 3), (), (1,), False),  # it may itself be gone, and this node not know it
+        ((1, 2, 3), (1,), (1,), False),  # it is gone
+        ((1, 2, 3), (1,), (2,), True),  # of only two others nobody may be left to ask but one
+        ((1,), (), (1,), True),
+    ],
+)
+async def test_one_voice_of_many_sends_nobody_away(
+    others: tuple[int, ...], former: tuple[int, ...], voices: tuple[int, ...], believed: bool
+) -> None:
+    shared, station = await town(4), PollingStation(set())
+    for number in voices:
+        shared.refusals_of[IDS[number], "members.heard"] = Conflict("You were forgotten.", code=NODE_GONE)
+    for _ in range(3):  # to say so again is no second voice
+        await ask_whether_member(
+            shared.cluster(IDS[0]), station, [IDS[each] for each in others], {IDS[each] for each in former}
+        )
+        if believed:
+            break
+    assert station.gone_why == (["You were forgotten."] if believed else [])
+
+
+async def test_only_a_node_that_was_asked_to_leave_goes_when_it_is_told() -> None:
+    shared, station = await town(2), PollingStation(set(IDS[:2]))
+    drivers = Drivers()
+    drivers.add(Exit, station)
+    context = PeerContext(cluster=shared.cluster(IDS[1]), drivers=drivers)
+    with pytest.raises(Conflict, match="Nobody asked"):
+        await PEER_CALLS["members.gone"](context, b"")
+    assert station.gone_why == []
+    await shared.cluster(IDS[0]).propose(DrainNode(node_id=IDS[1], draining=True, leaving=True))
+    await PEER_CALLS["members.gone"](context, b"")
+    assert station.gone_why == ["it left the cluster, as it was asked to"]
 
 
 async def test_words_of_operators_are_checked_and_kept() -> None:

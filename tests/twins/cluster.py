@@ -136,6 +136,7 @@ class SharedCluster:
         self.up: set[str] = set(nodes)
         self.alone: set[str] = set()
         self.refusals: dict[str, Refused] = {}  # what is refused to everyone, by method
+        self.refusals_of: dict[tuple[str, str], Refused] = {}  # and by one node alone: node, method
         self.short: dict[str, Shortage] = {}  # whose disks keep the cluster from writing
         self.ends = {node: InstantLog(self, node) for node in sorted(self.up)}
         self.drivers = {node: self.new_drivers(node) for node in self.up}
@@ -173,6 +174,8 @@ class SharedCluster:
     async def call(self, node_id: NodeId, method: str, payload: bytes) -> bytes:
         if method in self.refusals:
             raise self.refusals[method]
+        if (node_id, method) in self.refusals_of:
+            raise self.refusals_of[node_id, method]
         if node_id not in self.up:
             raise Unavailable(f"node {node_id} can't be reached")
         for service in self.services:
