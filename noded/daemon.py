@@ -49,6 +49,7 @@ from noded.host.life import (
     BeginAgain,
     Departed,
     StartOver,
+    await_turn,
     begin_again,
     depart,
     stays_away,
@@ -106,6 +107,7 @@ def run(config: Config) -> None:
     if departed or over:
         start_again()
     if superseded:
+        await_turn(config.state / LOG_DIRECTORY)
         aside = set_log_aside(config.state / LOG_DIRECTORY)
         settle_founding(config.state)  # whatever it founded is of the past
         log.warning("log set aside", kept_in=str(aside))

@@ -5,7 +5,6 @@ ones hold is not merged: they step back, set their log aside, and join again.
 """
 
 import secrets
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -15,13 +14,14 @@ from consensus.host.checkpoint import Header, Part
 from consensus.host.core import beginning, change_of_voters, incarnation_in, voters_in
 from consensus.host.files import make_private_directory, sync_directory
 from consensus.host.journal import Journal
+from consensus.host.keepsakes import drop_old, next_keepsake, stamp
 from consensus.host.seams import Entry, EntryKind
 from consensus.host.shelf import Shelf
 from consensus.incarnation import ID_BYTES, UNNAMED, Incarnation
 
 CHECKPOINT_NAME: Final = "checkpoint"
 JOURNAL_NAME: Final = "journal"
-ASIDE_MAX: Final = 3  # logs set aside that are kept
+ASIDE: Final = "aside"
 
 
 class NoLog(Exception):  # noqa: N818
@@ -109,23 +109,16 @@ def begin_from(
 def set_log_aside(directory: Path) -> Path | None:
     """Move the log in `directory` away, so that the node joins with an empty one. Where it is now, if there was one.
 
-    Only for a node that votes no more in the life that goes on. The newest `ASIDE_MAX` are kept.
+    Only for a node that votes no more in the life that goes on. Earlier ones are kept (`keepsakes.py`).
     """
     if not directory.exists():
         return None
-    kept = sorted(_asides(directory), key=lambda path: int(path.suffix[1:]))
-    number = int(kept[-1].suffix[1:]) + 1 if kept else 1
-    aside = directory.with_name(f"{directory.name}.aside.{number}")
+    aside = next_keepsake(directory, ASIDE)
+    stamp(directory)
     directory.rename(aside)
     sync_directory(directory.parent)
-    for old in [*kept, aside][:-ASIDE_MAX]:
-        shutil.rmtree(old)  # the history within it is a directory of its own
+    drop_old(directory, ASIDE)
     return aside
-
-
-def _asides(directory: Path) -> list[Path]:
-    found = directory.parent.glob(f"{directory.name}.aside.*")
-    return [path for path in found if path.suffix[1:].isdigit()]
 
 
 def _read(directory: Path, journal: Journal) -> tuple[set[str], Incarnation | None]:

@@ -4,6 +4,7 @@ Each is the end of everything that runs (an exception out of the daemon's nurser
 what must go on, guests and their disks, are processes of their own.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 import structlog
 import trio
 
+from consensus.host import keepsakes
 from consensus.host.checkpoint import CheckpointRefused
 from consensus.host.departing import finish_leaving, leave
 from consensus.host.identity import NodeIdentity
@@ -20,7 +22,7 @@ from consensus.host.rebirth import NoLog
 from consensus.recovery.host.recovering import recover
 from noded.config import Config
 from noded.core.clock import now_ms
-from noded.host.machine import NoAddress, own_address
+from noded.host.machine import NoAddress, own_address, start_again
 
 TOLD_S: Final = 1.0  # how long a node that is no member any more goes on, so that its last answers get out
 RELEASE_S_MAX: Final = 30.0
@@ -108,6 +110,25 @@ def begin_again(config: Config, left_behind: tuple[str, ...]) -> None:
         log.error("no new life begins; the log is as it was", reason=str(fault))
         return
     log.warning("a new life of the cluster begins here", life=begun.life.count, log_before=str(begun.kept_in))
+
+
+def await_turn(log_directory: Path) -> None:
+    """Return if this node may set its log aside for a newer life; else wait, touching nothing, and start again.
+
+    Whoever has a certificate can announce a newer life, again and again. By the time the wait is over there may be none
+    any more, and then the node goes on with the log that it has.
+    """
+    wait_ms = keepsakes.wait_ms(log_directory)
+    if not wait_ms:
+        return
+    log.error(
+        "node waits: others announce a newer life of the cluster, and its log was set aside too often within an hour",
+        waits_s=wait_ms // 1000,
+        fix="`noded cluster lives` on another node tells which are real; then move a log.aside.N away, and it goes on",
+    )
+    while keepsakes.wait_ms(log_directory):
+        time.sleep(LOOK_S)
+    start_again()
 
 
 def stays_away(state_dir: Path) -> bool:

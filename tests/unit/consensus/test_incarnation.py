@@ -1,17 +1,23 @@
 """Lives of a log: the newer one is known everywhere, and no node takes part in two."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
 
+from consensus.host import keepsakes
 from consensus.host.core import beginning, change_of_voters
+from consensus.host.disk import Disk
 from consensus.host.journal import Journal, JournalInUse
 from consensus.host.raft import RaftNode
-from consensus.host.rebirth import ASIDE_MAX, NoLog, begin_again, begin_from, read_incarnation, set_log_aside
+from consensus.host.rebirth import NoLog, begin_again, begin_from, read_incarnation, set_log_aside
 from consensus.incarnation import UNNAMED, Incarnation, agree
 from consensus.log import OutcomeUnknown, Superseded
+from consensus.recovery.host.note import copy_log
+from consensus.room import Space
+from noded.host.life import await_turn
 from tests.logs import Ledger, RaftLogs, until
 
 CHECKPOINT_ENTRIES = 50
@@ -154,15 +160,85 @@ async def test_a_log_begins_from_a_saved_state(logs: RaftLogs) -> None:
     assert learner.incarnation == newer
 
 
-def test_logs_set_aside_do_not_pile_up(tmp_path: Path) -> None:
-    directory = tmp_path / "log"
-    assert set_log_aside(directory) is None
-    for number in range(ASIDE_MAX + 2):
+def set_aside_often(directory: Path, often: int) -> None:
+    for number in range(often):
         directory.mkdir()
         (directory / "journal").write_text(str(number))
         set_log_aside(directory)
-    kept = sorted(path.read_text() for path in tmp_path.glob("log.aside.*/journal"))
-    assert kept == [str(number) for number in range(2, ASIDE_MAX + 2)]
+
+
+def kept_asides(directory: Path) -> list[str]:
+    return [(path / "journal").read_text() for path in keepsakes.keepsakes(directory, "aside")]
+
+
+def make_older(directory: Path, kind: str, by_ms: int) -> None:
+    for path in keepsakes.keepsakes(directory, kind):
+        then_ns = path.stat().st_mtime_ns - by_ms * 1_000_000
+        os.utime(path, ns=(then_ns, then_ns))
+
+
+def test_logs_set_aside_are_kept_for_a_week_and_do_not_pile_up(tmp_path: Path) -> None:
+    directory = tmp_path / "log"
+    assert set_log_aside(directory) is None
+    set_aside_often(directory, keepsakes.NEWEST_MAX + 8)
+    assert kept_asides(directory) == [str(number) for number in range(keepsakes.NEWEST_MAX + 8)]
+    make_older(directory, "aside", keepsakes.KEPT_MS + 1)
+    set_aside_often(directory, 1)
+    assert kept_asides(directory) == ["9", "10", "0"]
+
+
+def test_a_low_disk_keeps_the_newest_logs_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "log"
+    set_aside_often(directory, keepsakes.NEWEST_MAX + 2)
+    free = [0, 1 << 40]
+    low = Disk(space=lambda _directory: Space(total=1 << 40, free=free.pop(0)))
+    keepsakes.drop_old(directory, "aside", low)
+    assert kept_asides(directory) == ["1", "2", "3", "4"]  # with the first gone, there was room enough
+    keepsakes.drop_old(directory, "aside", Disk(space=lambda _directory: Space(total=1 << 40, free=0)))
+    assert kept_asides(directory) == ["2", "3", "4"]
+
+
+def test_a_copy_from_before_a_recovery_is_kept_for_a_week(tmp_path: Path) -> None:
+    directory = tmp_path / "log"
+    directory.mkdir()
+    (directory / "journal").write_text("all")
+    copies = [copy_log(directory) for _ in range(keepsakes.NEWEST_MAX + 2)]
+    assert all((copy / "journal").read_text() == "all" for copy in copies)
+    make_older(directory, "before", keepsakes.KEPT_MS + 1)
+    newest = copy_log(directory)
+    assert keepsakes.keepsakes(directory, "before") == [*copies[-2:], newest]
+
+
+def test_newer_lives_are_followed_only_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "log"
+    set_aside_often(directory, keepsakes.OFTEN - 1)
+    await_turn(directory)
+    set_aside_often(directory, 1)
+    assert 0 < keepsakes.wait_ms(directory) <= keepsakes.OFTEN_MS
+    directory.mkdir()
+    (directory / "journal").write_text("newest")
+    looks = []
+
+    def look_later(seconds: float) -> None:
+        looks.append(seconds)
+        make_older(directory, "aside", keepsakes.OFTEN_MS // 2)
+
+    class StartedAgain(BaseException):
+        """What stands for the end of this process."""
+
+    def start_again() -> None:
+        raise StartedAgain
+
+    monkeypatch.setattr("noded.host.life.time.sleep", look_later)
+    monkeypatch.setattr("noded.host.life.start_again", start_again)
+    with pytest.raises(StartedAgain):
+        await_turn(directory)
+    assert looks
+    assert (directory / "journal").read_text() == "newest"
+    assert len(kept_asides(directory)) == keepsakes.OFTEN
+    await_turn(directory)
+    make_older(directory, "aside", -keepsakes.KEPT_MS)  # the clock went back: those are of no time that counts
+    await_turn(directory)
 
 
 def test_a_log_from_before_there_were_lives_is_the_oldest(tmp_path: Path) -> None:
