@@ -32,7 +32,9 @@ from noded.core.unreadable import UNREADABLE
 VOTE_S_MAX: Final = 20.0
 LOOK_S: Final = 0.1
 TELL_S_MAX: Final = 3.0
+UNDO_S_MAX: Final = 3.0
 ID_CHARS_MIN: Final = 8  # so much of an id names a node, if no other one's begins so: tables show as much
+UNDRAIN: Final = "`noded node undrain` lets it take part again"
 
 log = structlog.get_logger(__name__)
 
@@ -136,15 +138,15 @@ class Desk:
         if tells and node.id != self.cluster.node_id:
             # Once its record is gone nobody knows its address: the connection that is made now is kept for the end.
             await self.cluster.call(node.id, "members.heard", b"")
-        await self.cluster.propose(DrainNode(node_id=node.id, draining=True, leaving=True))
         try:
+            await self.cluster.propose(DrainNode(node_id=node.id, draining=True, leaving=True))
             await self._until_without_vote(node)
             view, heard = await self.cluster.fresh_view(), await self._heard()
             departure = self._departure(view, node, heard, forced=forced)
             shown = self._removal(node, departure, verb="leave", refused=(), forced=forced)
             await self._remove(node, departure, shown, left=True)
-        except Refused:
-            await self.cluster.propose(DrainNode(node_id=node.id, draining=node.draining))
+        except (Refused, trio.Cancelled):  # who asked may be gone by now, or the call's time be over
+            await self._take_back(node)
             raise
         if tells:
             await self._tell(node)
@@ -227,6 +229,16 @@ class Desk:
             f"The vote of {node.name} could not be taken away within {VOTE_S_MAX:.0f} s; it stays. Look at"
             " `noded node list` for who votes and who answers, and try again."
         )
+
+    async def _take_back(self, node: Node) -> None:
+        """Nobody goes on with its leaving: it takes part again, also when this task is being cancelled."""
+        with trio.move_on_after(UNDO_S_MAX, shield=True):
+            try:
+                await self.cluster.propose(DrainNode(node_id=node.id, draining=node.draining))
+            except Refused as fault:
+                log.warning("a node may stay marked as leaving", of=node.id, reason=fault.message, fix=UNDRAIN)
+            return
+        log.warning("a node may stay marked as leaving", of=node.id, reason="no majority", fix=UNDRAIN)
 
     async def _remove(self, node: Node, departure: Departure, shown: dict[str, object], *, left: bool) -> None:
         _check(shown)

@@ -56,6 +56,12 @@ def hints(nodes: Collection[Node], voters: Collection[str]) -> list[str]:
     draining = sorted(node.name for node in taking_part if node.draining)
     if draining:
         found.append(f"Draining, so they get nothing new: {', '.join(draining)}. `noded node undrain NAME` ends that.")
+    leaving = sorted(node.name for node in nodes if node.leaving)
+    if leaving:
+        found.append(
+            f"Leaving, so they neither vote nor get anything new: {', '.join(leaving)}. If nobody goes on with that,"
+            " `noded node undrain NAME` takes it back."
+        )
     if nodes and all(node.role is NodeRole.WITNESS for node in nodes):
         found.append("Every node is a witness: nothing here carries servers or data.")
     return found

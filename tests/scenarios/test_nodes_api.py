@@ -1,6 +1,7 @@
 """Noded's routes for nodes through the gateway: for the administrator alone, and never with a secret in an answer."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from noded.core.ids import NodeId, RequestId
 from noded.core.origin import of_console
 from noded.core.service import PeerContext
 from noded.core.store import View
-from tests.scenarios.test_members import IDS, PollingStation, admission, founding
+from tests.scenarios.test_members import IDS, PollingStation, admission, founding, town
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
 
 
@@ -119,6 +120,23 @@ async def test_a_node_that_does_not_answer_can_not_leave(scene: Scene) -> None:
         refused = await scene.post(client, "n2/leave")
         assert refused.status_code == 409
         assert "does not answer: `noded node forget n2`" in refused.text
+
+
+async def test_a_leave_that_is_cut_off_is_taken_back() -> None:
+    """The twin of the log's voters keeps all votes, so the node stays marked until the call is cancelled."""
+    shared, station = await town(3), PollingStation(set(IDS[:3]))
+    cluster = shared.cluster(IDS[0])
+    desk = Desk(cluster, station, Burdened(), station)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(desk.leave, "n1", forced=False, plan=False))
+        with trio.fail_after(30):
+            while not cluster.view().need(Node, IDS[1]).leaving:
+                await trio.lowlevel.checkpoint()
+        assert "Leaving" in str((await desk.listing())["hints"])
+        nursery.cancel_scope.cancel()
+    after = cluster.view().need(Node, IDS[1])
+    assert (after.leaving, after.draining) == (False, False)
+    assert "Leaving" not in str((await desk.listing())["hints"])
 
 
 async def test_who_made_a_node_leave_at_its_console_is_told_to_the_one_that_does_it(
