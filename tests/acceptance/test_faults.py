@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import statistics
 import threading
 import time
 from typing import Any
@@ -29,7 +30,7 @@ ping {address} | awk '/seq=/ {{
 """
 FAILOVER_S_MAX = 5.0
 DAEMON_AWAY_S = 30.0
-PASS_APART_S_MAX = 8.0  # a pass of 512 blocks takes about a second on an idle machine
+PASS_LATE_S_MAX = 4.0  # beyond what a pass of 512 blocks takes on this machine, which is 1 s to 8 s as it is busy
 
 
 def passes(said: str) -> list[tuple[int, float]]:
@@ -138,7 +139,8 @@ def test_a_guest_does_not_feel_that_the_daemon_of_its_host_stops(
     said = await_passes(tenant, server, 1)
     times = [seconds for _, seconds in passes(said)]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    print(f"{len(times)} passes, longest time between two: {max(gaps):.2f} s")
-    assert max(gaps) < PASS_APART_S_MAX
+    usual = statistics.median(gaps)
+    print(f"{len(times)} passes, time between two: usually {usual:.2f} s, longest {max(gaps):.2f} s")
+    assert max(gaps) < usual + PASS_LATE_S_MAX
     assert "=== ping: lost" not in said
     assert "ERROR" not in said
