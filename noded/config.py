@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from consensus.members.model import NodeRole
+from noded.core.secrecy import HIDDEN
 
 CONFIG_FILE = Path("/etc/noded/noded.toml")
 
@@ -33,6 +34,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     libvirt_uri: str = "qemu:///system"
     guest_memory_mib: int = 0  # how much memory guests may use; 0: all but a reserve for the host and noded
 
+    def __repr__(self) -> str:
+        """Without the secret: a trace or a log may show it."""
+        fields = {**msgspec.structs.asdict(self), "secret": HIDDEN if self.secret else ""}
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
     @property
     def state(self) -> Path:
         """Where identity, log and records live; on stable storage."""
@@ -54,11 +60,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.name or socket.gethostname().split(".")[0]
 
 
-def read_config(path: Path) -> Config:
-    """The node's configuration. A missing file is an empty one. Raises `ConfigFault`."""
+def read_config(path: Path, *, must_exist: bool = False) -> Config:
+    """The node's configuration. A missing file is an empty one, unless it `must_exist`. Raises `ConfigFault`."""
     try:
         text = path.read_text()
-    except FileNotFoundError:
+    except FileNotFoundError as fault:
+        if must_exist:
+            raise ConfigFault(f"{path} is not there; without --config {CONFIG_FILE} is read") from fault
         return Config()
     except OSError as fault:
         raise ConfigFault(f"{path} can't be read: {fault.strerror}") from fault

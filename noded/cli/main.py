@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
@@ -34,7 +35,8 @@ def main(context: click.Context, config_file: Path) -> None:
     Exit codes: 0 done, 1 refused (the message says why), 2 wrong words, 3 no daemon answers on this host.
     """
     try:
-        context.obj = read_config(config_file)
+        named = context.get_parameter_source("config_file") is not ParameterSource.DEFAULT  # so it was meant
+        context.obj = read_config(config_file, must_exist=named)
     except ConfigFault as fault:
         raise click.UsageError(str(fault)) from fault
 

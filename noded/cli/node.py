@@ -1,5 +1,6 @@
 """What can be asked and told of the machines: `noded node <verb>`."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 import msgspec
 
 from noded.cli import show_nodes
-from noded.cli.asking import as_json, ask, plainly, print_answer, read_note, take_note_away
+from noded.cli.asking import REFUSED, as_json, ask, plainly, print_answer, read_note, take_note_away
 from noded.cli.entering import show_refusals, show_requests
 from noded.config import Config
 from noded.core.errors import Conflict
@@ -94,7 +95,7 @@ def node_label(config: Config, node: str, labels: tuple[str, ...], as_json: bool
 @plainly
 def node_leave(config: Config, node: str | None, plan: bool, force: bool, as_json: bool) -> None:
     """Let a node go for good; without NODE this one. It sets its state aside and can join again."""
-    _tell(config, "members.leave", as_json, show_nodes.removal, node=node, plan=plan, forced=force)
+    _remove(config, "members.leave", as_json, node=node, plan=plan, forced=force)
 
 
 @node.command("forget")
@@ -106,7 +107,7 @@ def node_leave(config: Config, node: str | None, plan: bool, force: bool, as_jso
 @plainly
 def node_forget(config: Config, node: str, plan: bool, force: bool, as_json: bool) -> None:
     """Remove a node that is gone: its record, its vote, its certificate, and what hung on it."""
-    _tell(config, "members.forget", as_json, show_nodes.removal, node=node, plan=plan, forced=force)
+    _remove(config, "members.forget", as_json, node=node, plan=plan, forced=force)
 
 
 @node.command("rejoin")
@@ -122,9 +123,17 @@ def node_rejoin(config: Config, as_json: bool) -> None:
     print_answer(msgspec.msgpack.encode(note), as_json, lambda: show_nodes.may_rejoin(note))
 
 
-def _tell(config: Config, method: str, as_json: bool, table: Callable[[Any], object], **asked: object) -> None:
+def _tell(config: Config, method: str, as_json: bool, table: Callable[[Any], object], **asked: object) -> Any:
     answer = ask(config.run, method, msgspec.msgpack.encode(asked), limit_s=ANSWER_S_MAX)
-    print_answer(answer, as_json, lambda: table(msgspec.msgpack.decode(answer)))
+    told = msgspec.msgpack.decode(answer)
+    print_answer(answer, as_json, lambda: table(told))
+    return told
+
+
+def _remove(config: Config, method: str, as_json: bool, **asked: object) -> None:
+    """A plan that something stands against is told whole, and ends as the removal itself would."""
+    if _tell(config, method, as_json, show_nodes.removal, **asked)["refused"]:
+        sys.exit(REFUSED)
 
 
 def _label(text: str) -> tuple[str, str | None]:

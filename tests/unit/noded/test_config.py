@@ -17,6 +17,19 @@ def test_a_missing_file_and_an_empty_one_are_a_node_that_waits(tmp_path: Path) -
     assert (Config().state, Config().run) == (Path("/var/lib/noded"), Path("/run/noded"))
 
 
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match=r"typo\.toml is not there"):
+        read_config(tmp_path / "typo.toml", must_exist=True)
+
+
+def test_a_secret_is_not_shown() -> None:
+    shown = repr(Config(name="blue", cluster="home", secret="0123456789abcdef"))
+    assert "name='blue'" in shown
+    assert "secret='<hidden>'" in shown
+    assert "0123456789abcdef" not in shown
+    assert "secret=''" in repr(Config())
+
+
 def test_every_key_is_read(tmp_path: Path) -> None:
     file = tmp_path / "noded.toml"
     file.write_text(

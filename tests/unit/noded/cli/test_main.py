@@ -231,3 +231,22 @@ def test_no_daemon_is_exit_code_3(config: Path, words: tuple[str, ...]) -> None:
     result = run(config, *words)
     assert result.exit_code == NO_DAEMON
     assert "Is the daemon running?" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["leave", "forget"])
+@pytest.mark.parametrize(("refused", "code"), [([], 0), (["n1 answers"], REFUSED)])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_plan_ends_as_the_removal_would(
+    config: Path, verb: str, refused: list[str], code: int, form: tuple[str, ...]
+) -> None:
+    answer = {"verb": verb, "node": {"id": "1", "name": "n1"}, "steps": ["n1 goes"], "losses": [], "refused": refused}
+    result, _ = told(config, answer, "node", verb, "n1", "--plan", *form)
+    assert result.exit_code == code
+    assert "n1 goes" in result.output
+    assert all(reason in result.output for reason in refused)
+
+
+def test_a_configuration_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    result = run(tmp_path / "typo.toml", "status")
+    assert result.exit_code == USAGE
+    assert "typo.toml is not there" in result.output
