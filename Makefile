@@ -37,7 +37,7 @@ test-fast: lint types
 
 test: lint types  ## everything: lint, types, then all tests, the quick ones first
 	@packaging/prepare.py run build lab test
-	@$(PYTHON) -m pytest $(FAST)
+	@$(PYTHON) -m tests.real $(FAST)
 	@$(PYTHON) -m tests.real $(REAL)
 
 bench-consensus: ## the log beside etcd, under kills of its leader, and with many nodes: tables for docs/benchmarks.md

@@ -1,8 +1,8 @@
-"""Runs the tests on real hosts, and what failed once more, alone: `python -m tests.real FOLDER...`.
+"""Runs tests, and what failed once more, alone: `python -m tests.real FOLDER...`.
 
-Real hosts on a busy machine can be late through no fault of the product's. A test gets its second chance on a fresh
-lab, and nothing else changes for it; both outcomes are printed. Many failures at once are no bad luck: they get none.
-Nor does a lost or stale answer: being late has no part in that, so its test says `BROKEN_PROMISE`.
+Real sockets, kernels and hosts on a busy machine can be late through no fault of the product's. A test gets its second
+chance on a fresh lab, and nothing else changes for it; both outcomes are printed. Many failures at once are no bad
+luck: they get none. Nor does a lost or stale answer: being late has no part in that, so its test says `BROKEN_PROMISE`.
 """
 
 import subprocess

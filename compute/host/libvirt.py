@@ -123,8 +123,7 @@ class LibvirtHypervisor:
         def run(connection: Any) -> None:
             guest = _found(connection, server_id)
             if guest is not None:
-                if guest.isActive():
-                    guest.destroy()
+                _if_running(guest, lambda running: running.destroy())
                 guest.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
             self._consoles.remove(server_id)
 
@@ -160,8 +159,8 @@ class LibvirtHypervisor:
 
         def run(connection: Any) -> None:
             guest = _found(connection, server_id)
-            if guest is not None and guest.isActive():
-                act(guest)
+            if guest is not None:
+                _if_running(guest, act)
 
         await self._ask(run)
 
@@ -234,6 +233,17 @@ def _said(_: object, error: object) -> None:
 
 def _is_known(connection: Any, server_id: ServerId) -> bool:
     return any(domain.UUIDString() == server_id for domain in connection.listAllDomains())
+
+
+def _if_running(guest: Any, act: Callable[[Any], object]) -> None:
+    """Act on a guest that runs. One that ends by itself between question and act needs it no more."""
+    if not guest.isActive():
+        return
+    try:
+        act(guest)
+    except libvirt.libvirtError:
+        if guest.isActive():
+            raise
 
 
 def _found(connection: Any, server_id: ServerId) -> Any:
