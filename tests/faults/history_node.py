@@ -160,6 +160,11 @@ class Member:
         say(Kept(link.head.hex(), [line.revision for line in lines], digest, problems, len(verdict.gaps)))
 
 
+async def be_member(job: Job) -> None:
+    """The member is made where time is kept: its links note when they were told where a peer is."""
+    await Member(job).run()
+
+
 async def end_with_parent(scope: trio.CancelScope) -> None:
     async with trio.lowlevel.FdStream(sys.stdin.fileno()) as stdin:
         while await stdin.receive_some():
@@ -168,4 +173,4 @@ async def end_with_parent(scope: trio.CancelScope) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(Member(msgspec.json.decode(sys.argv[1], type=Job)).run)
+    trio.run(be_member, msgspec.json.decode(sys.argv[1], type=Job))
