@@ -260,7 +260,7 @@ class _Outlet(Transport):  # type: ignore[misc]
         """Nothing is held here."""
 
 
-class _JournalAdapter:
+class JournalAdapter:
     """The journal under pysyncobj's names."""
 
     def __init__(self, journal: JournalParts) -> None:
@@ -340,7 +340,7 @@ def _source(name: str) -> str:
 
 
 check()
-syncobj.createJournal = _JournalAdapter
+syncobj.createJournal = JournalAdapter
 syncobj.createPoller = lambda _kind: _NoPoller()
 syncobj.Serializer = lambda *_arguments: None  # checkpoints are the engine's own
 syncobj.PIPE_NOTIFIER_ENABLED = False

@@ -16,7 +16,17 @@ from pysyncobj import SyncObj
 
 from consensus.host.core import TIMING
 from consensus.host.journal import Journal
-from consensus.host.seams import Entry, EntryKind, Failure, Message, Node, ProposalDone, Role, Skeleton, settings_for
+from consensus.host.seams import (
+    EntryKind,
+    Failure,
+    JournalAdapter,
+    Message,
+    Node,
+    ProposalDone,
+    Role,
+    Skeleton,
+    settings_for,
+)
 from consensus.host.shelf import Shelf
 from consensus.room import Shortage, Standing
 from tests.simulation.log.node import Parts, SimNode
@@ -27,39 +37,15 @@ WORLDS: Final = 200
 _NOT_FOR_STOCK: Final = {"torn write", "disk fails", "full disk", "wipe", "replace", "at change", "at install"}
 
 
-class _StockJournal:
-    """Our journal under all the names that stock uses."""
+class _StockJournal(JournalAdapter):
+    """Our journal under all the names that stock uses: it also cuts entries by their position."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self.add = journal.add
-
-    def __len__(self) -> int:
-        return len(self._journal)
-
-    def __getitem__(self, position: int | slice) -> Entry | list[Entry]:
-        return self._journal[position]
+        super().__init__(journal)
+        self._whole = journal
 
     def deleteEntriesFrom(self, position: int) -> None:
-        self._journal.cut_from(self._journal.first_index + position)
-
-    def getCurrentTerm(self) -> int:
-        return self._journal.term
-
-    def getVotedForNodeId(self) -> str | None:
-        return self._journal.voted_for
-
-    def setCurrentTerm(self, term: int, voted_for: str | None) -> None:
-        self._journal.set_vote(term, voted_for)
-
-    def getRaftCommitIndex(self) -> int:
-        return self._journal.commit_hint
-
-    def setRaftCommitIndex(self, index: int) -> None:
-        self._journal.set_commit_hint(index)
-
-    def onOneSecondTimer(self) -> None:
-        """The hint rides with other records."""
+        self._whole.cut_from(self._whole.first_index + position)
 
 
 class _NoDumps:
