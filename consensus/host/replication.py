@@ -209,8 +209,11 @@ class Replication(Elections):
         # Several appends may be in flight when the first is rejected. Only the answer to the one that asks the
         # current question moves the question; acting on a late one would send the leader back and forth for ever.
         probed = self.next_index[node] - 1 if node in self._probing else index
-        if index <= self.match_index[node] or index != probed:
+        if index < self.match_index[node] or index != probed:
             return
+        if index == self.match_index[node]:
+            # It said once that it holds this entry: its log was emptied. What it counted for is committed already.
+            self.match_index[node] = 0
         self.next_index[node] = max(hint, self.match_index[node] + 1)
         self._probing[node] = 0.0
         self.wants_replication = True

@@ -45,6 +45,12 @@ def test_the_log_keeps_its_promises_in(name: str) -> None:
     assert report.counts["writes acknowledged"] > 20
 
 
+def test_a_node_that_lost_its_log_under_its_own_id_is_caught_up() -> None:
+    """Its rejections lie below what the leader knew it to hold, and were taken for late ones."""
+    report = live_through([713_496])
+    assert not report.found, report.found
+
+
 def test_a_seed_gives_the_same_world_in_every_process() -> None:
     """Also where strings hash otherwise: else a failure could not be repeated."""
     command = [sys.executable, "-m", "tests.simulation.test_log_seeds", "7", "3"]

@@ -189,6 +189,24 @@ def test_late_rejections_do_not_send_the_leader_back_and_forth(desk: Desk) -> No
     assert desk.hear(OTHER, type="append_reply", term=term, matched=3)["entries"]
 
 
+def test_a_follower_that_lost_what_it_held_is_caught_up(desk: Desk) -> None:
+    """Also while the same leader leads, who heard that it holds all. Found by seed 713496."""
+    term = desk.lead()
+    last = desk.core.last_index()
+    desk.hear(OTHER, type="append_reply", term=term, matched=last)
+    node = next(node for node in desk.core.other_voters if node.id == OTHER)
+    probe = desk.hear(OTHER, type="append_reply", term=term, rejected=last, hint=3)
+    assert probe["previous_index"] == 2
+    assert desk.core.match_index[node] == 0
+    for late in (last, last - 1):
+        desk.now += 0.5
+        desk.hear(OTHER, type="append_reply", term=term, rejected=late, hint=3)
+    assert desk.core.next_index[node] == 3
+    assert desk.hear(OTHER, type="append_reply", term=term, matched=2)["entries"]
+    desk.hear(OTHER, type="append_reply", term=term, rejected=2, hint=1)
+    assert desk.core.next_index[node] == 1, "it lost the rest as well: a checkpoint is sent"
+
+
 def test_an_entry_of_an_earlier_term_is_not_committed_by_counting(desk: Desk) -> None:
     desk.append(requests(6, 3, 1), after=(5, 0), commit=5)
     term = desk.lead()
