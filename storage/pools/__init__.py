@@ -1,7 +1,7 @@
 """The disks of all nodes: what the pool consists of. No OpenStack API; Cinder's and Glance's data live on it."""
 
 from noded.core.service import Service
-from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk
+from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk, SetDisk
 from storage.pools.departure import departure
 from storage.pools.model import Disk
 from storage.pools.reconcile import DisksReconciler
@@ -9,7 +9,7 @@ from storage.pools.reconcile import DisksReconciler
 SERVICE = Service(
     name="storage.pools",
     records=(Disk,),
-    commands=(RegisterDisk, ReportDisk, RemoveDisks),
+    commands=(RegisterDisk, ReportDisk, RemoveDisks, SetDisk),
     reconcilers=(DisksReconciler,),
     departure=departure,
 )

@@ -1,15 +1,18 @@
 """How disks come into the pool, and how their state is kept."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
 from consensus.members.commands import refuse_gone, takes_work
+from consensus.members.model import ZONE_LABELS, Node
 from noded.core.command import Command
-from noded.core.errors import Conflict
+from noded.core.errors import Conflict, Invalid
 from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
 from storage.pools.model import Disk, DiskState, reserve_of
+
+WEIGHT_MAX: Final = 100.0
 
 
 class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
@@ -48,6 +51,9 @@ class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
                 registered_at_ms=known.registered_at_ms if known else self.now_ms,
                 used_bytes=self.used_bytes,
                 state=DiskState.IN_USE if known is None or known.state is DiskState.FAILED else known.state,
+                weight=known.weight if known else 1.0,
+                draining=known.draining if known else False,
+                moved_in_bytes=known.moved_in_bytes if known else 0,
             )
         )
 
@@ -86,6 +92,31 @@ class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
             tx.delete(Disk, disk_id)
 
 
+class SetDisk(Command, frozen=True, kw_only=True, tag="disk.set.1"):
+    """What an operator wants of a disk: how much of the data it gets, and whether it is to be emptied."""
+
+    TOLD: ClassVar[str] = "set the disk {disk_id}: weight {weight}, draining {draining}"
+
+    disk_id: DiskId
+    weight: float | None = None
+    draining: bool | None = None
+
+    def apply(self, tx: Transaction) -> None:
+        disk = tx.need(Disk, self.disk_id)
+        weight = disk.weight if self.weight is None else self.weight
+        # NaN is in no range, and would poison every comparison.
+        if not 0 <= weight <= WEIGHT_MAX:
+            raise Invalid(f"A disk's weight is a number from 0 to {WEIGHT_MAX:g}, not {weight}.")
+        draining = disk.draining if self.draining is None else self.draining
+        tx.put(replace(disk, weight=weight, draining=draining))
+
+
+def zones_of(view: View, node_id: NodeId) -> tuple[str, ...]:
+    """The failure zones of a node, the widest first, as its labels name them; "" where they name none."""
+    node = view.get(Node, node_id)
+    return tuple(node.labels.get(key, "") if node is not None else "" for key in ZONE_LABELS)
+
+
 def disks_in_use(view: View) -> list[Disk]:
     """The disks that may take new replicas, ordered by id."""
-    return [disk for disk in view.all(Disk) if disk.state is DiskState.IN_USE and takes_work(view, disk.node_id)]
+    return [disk for disk in view.all(Disk) if disk.takes_replicas and takes_work(view, disk.node_id)]

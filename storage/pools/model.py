@@ -32,6 +32,9 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
     state: DiskState = DiskState.IN_USE
     fault: str = ""
     used_bytes: int = 0  # reported in steps, not at each write
+    weight: float = 1.0  # its share of the data, against what its size alone would give it; 0: none
+    draining: bool = False  # it gets nothing new, and what it holds moves to other disks
+    moved_in_bytes: int = 0  # what was copied to it from other disks since it came, to restore or to balance
 
     @property
     def disk_id(self) -> DiskId:
@@ -42,6 +45,16 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
     def free_bytes(self) -> int:
         """What new data may still take, the reserve left out."""
         return max(0, self.size_bytes - self.used_bytes - self.reserve_bytes)
+
+    @property
+    def takes_replicas(self) -> bool:
+        """Whether new replicas may be placed on it, as far as the disk is asked."""
+        return self.state is DiskState.IN_USE and self.weight > 0 and not self.draining
+
+    @property
+    def share(self) -> float:
+        """How much of the data it should have, in proportion to the others."""
+        return self.weight * self.size_bytes / GIB
 
 
 def reserve_of(size_bytes: int) -> int:

@@ -11,9 +11,10 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid, NoRoom
 from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
 from noded.core.store import Transaction, View
+from noded.core.units import GIB
 from storage.extents.layout import extent_count
 from storage.extents.placement import Candidate, place_extent
-from storage.pools.commands import disks_in_use
+from storage.pools.commands import disks_in_use, zones_of
 from storage.pools.model import Disk
 from storage.volumes.model import (
     EXTENTS_MAX,
@@ -50,7 +51,10 @@ def choose_layout(
         disks = present
     if not disks:
         raise NoRoom(no_disk_takes_it(view))
-    candidates = [Candidate(disk.disk_id, disk.node_id, disk.free_bytes / (1 << 30)) for disk in disks]
+    candidates = [
+        Candidate(disk.disk_id, disk.node_id, disk.weight * disk.free_bytes / GIB, zones_of(view, disk.node_id))
+        for disk in disks
+    ]
     return tuple(place_extent(volume_id, extent, candidates, copies, prefer) for extent in extents)
 
 
@@ -69,6 +73,8 @@ def no_disk_takes_it(view: View) -> str:
 def _why_not(view: View, disk: Disk) -> str:
     if not takes_work(view, disk.node_id):
         return "its node is being drained"
+    if disk.draining or not disk.weight:
+        return "it is being drained" if disk.draining else "its weight is 0"
     return disk.fault or f"{disk.state}, {disk.free_bytes} bytes free"
 
 

@@ -78,3 +78,31 @@ def test_a_disk_may_leave_when_every_extent_keeps_a_replica() -> None:
     assert may_leave(layout, ("a", "b", "c"), ("a", "c"))
     assert not may_leave(layout, ("a", "b", "c"), ("b", "a"))
     assert not may_leave(layout, ("b",), ("b",))
+
+
+def zoned(*zones: tuple[str, ...]) -> list[Candidate]:
+    return [Candidate(DiskId(f"n{at}d0"), NodeId(f"n{at}"), 1.0, zone) for at, zone in enumerate(zones)]
+
+
+def test_replicas_go_to_different_racks_where_there_are_enough() -> None:
+    racks = [("", "", rack) for rack in "aaaabc"]
+    placed = place_volume(VOLUME, 100, zoned(*racks), 3)
+    assert all(len({racks[int(disk[1:2])] for disk in disks}) == 3 for disks in placed)
+
+
+def test_a_wider_zone_counts_before_a_narrower_one() -> None:
+    zones = [("east", "", "a"), ("east", "", "b"), ("east", "", "c"), ("west", "", "a"), ("west", "", "a")]
+    for disks in place_volume(VOLUME, 100, zoned(*zones), 2):
+        assert len({zones[int(disk[1:2])][0] for disk in disks}) == 2
+
+
+def test_more_copies_than_zones_are_spread_as_evenly_as_can_be() -> None:
+    zones = [("", "", "a")] * 4 + [("", "", "b")] * 2
+    for disks in place_volume(VOLUME, 100, zoned(*zones), 3):
+        assert {zones[int(disk[1:2])][2] for disk in disks} == {"a", "b"}
+
+
+def test_a_replica_beside_others_keeps_away_from_their_nodes_and_racks() -> None:
+    candidates = zoned(("", "", "a"), ("", "", "a"), ("", "", "b"), ("", "", "b"))
+    for extent in range(50):
+        assert place_extent(VOLUME, extent, candidates, 1, beside=candidates[:1])[0] in {"n2d0", "n3d0"}
