@@ -9,7 +9,7 @@ FAST   := tests/house tests/unit tests/scenarios tests/contract
 # Every other folder of tests, so that none is forgotten.
 REAL   := $(filter-out $(FAST),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
 
-.PHONY: run stop clean venv lint types test test-fast faults deb bench-consensus
+.PHONY: run stop clean venv lint types test test-fast faults deb bench-consensus bench-block
 
 run:        ## a cloud of HOSTS simulated hosts on this machine, until Ctrl-C
 	@packaging/prepare.py run build lab
@@ -45,6 +45,10 @@ bench-consensus: ## the log beside etcd, under kills of its leader, and with man
 	@$(PYTHON) -m tests.bench.consensus.beside
 	@$(PYTHON) -m tests.bench.consensus.failover
 	@$(PYTHON) -m tests.bench.consensus.many
+
+bench-block: ## a volume beside Ceph RBD and the raw disk, in one run: a table for docs/benchmarks.md
+	@packaging/prepare.py run build bench-block
+	@$(PYTHON) -m tests.bench.block
 
 faults:     ## FAULTS injected into real processes of the log (docs/faults.md); another SEED breaks other things
 	@packaging/prepare.py run build lab test
