@@ -2,7 +2,8 @@
 
 Every node computes the same answer from the same disks, and a disk that comes or goes moves only the extents that it
 gains or loses. Zones come first: the disk with the best score among those in the zones that have fewest of the extent's
-replicas, the widest kind of zone before the narrower ones. The weights follow Schindler & Schomaker's logarithmic method: score = -weight / ln(hash in (0, 1)).
+replicas, the widest kind of zone before the narrower ones. The weights follow Schindler & Schomaker's logarithmic
+method: score = -weight / ln(hash in (0, 1)).
 """
 
 import math
