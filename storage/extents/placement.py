@@ -66,9 +66,7 @@ def place_volume(
 def crowding(disk: Candidate, others: Iterable[Candidate]) -> tuple[int, ...]:
     """How many of `others` lie in the disk's zones, the widest zone first: less is better."""
     zones = [other.zone for other in others]
-    return tuple(
-        sum(zone[: width + 1] == disk.zone[: width + 1] for zone in zones) for width in range(len(disk.zone))
-    )
+    return tuple(sum(zone[: width + 1] == disk.zone[: width + 1] for zone in zones) for width in range(len(disk.zone)))
 
 
 def score(volume_id: VolumeId, extent: int, disk: Candidate) -> float:
