@@ -32,11 +32,15 @@ import net.tags
 import net.wiring
 import noded.dashboard
 import noded.health
-import noded.identity.catalog
 import noded.identity.domains
+import noded.identity.endpoint_filters
+import noded.identity.endpoints
 import noded.identity.grants
+import noded.identity.policies
 import noded.identity.projects
+import noded.identity.regions
 import noded.identity.roles
+import noded.identity.services
 import noded.identity.tokens
 import noded.identity.users
 import noded.identity.versions
@@ -71,7 +75,11 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.users.SERVICE,
     noded.identity.grants.SERVICE,
     noded.identity.tokens.SERVICE,
-    noded.identity.catalog.SERVICE,
+    noded.identity.regions.SERVICE,
+    noded.identity.services.SERVICE,
+    noded.identity.endpoints.SERVICE,
+    noded.identity.endpoint_filters.SERVICE,
+    noded.identity.policies.SERVICE,
     net.discovery.SERVICE,
     net.extensions.SERVICE,
     net.networks.SERVICE,

@@ -42,6 +42,9 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "join_token.use.1": ("token_id",),
     "keypair.1": ("public_key",),  # the public half
     "keypair.create.1": ("public_key",),
+    "policy.1": ("blob",),  # a text that every reader of policies may read
+    "policy.create.1": ("blob",),
+    "policy.update.1": ("blob",),
     "server.1": ("key_name", "public_key"),
     "server.create.1": ("form.key_name", "form.public_key"),
     "token_key.add.1": ("key_id",),  # a name

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from noded.core.errors import Invalid
-from noded.identity.model import Domain, Extra, Project, Role, User
+from noded.core.record import Record
+from noded.identity.model import Extra
 
 T = TypeVar("T", bound=msgspec.Struct)
-R = TypeVar("R", Domain, Project, User, Role)
+R = TypeVar("R", bound=Record)
 
 Name64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
 Name255 = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]

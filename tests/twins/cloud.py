@@ -19,14 +19,41 @@ from noded.core.service import Founding, Service
 from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
-from noded.identity import catalog as identity_catalog
-from noded.identity import domains, grants, projects, roles, tokens, users, versions
+from noded.identity import (
+    domains,
+    endpoint_filters,
+    endpoints,
+    grants,
+    policies,
+    projects,
+    regions,
+    roles,
+    services,
+    tokens,
+    users,
+    versions,
+)
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
 from tests.twins.cluster import SharedCluster
 
 IDENTITY_SERVICES = tuple(
-    module.SERVICE for module in (domains, projects, users, roles, grants, tokens, identity_catalog, versions, health)
+    module.SERVICE
+    for module in (
+        domains,
+        projects,
+        users,
+        roles,
+        grants,
+        tokens,
+        regions,
+        services,
+        endpoints,
+        endpoint_filters,
+        policies,
+        versions,
+        health,
+    )
 )
 ADMIN_PASSWORD = "correct horse"
 BASE = "https://cloud.test"

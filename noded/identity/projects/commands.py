@@ -9,6 +9,7 @@ from noded.core.errors import Conflict, Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
+from noded.identity.endpoint_filters.commands import forget_project as forget_filters
 from noded.identity.grants.commands import forget_target
 from noded.identity.model import Domain, Project
 
@@ -86,6 +87,7 @@ class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
 def remove_project(tx: Transaction, project: Project) -> None:
     """The project and every assignment for it."""
     forget_target(tx, project.id)
+    forget_filters(tx, project.id)
     tx.delete(Project, project.id)
 
 

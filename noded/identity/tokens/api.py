@@ -19,6 +19,7 @@ from noded.identity.failures import FAILURES_MAX, LOCK_MS
 from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listing
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
+from noded.identity.offers import catalogue
 from noded.identity.standing import Standing, active_user, by_name, domains_of, projects_of, roles_of, standing_of
 from noded.identity.tokens.commands import RevokeToken
 from noded.identity.tokens.forms import AuthBody, DomainRef, Identity, ProjectRef, ScopeForm, UserProof
@@ -86,7 +87,13 @@ async def show_catalog(request: Request) -> Response:
     """GET /auth/catalog."""
     if not request.caller.roles:
         raise Forbidden("An unscoped token opens no API, so it has no catalogue.")
-    entries = request.driver(Catalog).entries(request.base_url, request.caller.project_id)
+    entries = catalogue(
+        request.cluster.view(),
+        request.driver(Catalog),
+        request.base_url,
+        request.caller.user_id,
+        request.caller.project_id,
+    )
     links = {"next": None, "self": views.link(request.base_url, "auth", "catalog"), "previous": None}
     return Response(body={"catalog": entries, "links": links})
 
@@ -247,7 +254,9 @@ def _token_answer(request: Request, sealed: str, token: Token, standing: Standin
     entries = None
     if standing.scope is not Scope.NONE and "nocatalog" not in request.query:
         project_id = None if standing.project is None else standing.project.id
-        entries = request.driver(Catalog).entries(request.base_url, project_id)
+        entries = catalogue(
+            request.cluster.view(), request.driver(Catalog), request.base_url, standing.user.id, project_id
+        )
     return Response(
         body=token_body(token, standing, entries),
         headers={"X-Subject-Token": sealed, "Vary": "X-Auth-Token"},
