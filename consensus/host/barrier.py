@@ -2,7 +2,7 @@
 
 The leader's commit index, once a majority has said that the leader's term is still theirs: then nobody else can have
 committed anything (Ongaro's thesis, section 6.4, "read index"). A follower asks the leader. Reads that arrive while a
-round is under way share the next one.
+round is under way share the next one. What was asked is asked again: who was asked may have died, and a link lose it.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,10 @@ import trio
 
 from consensus.host.core import Core
 from consensus.host.messages import BarrierAsk, BarrierIndex, BarrierPing, BarrierPong
-from consensus.host.seams import Message
+from consensus.host.seams import Message, Node
 
 ROUND_S_MAX: Final = 1.5
+ASK_AGAIN_S: Final = 0.25
 
 
 class _Round:
@@ -35,7 +36,7 @@ class Barriers:
         self._core = core
         self._send = send
         self._round: _Round | None = None
-        self._number = 0
+        self._number = core.number_of_life  # an answer meant for the life before must not pass for one of now
 
     async def index(self) -> int | None:
         """The index to wait for; None if no majority or no leader confirmed it: try again."""
@@ -57,13 +58,19 @@ class Barriers:
                 if self._core.leads:
                     this.index = await self._ask_majority(this)
                 elif (leader := self._core.leader_node) is not None:
-                    self._send(leader.id, BarrierAsk(type="barrier_ask", number=self._number))
-                    await this.answered.wait()
+                    await self._ask_leader(this, leader)
         finally:
             this.over.set()
             if self._round is this:
                 self._round = None
         return this.index
+
+    async def _ask_leader(self, this: _Round, leader: Node) -> None:
+        """Until it answers, or leads no more: then who comes after it can be asked at once."""
+        while self._core.leader_node == leader and not this.answered.is_set():
+            self._send(leader.id, BarrierAsk(type="barrier_ask", number=self._number))
+            with trio.move_on_after(ASK_AGAIN_S):
+                await this.answered.wait()
 
     async def _ask_majority(self, this: _Round) -> int | None:
         core = self._core
@@ -72,10 +79,11 @@ class Barriers:
         index = core.committed
         this.confirmed.add(core.me)
         self._count(this)
-        if not this.answered.is_set():
-            for voter in core.voters - {core.me}:
+        while core.leads and not this.answered.is_set():
+            for voter in core.voters - this.confirmed:
                 self._send(voter, BarrierPing(type="barrier_ping", number=self._number))
-            await this.answered.wait()
+            with trio.move_on_after(ASK_AGAIN_S):
+                await this.answered.wait()
         return index if core.leads and core.current_term == this.term else None
 
     def _count(self, this: _Round) -> None:

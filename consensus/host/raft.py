@@ -95,6 +95,7 @@ class RaftNode:
         self._wake = trio.Event()
         self._told_applied = 1  # the first entry of every log, which says nothing
         self._linked_for: object = None
+        self._told_leader: str | None = None
         self._failure: StorageFailed | Superseded | None = None
         self._is_stopped = False
         self._nursery: trio.Nursery | None = None
@@ -367,6 +368,9 @@ class RaftNode:
         if linked_for != self._linked_for:
             self._linked_for = linked_for
             self._links.refresh()
+        if self.leader_id != self._told_leader:
+            self._told_leader = self.leader_id
+            log.info("leader", leader=self._told_leader, term=self.term)
 
     def _tell_applied(self) -> None:
         self._told_applied = self._core.applied

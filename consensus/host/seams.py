@@ -172,7 +172,8 @@ class Skeleton(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         super().__init__(Node(me), others, conf=settings, nodeClass=Node, transport=_Outlet(send))
         # The ids of forwarded proposals start at 0 in stock: after a restart, an answer meant for the life before
         # would acknowledge another proposal.
-        self._last_forward_id = syncobj.random.getrandbits(60)
+        self.number_of_life = syncobj.random.getrandbits(60)
+        self._last_forward_id = self.number_of_life
         self._must_load_dump = False
 
     def __dir__(self) -> list[str]:
