@@ -1,6 +1,6 @@
 """What does a volume server ask of the log, and what is it told? The one door between the data path and the records.
 
-A volume server holds a `VolumeMap` and changes it only through the four calls below. Each is a peer call
+A volume server holds a `VolumeMap` and changes it only through the five calls below. Each is a peer call
 (`consensus/calls.py`) named `volume.<verb>`, whose payload is the msgpack of the request struct and whose answer is the
 msgpack of the `VolumeMap` after the change. The refusals that matter to the caller are `NotFound` (the volume is gone)
 and `Conflict` with one of the codes below.
@@ -14,6 +14,9 @@ Rules for the handlers, each of which the simulator (`tests/simulation/test_repl
 - `shrink` is refused with `LAST_REPLICA` if some extent would be left without an in-sync replica
   (`layout.may_leave` decides).
 - `grow` is refused with `STALE_CHANGE` for a disk that is not in sync in every volume of `parents`.
+- `thaw` adds one to the count of changes unless it has changed since. It is refused with `SUPERSEDED` like the others.
+- A snapshot puts a new, empty layer on the volume and adds one to the count. It is made only if the record still has
+  the epoch and the count of the `Mark` that the owner gave (`freezing.py`).
 """
 
 from typing import Final, Protocol
@@ -26,6 +29,7 @@ CLAIM: Final = "volume.claim"
 SHRINK: Final = "volume.shrink"
 GROW: Final = "volume.grow"
 LOCATE: Final = "volume.locate"
+THAW: Final = "volume.thaw"
 
 # Codes of the Conflict refusals.
 SUPERSEDED: Final = "VolumeSuperseded"  # another claim has been made since: stop at once
@@ -43,7 +47,8 @@ class DiskAddress(msgspec.Struct, frozen=True):
 
 class ParentMap(msgspec.Struct, frozen=True):
     """A volume that a clone falls through to. It is immutable, has the clone's extent size, and its layout is the
-    clone's for the extents that both have; a clone's replica on a disk is of use only where the parent is in sync."""
+    clone's for the extents that both have; a clone's replica on a disk is of use only where the parent is in sync.
+    `volume_id` is the name that disks know it by: the id of its layer."""
 
     volume_id: VolumeId
     size_bytes: int
@@ -64,6 +69,20 @@ class VolumeMap(msgspec.Struct, frozen=True):
     parents: tuple[ParentMap, ...]
     disks: dict[DiskId, DiskAddress]
     writable: bool
+    layer_id: str = ""  # the name that disks know its own blocks by, if that is not its id
+
+    @property
+    def layer(self) -> str:
+        """The name that disks know the volume's own blocks by. A snapshot takes it, and the volume gets a new one."""
+        return self.layer_id or self.volume_id
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume stands still, and will until its record has another epoch or count of changes."""
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -92,14 +111,22 @@ class Grow(msgspec.Struct, frozen=True):
     disk_id: DiskId
 
 
+class Thaw(msgspec.Struct, frozen=True):
+    """Make a mark with this count of changes worthless, unless it is already: its owner goes on writing."""
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
+
+
 class Locate(msgspec.Struct, frozen=True):
     """Ask for the present map."""
 
     volume_id: VolumeId
 
 
-Request = Claim | Shrink | Grow | Locate
-METHODS: Final[dict[type[Request], str]] = {Claim: CLAIM, Shrink: SHRINK, Grow: GROW, Locate: LOCATE}
+Request = Claim | Shrink | Grow | Thaw | Locate
+METHODS: Final[dict[type[Request], str]] = {Claim: CLAIM, Shrink: SHRINK, Grow: GROW, Thaw: THAW, Locate: LOCATE}
 
 
 class VolumeAuthority(Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from noded.core.errors import NotFound, Refused
 from noded.core.ids import DiskId
 from storage.extents import authority
-from storage.extents.authority import Grow, Locate, Shrink, VolumeMap
+from storage.extents.authority import Grow, Locate, Shrink, Thaw, VolumeMap
 from storage.extents.layout import may_leave
 from storage.extents.member import Member, MemberState
 
@@ -65,8 +65,15 @@ class InSyncSet:
         """What is known of the set is out of date: ask for it at the next occasion."""
         self._looked_at = -LOOK_AGAIN_SECONDS
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no change of the set is under way."""
+        return self._asked is None
+
     def adjust(self) -> None:
         """Ask for the next change that is needed, unless one is under way."""
+        if self._owner.freezing.keeps_set:
+            return
         now = self._owner.surroundings.now()
         if self._asked is not None:
             if self._ask_again_at is not None and now >= self._ask_again_at:
@@ -89,10 +96,14 @@ class InSyncSet:
         owner.epoch = volume.epoch
         if volume.in_sync != self.volume.in_sync:
             owner.surroundings.note("in-sync set changed", asked=type(asked).__name__, in_sync=volume.in_sync)
-        self.volume = volume
+        before, self.volume = self.volume, volume
+        if volume.layer != before.layer:
+            owner.change_layer()
         owner.refresh()
         owner.settle_inflight()
         owner.recovery.set_changed()
+        if isinstance(asked, Thaw):
+            owner.freezing.thawed()
         self.adjust()
 
     def refused(self, refusal: Refused) -> None:
@@ -116,6 +127,8 @@ class InSyncSet:
 
     def _wanted(self, now: float) -> authority.Request | None:
         volume = self.volume
+        if self._owner.freezing.wants_thaw:
+            return Thaw(volume.volume_id, volume.epoch, volume.changes)
         if self._owner.writes:
             leaving = tuple(member.disk_id for member in self._owner.members.values() if self._must_leave(member, now))
             if leaving:

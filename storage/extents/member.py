@@ -157,6 +157,12 @@ class Member:
         self.pending.clear()
         return lost
 
+    def start_again(self) -> None:
+        """The same connection is to be bound to another layer: nothing is known of the replica there."""
+        self.watermark = 0
+        self.sent_after = NOTHING_IS_SENT
+        self.resent = frozenset()
+
     def is_late(self, now: float, seconds: float) -> bool:
         """Whether its oldest unanswered request has been so for `seconds`. To be asked regularly."""
         oldest = next(iter(self.pending), -1)

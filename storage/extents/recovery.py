@@ -44,7 +44,7 @@ class Recovery:
         volume = owner.in_sync.volume
         hello = msgspec.msgpack.encode(
             Hello(
-                volume_id=volume.volume_id,
+                volume_id=volume.layer,
                 epoch=owner.epoch,
                 size_bytes=volume.size_bytes,
                 extent_bytes=volume.extent_bytes,
@@ -56,14 +56,16 @@ class Recovery:
         head = frame.pack(
             Op.HELLO, flags=PAYLOAD, length=len(hello), request=request, volume=owner.key, payload_hash=hash_of(hello)
         )
-        member.ask(Question(partial(self._welcomed, member), _nothing), request, head, hello)
+        member.ask(Question(partial(self._welcomed, member, owner.key), _nothing), request, head, hello)
         if owner.writes:
             request = owner.next_request()
             head = frame.pack(Op.SEAL, request=request, volume=owner.key, stamp=frame.first_stamp(owner.epoch))
-            member.ask(Question(partial(self._sealed, member), _nothing), request, head)
+            member.ask(Question(partial(self._sealed, member, owner.key), _nothing), request, head)
 
-    def _welcomed(self, member: Member, reply: Reply | None) -> None:
+    def _welcomed(self, member: Member, key: int, reply: Reply | None) -> None:
         assert reply is not None
+        if key != self._owner.key:
+            return  # of the layer before; that of the present one comes behind it
         if reply.why is not None:
             self._owner.refused(member, reply)
             return
@@ -71,7 +73,9 @@ class Recovery:
         if not self._owner.writes:
             self._found(member)
 
-    def _sealed(self, member: Member, reply: Reply | None) -> None:
+    def _sealed(self, member: Member, key: int, reply: Reply | None) -> None:
+        if key != self._owner.key:
+            return
         if reply is not None:
             self._owner.refused(member, reply)
             return
@@ -84,6 +88,24 @@ class Recovery:
         self._advance()
 
     # --- what changes
+
+    def begin_anew(self) -> None:
+        """The volume has another layer: each replica is greeted for it, on the connection that it has.
+
+        What was sent for the layer before arrives before the greeting, and was only meant for replicas that are behind.
+        """
+        owner = self._owner
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        for resync in self._resyncs.values():
+            resync.cancel()
+        self._resyncs.clear()
+        owner.pause()
+        for member in owner.members.values():
+            if member.state is not MemberState.AWAY:
+                member.start_again()
+                self.greet(member)
 
     def lost(self, member: Member) -> None:
         """A replica's connection has ended."""

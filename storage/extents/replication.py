@@ -19,6 +19,7 @@ from storage.extents import frame
 from storage.extents.authority import Request as AuthorityRequest
 from storage.extents.authority import VolumeMap
 from storage.extents.frame import Op, Why
+from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT, EXTENTS_MAX, Piece, pieces
 from storage.extents.member import Member, MemberState, Question, Reply
@@ -38,7 +39,11 @@ class Phase(Enum):
 
     OPENING = "opening"  # they wait: some extent has no replica that is known to be current
     OPEN = "open"
+    FROZEN = "frozen"  # they wait, those that have begun are ended: a snapshot is being made
     STOPPED = "stopped"  # somebody else owns the volume now
+
+
+_OPEN: Final = frozenset((Phase.OPEN, Phase.FROZEN))
 
 
 class Surroundings(Protocol):
@@ -67,7 +72,7 @@ class Owner:
         assert len(volume.layout) <= EXTENTS_MAX, len(volume.layout)
         self.surroundings = surroundings
         self.volume_id = volume.volume_id
-        self.key = volume_key(volume.volume_id)
+        self.key = volume_key(volume.layer)
         self.size_bytes = volume.size_bytes
         self.extent_bytes = volume.extent_bytes
         self.layout = volume.layout
@@ -97,6 +102,7 @@ class Owner:
         self._requests = 0
         self.in_sync = InSyncSet(self, volume)
         self.recovery = Recovery(self)
+        self.freezing = Freezing(self)
         self.refresh()
 
     # --- guests
@@ -148,7 +154,7 @@ class Owner:
 
     def admit(self, request: Request) -> None:
         """Begin with a request, or let it wait until it may begin."""
-        if self.phase is not Phase.OPEN:
+        if self.phase is not Phase.OPEN and not (request.inside and self.phase is Phase.FROZEN):
             self._waiting.append(request)
             return
         if not request.inside:
@@ -180,6 +186,8 @@ class Owner:
                 freed += waiters
         for waiter in freed:
             self.admit(waiter)
+        if self.phase is Phase.FROZEN:
+            self.freezing.advance()
 
     def wait_for_replicas(self, request: Request) -> None:
         """No replica of the request's extent can be read now."""
@@ -298,8 +306,8 @@ class Owner:
 
     @property
     def is_open(self) -> bool:
-        """Whether guests' requests are carried out."""
-        return self.phase is Phase.OPEN
+        """Whether the replicas can be read and written."""
+        return self.phase in _OPEN
 
     @property
     def is_stopped(self) -> bool:
@@ -312,10 +320,39 @@ class Owner:
 
     def resume(self) -> None:
         """Every extent has one: whoever waited goes on."""
-        self.phase = Phase.OPEN
+        self.phase = Phase.FROZEN if self.freezing.holds_back else Phase.OPEN
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             self.admit(request)
+        self.freezing.advance()
+
+    # --- standing still
+
+    def hold_back(self) -> None:
+        """Let no guest's request begin."""
+        assert self.phase is Phase.OPEN, self.phase
+        self.phase = Phase.FROZEN
+
+    def is_quiet(self) -> bool:
+        """Whether every request that began has ended, and every in-sync replica has all of it."""
+        return (
+            self.phase is Phase.FROZEN
+            and not self.inflight
+            and not self._busy
+            and self.in_sync.is_settled
+            and self.trusted == self.in_sync.bits()
+        )
+
+    def go_on(self) -> None:
+        """Guests' requests may begin again, as soon as the volume is open."""
+        if self.phase is Phase.FROZEN:
+            self.resume()
+
+    def change_layer(self) -> None:
+        """What the volume had is a snapshot's now: what is written from here on goes into a new layer above it."""
+        self.key = volume_key(self.in_sync.volume.layer)
+        self.surroundings.note("volume has a new layer", layer=self.in_sync.volume.layer)
+        self.recovery.begin_anew()
 
     # --- the authority and the time
 
@@ -339,6 +376,7 @@ class Owner:
                 self.fail(member, f"no answer within {LATE_SECONDS:g} s")
             elif not member.pending and now - member.quiet_since > PING_SECONDS:
                 self._ping(member)
+        self.freezing.tick()
         self.recovery.tick()
         self.in_sync.adjust()
 

@@ -28,6 +28,7 @@ START_S_MAX = 10.0
 OPEN_S_MAX = 60.0
 END_S_MAX = 30.0
 POLL_S = 0.05
+OPEN_PHASES = ("open", "frozen")
 
 
 class HostVolumes:
@@ -135,7 +136,7 @@ class HostVolumes:
 
     async def _is_open(self, volume_id: VolumeId) -> bool:
         try:
-            return (await self._status(volume_id)).phase == "open"
+            return (await self._status(volume_id)).phase in OPEN_PHASES
         except Refused:
             return False
 

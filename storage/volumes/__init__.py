@@ -4,7 +4,7 @@ from noded.core.service import Service
 from storage.endpoint import BLOCK_STORAGE
 from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
-from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync
+from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
@@ -24,6 +24,7 @@ SERVICE = Service(
         DropReplicas,
         GrowInSync,
         ShrinkInSync,
+        ThawVolume,
     ),
     routes=ROUTES,
     reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),

@@ -8,8 +8,20 @@ from noded.core.errors import Conflict, Invalid
 from noded.core.ids import VolumeId
 from noded.core.service import PeerContext, PeerHandler
 from noded.core.unreadable import UNREADABLE
-from storage.extents.authority import CLAIM, GROW, LOCATE, SHRINK, SUPERSEDED, Claim, Grow, Locate, Shrink
-from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, volume_map
+from storage.extents.authority import (
+    CLAIM,
+    GROW,
+    LOCATE,
+    SHRINK,
+    SUPERSEDED,
+    THAW,
+    Claim,
+    Grow,
+    Locate,
+    Shrink,
+    Thaw,
+)
+from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume, volume_map
 from storage.volumes.model import Volume
 
 Q = TypeVar("Q")
@@ -44,6 +56,15 @@ async def grow(context: PeerContext, payload: bytes) -> bytes:
     return _map_of_epoch(context, asked.volume_id, asked.epoch)
 
 
+async def thaw(context: PeerContext, payload: bytes) -> bytes:
+    """Make a mark worthless; the map says whether a snapshot was made with it before."""
+    asked = _decode(payload, Thaw)
+    view = await context.cluster.fresh_view()
+    if view.need(Volume, asked.volume_id).changes == asked.changes:
+        await context.cluster.propose(ThawVolume(volume_id=asked.volume_id, epoch=asked.epoch, changes=asked.changes))
+    return _map_of_epoch(context, asked.volume_id, asked.epoch)
+
+
 async def locate(context: PeerContext, payload: bytes) -> bytes:
     """The present map, with every change acknowledged before."""
     asked = _decode(payload, Locate)
@@ -51,7 +72,7 @@ async def locate(context: PeerContext, payload: bytes) -> bytes:
     return _map(context, asked.volume_id)
 
 
-CALLS: dict[str, PeerHandler] = {CLAIM: claim, SHRINK: shrink, GROW: grow, LOCATE: locate}
+CALLS: dict[str, PeerHandler] = {CLAIM: claim, SHRINK: shrink, GROW: grow, THAW: thaw, LOCATE: locate}
 
 
 def _map(context: PeerContext, volume_id: VolumeId) -> bytes:

@@ -86,6 +86,23 @@ class GrowInSync(Command, frozen=True, kw_only=True, tag="volume.grow.1"):
         tx.put(replace(volume, in_sync=(*volume.in_sync, self.disk_id), changes=volume.changes + 1))
 
 
+class ThawVolume(Command, frozen=True, kw_only=True, tag="volume.thaw.1"):
+    """The owner writes again: whatever mark it gave with this count of changes is worth nothing any more."""
+
+    TOLD: ClassVar[str] = "let the volume {volume_id} be written again"
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
+
+    def apply(self, tx: Transaction) -> None:
+        volume = _served(tx, self.volume_id)
+        if volume.epoch != self.epoch:
+            raise Conflict(f"Volume {volume.id} was claimed again: epoch {volume.epoch} now.", code=SUPERSEDED)
+        if volume.changes == self.changes:
+            tx.put(replace(volume, changes=volume.changes + 1))
+
+
 def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
     """What a volume server needs to know of a volume. Raises `NotFound` if it is gone or going."""
     volume = _served(view, volume_id)

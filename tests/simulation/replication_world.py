@@ -19,10 +19,11 @@ from msgspec.structs import replace
 from noded.core.errors import Conflict, Refused, Unavailable
 from noded.core.ids import DiskId, NodeId, VolumeId
 from storage.extents import authority
-from storage.extents.authority import Claim, DiskAddress, Grow, Locate, Shrink, VolumeMap
+from storage.extents.authority import Claim, DiskAddress, Grow, Locate, Mark, ParentMap, Shrink, Thaw, VolumeMap
 from storage.extents.frame import BadFrame
 from storage.extents.layout import BLOCK_BYTES, may_leave
 from storage.extents.member import MemberState
+from storage.extents.messages import volume_key
 from storage.extents.replication import Owner
 from storage.extents.serving import Buffer, Session
 from tests.twins.extents import MemoryReplica, MemoryStore
@@ -63,6 +64,8 @@ class Weather:
     blocks: int = 16
     layout: Layout = MIXED
     slow: float = 0.02
+    # How long it is from one snapshot to the next; 0: there are none.
+    snapshot: float = 0.0
 
 
 class Disk:
@@ -177,9 +180,11 @@ class Link:
 class Server:
     """A volume server on some node, with its guest. Implements `Surroundings`."""
 
-    def __init__(self, world: "World", name: str) -> None:
+    def __init__(self, world: "World", name: str, volume_id: VolumeId = VOLUME, *, guests: bool = True) -> None:
         self.world = world
         self.name = name
+        self.volume_id = volume_id
+        self.guests = world.weather.guests if guests else 0
         self.alive = True
         self.links: dict[DiskId, Link] = {}
         self.waiting: set[DiskId] = set()
@@ -194,7 +199,7 @@ class Server:
             link.silence()
 
     def _claim(self) -> None:
-        self.world.log.ask(self, Claim(VOLUME, NodeId(self.name), self.name), self._claimed, self._not_claimed)
+        self.world.log.ask(self, Claim(self.volume_id, NodeId(self.name), self.name), self._claimed, self._not_claimed)
 
     def _not_claimed(self, _refusal: Refused) -> None:
         self.world.later(0.5, self._claim)
@@ -202,14 +207,14 @@ class Server:
     def _claimed(self, volume: VolumeMap) -> None:
         if not self.alive or hasattr(self, "owner"):
             return
-        if volume.epoch != self.world.log.volume.epoch:
+        if volume.epoch != self.world.log.volumes[self.volume_id].epoch:
             self.kill()
             return
         self.owner = Owner(volume, NodeId(self.name), self)
         for disk_id in self.owner.members:
             self._connect(disk_id)
         self._tick()
-        for _ in range(self.world.weather.guests):
+        for _ in range(self.guests):
             self._guest()
 
     def _tick(self) -> None:
@@ -276,7 +281,7 @@ class Server:
         if self.alive:
             for at, operation in enumerate(done):
                 operation.value = 0 if data is None else value_of(data[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES])
-                if self.world.log.volume.epoch == self.owner.epoch:
+                if self.world.log.volumes[VOLUME].epoch == self.owner.epoch:
                     operation.end = self.world.now
             self._rest()
 
@@ -319,10 +324,16 @@ class Log:
 
     def __init__(self, world: "World", volume: VolumeMap) -> None:
         self.world = world
-        self.volume = volume
-        self.claim_id = ""
+        self.volumes = {volume.volume_id: volume}
+        self.claim_ids: dict[VolumeId, str] = {}
+        self.snapshots: list[Snapshot] = []
         self.cut: set[str] = set()
         self._asked: dict[int, Any] = {}
+
+    @property
+    def volume(self) -> VolumeMap:
+        """The volume that guests use."""
+        return self.map_of(VOLUME)
 
     def ask(
         self,
@@ -362,19 +373,25 @@ class Log:
             refused(Unavailable("no answer"))
 
     def apply(self, request: authority.Request) -> VolumeMap | Refused:
-        volume = self.volume
+        volume = self.map_of(request.volume_id)
         if isinstance(request, Locate):
             return volume
         if isinstance(request, Claim):
-            if self.claim_id != request.claim_id:
-                self.claim_id = request.claim_id
-                self.volume = replace(volume, epoch=volume.epoch + 1)
-            return self.volume
+            if self.claim_ids.get(request.volume_id) != request.claim_id:
+                self.claim_ids[request.volume_id] = request.claim_id
+                volume = replace(volume, epoch=volume.epoch + 1)
+            return self._put(volume)
         if request.epoch != volume.epoch:
             return Conflict("superseded", code=authority.SUPERSEDED)
+        if isinstance(request, Thaw):
+            if request.changes == volume.changes and not self.world.is_broken("marks stay good"):
+                volume = replace(volume, changes=volume.changes + 1)
+            return self._put(volume)
         if request.changes != volume.changes and not self.world.is_broken("changes are not counted"):
             return Conflict("stale", code=authority.STALE_CHANGE)
         if isinstance(request, Grow):
+            if any(request.disk_id not in parent.in_sync for parent in volume.parents):
+                return Conflict("its source is behind", code=authority.STALE_CHANGE)
             in_sync = tuple(disk for disk in DISKS if disk in {*volume.in_sync, request.disk_id})
         else:
             assert isinstance(request, Shrink)
@@ -382,8 +399,47 @@ class Log:
                 return Conflict("last", code=authority.LAST_REPLICA)
             in_sync = tuple(disk for disk in volume.in_sync if disk not in request.disk_ids)
         if in_sync != volume.in_sync:
-            self.volume = replace(volume, in_sync=in_sync, changes=volume.changes + 1)
-        return self.volume
+            volume = replace(volume, in_sync=in_sync, changes=volume.changes + 1)
+        return self._put(volume)
+
+    def map_of(self, volume_id: VolumeId) -> VolumeMap:
+        """The present map: what is known of the parents is what is so now."""
+        volume = self.volumes[volume_id]
+        parents = tuple(
+            ParentMap(above.layer, above.size_bytes, above.epoch, above.in_sync)  # type: ignore[arg-type]
+            for above in (self.volumes[parent] for parent in self._chain(volume_id))
+        )
+        return replace(volume, parents=parents)
+
+    def take(self, mark: Mark) -> None:
+        """Make a snapshot, if the mark is still good: what the volume has becomes the snapshot's."""
+        volume = self.volumes[mark.volume_id]
+        good = mark.changes == volume.changes or self.world.is_broken("marks are not looked at")
+        if mark.epoch != volume.epoch or not good:
+            return
+        number = len(self.snapshots) + 1
+        snapshot_id = VolumeId(f"5e3f7a10-0000-4000-8000-{number:012d}".replace("5e3f7a10", f"{number:08x}"))
+        layer_id = f"{number:08x}-1111-4000-8000-000000000001"
+        self.snapshots.append(Snapshot(snapshot_id, self.world.now))
+        # The new one is behind what the volume had: its parent's parent is what was the volume's parent.
+        self.volumes[snapshot_id] = replace(volume, volume_id=snapshot_id, layer_id=volume.layer)
+        self.volumes[mark.volume_id] = replace(volume, layer_id=layer_id, changes=volume.changes + 1)
+
+    def _chain(self, volume_id: VolumeId) -> list[VolumeId]:
+        taken = [snapshot.volume_id for snapshot in self.snapshots]
+        return taken[::-1] if volume_id == VOLUME else taken[: taken.index(volume_id)][::-1]
+
+    def _put(self, volume: VolumeMap) -> VolumeMap:
+        self.volumes[volume.volume_id] = volume
+        return self.map_of(volume.volume_id)
+
+
+@dataclass
+class Snapshot:
+    """What the volume was at one moment."""
+
+    volume_id: VolumeId
+    moment: float
 
 
 @dataclass
@@ -400,6 +456,8 @@ class World:
         self.calm = False
         self.operations: list[Operation] = []
         self.servers: list[Server] = []
+        self.repairer: Server | None = None
+        self.repairs = 0
         self.cuts: set[tuple[str, str]] = set()
         self.disks = {disk_id: Disk(self, disk_id) for disk_id in DISKS}
         used = tuple(disk for disk in DISKS if any(disk in disks for disks in self.weather.layout))
@@ -467,9 +525,12 @@ class World:
         self._new_server()
         self.later(1.0, self._fault)
         self.later(1.0, self._supervise)
+        if self.weather.snapshot:
+            self.later(1.0, self._snapshot)
         self.run_until(self.weather.seconds)
         self._heal()
-        self.run_until(self.weather.seconds + 60)
+        # Each snapshot that is behind is mended in its turn.
+        self.run_until(self.weather.seconds + 60 + 8 * len(self.log.snapshots))
         self.check()
 
     def _new_server(self) -> None:
@@ -478,13 +539,60 @@ class World:
     def _supervise(self) -> None:
         if not any(server.alive for server in self.servers):
             self._new_server()
+        if self.weather.snapshot:
+            self._repair()
         self.later(2.0, self._supervise)
+
+    def _repair(self) -> None:
+        """Snapshots that are behind somewhere are mended by a server of their own, the oldest first."""
+        if self.repairer is not None:
+            whole = self._is_whole(self.log.volumes[self.repairer.volume_id])
+            if self.repairer.alive and not whole and self.dice.random() > 0.1:
+                return
+            self.repairer.kill()
+            self.repairer = None
+        for snapshot in self.log.snapshots:
+            if not self._is_whole(self.log.volumes[snapshot.volume_id]):
+                self.repairs += 1
+                self.repairer = Server(self, f"repairer{self.repairs}", snapshot.volume_id, guests=False)
+                return
+
+    def _is_whole(self, volume: VolumeMap) -> bool:
+        return set(volume.in_sync) == {disk for disks in volume.layout for disk in disks}
+
+    def _snapshot(self) -> None:
+        """Somebody wants a snapshot: has the server stand still, asks the log, lets it go on; or is too late."""
+        if self.calm:
+            return
+        alive = [server for server in self.servers if server.alive and hasattr(server, "owner")]
+        if alive:
+            self._take(self.dice.choice(alive), 200)
+        self.later(self.dice.expovariate(1 / self.weather.snapshot), self._snapshot)
+
+    def _take(self, server: Server, patience: int) -> None:
+        if not server.alive:
+            return
+        mark = server.owner.freezing.freeze()
+        server.flush()
+        if mark is None:
+            if patience:
+                self.later(0.02, partial(self._take, server, patience - 1))
+            return
+        delay = self.delay(self.weather.log_latency) + (self.dice.uniform(1, 12) if self.dice.random() < 0.2 else 0)
+        self.later(delay, partial(self.log.take, mark))
+        if self.dice.random() < 0.9:
+            self.later(self.delay(self.weather.log_latency * 2), partial(self._thaw, server))
+
+    def _thaw(self, server: Server) -> None:
+        if server.alive:
+            server.owner.freezing.thaw()
+            server.flush()
 
     def _fault(self) -> None:
         if self.calm:
             return
         dice = self.dice
-        alive = [server for server in self.servers if server.alive]
+        alive = [server for server in [self.repairer, *self.servers] if server is not None and server.alive]
         kind = dice.random()
         if kind < 0.3:
             dice.choice(list(self.disks.values())).power_cut()
@@ -522,16 +630,28 @@ class World:
     # --- the verdict
 
     def check(self) -> None:
-        wanted = {disk for disks in self.weather.layout for disk in disks}
-        assert set(self.log.volume.in_sync) == wanted, f"not whole: {self.log.volume.in_sync}"
+        for volume in self.log.volumes.values():
+            assert self._is_whole(volume), f"{volume.volume_id} is not whole: {volume.in_sync}"
+            for extent, disks in enumerate(self.weather.layout):
+                contents = [self.disks[disk].content(volume_key(volume.layer), extent) for disk in disks]
+                assert all(content == contents[0] for content in contents), f"replicas of {volume.volume_id} differ"
         owner = next(server for server in self.servers if server.alive).owner
         assert all(member.state is MemberState.CURRENT for member in owner.members.values())
-        for extent, disks in enumerate(self.weather.layout):
-            contents = [self.disks[disk].content(owner.key, extent) for disk in disks]
-            assert all(content == contents[0] for content in contents), "replicas differ"
+        self._read_snapshots()
         for block in range(self.weather.blocks):
             history = [operation for operation in self.operations if operation.block == block]
             assert is_linearizable(history), f"block {block} went back in time, or lost a write"
+
+    def _read_snapshots(self) -> None:
+        """A snapshot is a read of all blocks at the moment in which it was made."""
+        for snapshot in self.log.snapshots:
+            volume = self.log.volumes[snapshot.volume_id]
+            for block in range(self.weather.blocks):
+                extent, number = divmod(block, volume.extent_bytes // BLOCK_BYTES)
+                replica = self.disks[volume.layout[extent][0]].store.replicas[volume_key(volume.layer)]
+                _, _, data = replica.block(extent, number)
+                read = Operation("read", block, value_of(data), snapshot.moment, snapshot.moment)
+                self.operations.append(read)
 
 
 def content_of(value: int) -> bytes:

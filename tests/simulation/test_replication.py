@@ -12,10 +12,11 @@ import pytest
 from storage.extents import authority, comparison
 from storage.extents.authority import Shrink
 from storage.extents.comparison import Comparison
+from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
 from storage.extents.member import Member, MemberState
 from storage.extents.recovery import Recovery
-from storage.extents.replication import Owner
+from storage.extents.replication import Owner, Phase
 from storage.extents.requests import Read, Write
 from storage.extents.serving import Session
 from tests.simulation import replication_world
@@ -210,6 +211,27 @@ def a_replica_being_added_does_not_count(patch: Patch) -> None:
     patch(InSyncSet, "counted_bits", counted_bits)
 
 
+def a_snapshot_does_not_wait_for_writes_under_way(patch: Patch) -> None:
+    def is_quiet(self: Owner) -> bool:
+        return self.phase is Phase.FROZEN and self.in_sync.is_settled and self.trusted == self.in_sync.bits()
+
+    patch(Owner, "is_quiet", is_quiet)
+
+
+def the_owner_goes_on_before_its_mark_is_worthless(patch: Patch) -> None:
+    patch(Freezing, "thaw", lambda freezing: freezing._run())
+
+
+def a_replica_joins_whose_source_is_behind(patch: Patch) -> None:
+    careful = replication_world.Log.map_of
+    patch(InSyncSet, "_may_join", lambda self, member: member.state is MemberState.CURRENT and not self.counts(member))
+
+    def map_of(self: Any, volume_id: Any) -> Any:
+        return replication_world.replace(careful(self, volume_id), parents=())
+
+    patch(replication_world.Log, "map_of", map_of)
+
+
 # Each rule, and a seed that notices when it is missing: the search begins there, since some are noticed rarely.
 RULES: Final[dict[Rule, int]] = {
     a_majority_is_enough: 1,
@@ -234,6 +256,15 @@ RULES: Final[dict[Rule, int]] = {
 }
 
 
+# The same for snapshots.
+SNAPSHOT_RULES: Final[dict[Rule | str, int]] = {
+    a_snapshot_does_not_wait_for_writes_under_way: 2,
+    the_owner_goes_on_before_its_mark_is_worthless: 1,
+    a_replica_joins_whose_source_is_behind: 1,
+    "marks stay good": 1,
+    "marks are not looked at": 1,
+}
+
 WEATHERS: Final = {
     "mixed layout": Weather(),
     "the same disks": Weather(layout=SAME),
@@ -241,6 +272,8 @@ WEATHERS: Final = {
     "slow log": Weather(log_latency=0.5),
     "storm": Weather(fault=1.0, slow=0.05),
     "slow network": Weather(latency=0.15, fault=4.0, slow=0.01),
+    "snapshots": Weather(snapshot=2.0),
+    "many snapshots": Weather(snapshot=0.5, layout=SAME, fault=4.0),
 }
 
 
@@ -264,18 +297,28 @@ def test_the_simulator_notices_when_the_log_applies_late_duplicates() -> None:
     assert first_violation(1, SEEDS_TO_NOTICE, "changes are not counted") is not None
 
 
-def first_violation(first: int, count: int, broken: str = "") -> tuple[int, Exception] | None:
+@pytest.mark.parametrize("rule", SNAPSHOT_RULES, ids=str)
+def test_the_simulator_of_snapshots_notices_when(rule: Rule | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not isinstance(rule, str):
+        rule(monkeypatch.setattr)
+    broken = rule if isinstance(rule, str) else ""
+    assert first_violation(SNAPSHOT_RULES[rule], SEEDS_TO_NOTICE, broken, WEATHERS["snapshots"]) is not None
+
+
+def first_violation(
+    first: int, count: int, broken: str = "", weather: Weather = WEATHERS["mixed layout"]
+) -> tuple[int, Exception] | None:
     """The first seed in which something went wrong, and what."""
     for seed in range(first, first + count):
         try:
-            World(seed, broken=broken).run()
+            World(seed, weather, broken).run()
         except Exception as error:
             return seed, error
     return None
 
 
 def main(first: int, count: int, rule: str = "") -> None:
-    for each in RULES:
+    for each in (*RULES, *(rule for rule in SNAPSHOT_RULES if not isinstance(rule, str))):
         if each.__name__ == rule:
             each(setattr)
     found = first_violation(first, count, rule)
