@@ -58,6 +58,7 @@ class GuestDisk:
 
     volume_id: VolumeId
     socket: str
+    device: str = ""  # such as vdb; empty: the next one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ class Guest:
     server_id: ServerId
     state: GuestState
     run: int  # of the spec it was last started with
+    disks: frozenset[VolumeId] | None = None  # those that it has; None: nobody asked
 
 
 class Hypervisor(Protocol):
@@ -102,6 +104,15 @@ class Hypervisor(Protocol):
 
     async def resume(self, server_id: ServerId) -> None:
         """Let a guest that an I/O error paused try again."""
+
+    async def disks(self, server_id: ServerId) -> frozenset[VolumeId]:
+        """The disks that a guest has now; none if it does not run."""
+
+    async def plug(self, server_id: ServerId, disk: GuestDisk) -> None:
+        """Give a running guest one disk more. One that it has, and a guest that is off, need nothing."""
+
+    async def unplug(self, server_id: ServerId, volume_id: VolumeId) -> None:
+        """Ask a running guest to let go of a disk. It has until it does: look at `disks`, and ask again."""
 
     async def remove(self, server_id: ServerId) -> None:
         """Take its power away and forget its definition and its console log. A guest that is gone is gone."""

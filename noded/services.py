@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import compute.attachments
 import compute.discovery
 import compute.flavors
 import compute.keypairs
@@ -45,6 +46,7 @@ import noded.identity.tokens
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
+import storage.attachments
 import storage.discovery
 import storage.pools
 import storage.volumes
@@ -90,6 +92,7 @@ SERVICES: tuple[Service, ...] = (
     storage.discovery.SERVICE,
     storage.pools.SERVICE,
     storage.volumes.SERVICE,
+    storage.attachments.SERVICE,
     images.discovery.SERVICE,
     images.catalog.SERVICE,
     images.contents.SERVICE,
@@ -99,6 +102,7 @@ SERVICES: tuple[Service, ...] = (
     compute.keypairs.SERVICE,
     compute.placement.SERVICE,
     compute.servers.SERVICE,
+    compute.attachments.SERVICE,
     compute.server_metadata.SERVICE,
     compute.server_parts.SERVICE,
     compute.limits.SERVICE,

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from compute.hypervisor import GuestCard, GuestDisk, GuestSpec
+from noded.core.ids import VolumeId
 
 MARK = "https://noded.dev/guest/1"
 RECONNECT_S = 60  # how long QEMU waits for a volume server before it pauses the guest, where libvirt can say so
@@ -79,6 +80,23 @@ def _devices(devices: Xml.Element, spec: GuestSpec, console_log: Path, console_s
     _put(devices, "memballoon", model="virtio")
 
 
+def disk_definition(disk: GuestDisk) -> str:
+    """One disk as XML, for a guest that runs."""
+    devices = Xml.Element("devices")
+    _disk(devices, disk, 0)
+    return Xml.tostring(devices[0], encoding="unicode")
+
+
+def disks_in(text: str) -> dict[VolumeId, str]:
+    """The volumes in a guest's definition, each with the XML of its disk: what it is unplugged by."""
+    found = {}
+    for element in Xml.fromstring(text).findall("devices/disk"):  # noqa: S314  # libvirtd's own words
+        source = element.find("source")
+        if source is not None and source.get("protocol") == "nbd":
+            found[VolumeId(source.get("name", ""))] = Xml.tostring(element, encoding="unicode")
+    return found
+
+
 def _disk(devices: Xml.Element, disk: GuestDisk, number: int) -> None:
     element = _put(devices, "disk", type="network", device="disk")
     # A failed write or read stops the guest instead of telling it: it goes on, unharmed, when the volume is back.
@@ -95,7 +113,7 @@ def _disk(devices: Xml.Element, disk: GuestDisk, number: int) -> None:
     source = _put(element, "source", protocol="nbd", name=disk.volume_id)
     _put(source, "host", transport="unix", socket=disk.socket)
     _put(source, "reconnect", delay=str(RECONNECT_S))
-    _put(element, "target", dev=f"vd{chr(ord('a') + number)}", bus="virtio")
+    _put(element, "target", dev=disk.device or f"vd{chr(ord('a') + number)}", bus="virtio")
     _put(element, "serial", disk.volume_id[:20])
 
 

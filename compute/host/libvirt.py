@@ -15,11 +15,11 @@ import structlog
 import trio
 
 from compute.host.consoles import Consoles
-from compute.host.domain import MARK, definition, run_of
+from compute.host.domain import MARK, definition, disk_definition, disks_in, run_of
 from compute.host.kvm import guest_runs
 from compute.host.machine import cpu_count, cpu_model, memory_for_guests_mib
-from compute.hypervisor import Capacity, Guest, GuestFault, GuestSpec, GuestState, HypervisorDown
-from noded.core.ids import ServerId
+from compute.hypervisor import Capacity, Guest, GuestDisk, GuestFault, GuestSpec, GuestState, HypervisorDown
+from noded.core.ids import ServerId, VolumeId
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,13 @@ KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 3
 
 _LOST = {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_INVALID_CONN}
+_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+)
+_GONE = {libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_NO_DOMAIN}
+_ASKED_ALREADY = "already in the process of unplug"  # QEMU's words: there is no code for it
 _events_lock = threading.Lock()
 _events_run = threading.Event()
 
@@ -117,6 +124,33 @@ class LibvirtHypervisor:
         """Let a guest that an I/O error paused try again."""
         await self._of(server_id, lambda guest: guest.resume())
 
+    async def disks(self, server_id: ServerId) -> frozenset[VolumeId]:
+        """The disks that a guest has now."""
+        found: set[VolumeId] = set()
+        await self._of(server_id, lambda guest: found.update(disks_in(guest.XMLDesc())))
+        return frozenset(found)
+
+    async def plug(self, server_id: ServerId, disk: GuestDisk) -> None:
+        """Give a running guest one disk more."""
+
+        def run(guest: Any) -> None:
+            if disk.volume_id not in disks_in(guest.XMLDesc()):
+                guest.attachDeviceFlags(disk_definition(disk), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        await self._of(server_id, run)
+        log.info("disk plugged", server=server_id, volume=disk.volume_id)
+
+    async def unplug(self, server_id: ServerId, volume_id: VolumeId) -> None:
+        """Ask a running guest to let go of a disk."""
+
+        def run(guest: Any) -> None:
+            text = disks_in(guest.XMLDesc()).get(volume_id)
+            if text is not None:
+                _ask_to_let_go(guest, text)
+
+        await self._of(server_id, run)
+        log.info("disk asked back", server=server_id, volume=volume_id)
+
     async def remove(self, server_id: ServerId) -> None:
         """Take its power away and forget its definition and its console log."""
 
@@ -186,7 +220,7 @@ class LibvirtHypervisor:
                     connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_MISSES)
                 except libvirt.libvirtError as fault:
                     raise self._down(fault) from fault
-                for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR):
+                for event in _EVENTS:
                     connection.domainEventRegisterAny(None, event, self._heard, None)
                 connection.registerCloseCallback(self._heard, None)
                 self._connection = connection
@@ -243,6 +277,15 @@ def _if_running(guest: Any, act: Callable[[Any], object]) -> None:
         act(guest)
     except libvirt.libvirtError:
         if guest.isActive():
+            raise
+
+
+def _ask_to_let_go(guest: Any, text: str) -> None:
+    """A guest that was asked a moment ago, or that has let go meanwhile, is no failure."""
+    try:
+        guest.detachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError as fault:
+        if fault.get_error_code() not in _GONE and _ASKED_ALREADY not in str(fault.get_error_message()):
             raise
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from compute.hypervisor import Capacity, Guest, GuestFault, GuestSpec, GuestState, HypervisorDown
-from noded.core.ids import ServerId
+from compute.hypervisor import Capacity, Guest, GuestDisk, GuestFault, GuestSpec, GuestState, HypervisorDown
+from noded.core.ids import ServerId, VolumeId
 
 _DOWN = "the simulated hypervisor does not answer"
 
@@ -15,6 +15,7 @@ class _Machine:
     guests: dict[ServerId, Guest]
     specs: dict[ServerId, GuestSpec]
     consoles: dict[ServerId, bytes]
+    disks: dict[ServerId, dict[VolumeId, GuestDisk]]
 
 
 class SimulatedHypervisor:
@@ -31,12 +32,14 @@ class SimulatedHypervisor:
             version=7_002_000,
             cpu_model="simulated",
         )
-        self._machine = _Machine({}, {}, {})
+        self._machine = _Machine({}, {}, {}, {})
         self._happened = trio.Event()
         self.is_down = False
         self.obeys_button = True
         self.start_fault: str | None = None
         self.disk_works = True
+        self.lets_go = True  # of a disk that it is asked to
+        self.plug_fault: str | None = None
         self.started: list[ServerId] = []  # every start, in order
 
     async def capacity(self) -> Capacity:
@@ -60,6 +63,7 @@ class SimulatedHypervisor:
             self._put(Guest(server_id=spec.server_id, state=GuestState.OFF, run=spec.run))
             raise GuestFault(self.start_fault)
         self.started.append(spec.server_id)
+        self._machine.disks[spec.server_id] = {disk.volume_id: disk for disk in spec.disks}
         self._put(Guest(server_id=spec.server_id, state=GuestState.RUNNING, run=spec.run))
         before = self._machine.consoles.get(spec.server_id, b"")
         self._machine.consoles[spec.server_id] = before + f"booted run {spec.run}\r\n".encode()
@@ -82,6 +86,27 @@ class SimulatedHypervisor:
         if self._is(server_id, GuestState.PAUSED):
             self._change(server_id, GuestState.RUNNING if self.disk_works else GuestState.PAUSED)
 
+    async def disks(self, server_id: ServerId) -> frozenset[VolumeId]:
+        """The disks that the guest has now."""
+        self._check()
+        return frozenset(self._disks(server_id))
+
+    async def plug(self, server_id: ServerId, disk: GuestDisk) -> None:
+        """Give it one disk more."""
+        self._check()
+        if self._is(server_id, GuestState.RUNNING, GuestState.PAUSED):
+            if self.plug_fault is not None:
+                raise GuestFault(self.plug_fault)
+            self._disks(server_id)[disk.volume_id] = disk
+
+    async def unplug(self, server_id: ServerId, volume_id: VolumeId) -> None:
+        """Ask it to let go of a disk."""
+        self._check()
+        disks = self._disks(server_id)
+        if self.lets_go and self._is(server_id, GuestState.RUNNING) and volume_id in disks:
+            del disks[volume_id]
+            self._happened.set()
+
     async def remove(self, server_id: ServerId) -> None:
         """Forget it."""
         self._check()
@@ -89,6 +114,7 @@ class SimulatedHypervisor:
             self._happened.set()
         self._machine.specs.pop(server_id, None)
         self._machine.consoles.pop(server_id, None)
+        self._machine.disks.pop(server_id, None)
 
     async def console(self, server_id: ServerId, length_max: int) -> bytes:
         """The last bytes of its console log."""
@@ -125,9 +151,17 @@ class SimulatedHypervisor:
         """What the guest was last started with."""
         return self._machine.specs[server_id]
 
+    def plugged(self, server_id: ServerId) -> frozenset[VolumeId]:
+        """The disks that the guest has, whether or not the hypervisor answers."""
+        return frozenset(self._disks(server_id))
+
     def write_console(self, server_id: ServerId, data: bytes) -> None:
         """The guest writes to its serial console."""
         self._machine.consoles[server_id] = self._machine.consoles.get(server_id, b"") + data
+
+    def _disks(self, server_id: ServerId) -> dict[VolumeId, GuestDisk]:
+        alive = self._is(server_id, GuestState.RUNNING, GuestState.PAUSED)
+        return self._machine.disks.setdefault(server_id, {}) if alive else {}
 
     def _check(self) -> None:
         if self.is_down:

@@ -1,4 +1,4 @@
-"""What is read through a server: addresses, groups, network cards, volumes, history (Nova's sub-resources)."""
+"""What is read through a server: addresses, groups, network cards, history (Nova's sub-resources)."""
 
 from compute.endpoint import COMPUTE
 from compute.server_parts.api import ROUTES

@@ -1,8 +1,8 @@
-"""What the routes below a server answer: addresses, security groups, network cards, volumes, and its history."""
+"""What the routes below a server answer: addresses, security groups, network cards, and its history."""
 
-from compute.server_parts.views import instance_action, interface, security_group, volume_attachment
+from compute.server_parts.views import instance_action, interface, security_group
 from compute.servers.commands import visible
-from compute.servers.model import Server, addresses, ports_of, volumes_of
+from compute.servers.model import Server, addresses, ports_of
 from net.security_groups.model import SecurityGroup
 from noded.core.errors import NotFound
 from noded.core.route import Allow, Request, Response, Route
@@ -57,22 +57,6 @@ async def show_interface(request: Request) -> Response:
     raise NotFound(f"Port {port_id[:255]} is not attached to this instance.")
 
 
-async def list_volume_attachments(request: Request) -> Response:
-    """The volumes."""
-    server = _server(request)
-    found = [volume_attachment(server, each, request.microversion) for each in volumes_of(server)]
-    return Response(body={"volumeAttachments": found})
-
-
-async def show_volume_attachment(request: Request) -> Response:
-    """One volume."""
-    server, volume_id = _server(request), request.params["volume_id"]
-    for each in volumes_of(server):
-        if each.volume_id == volume_id:
-            return Response(body={"volumeAttachment": volume_attachment(server, each, request.microversion)})
-    raise NotFound(f"Volume {volume_id[:255]} is not attached to server {server.id}.")
-
-
 async def list_actions(request: Request) -> Response:
     """What was asked of the server, the newest first."""
     server = _server(request)
@@ -99,8 +83,6 @@ ROUTES = tuple(
         ("/os-security-groups", list_security_groups),
         ("/os-interface", list_interfaces),
         ("/os-interface/{port_id}", show_interface),
-        ("/os-volume_attachments", list_volume_attachments),
-        ("/os-volume_attachments/{volume_id}", show_volume_attachment),
         ("/os-instance-actions", list_actions),
         ("/os-instance-actions/{request_id}", show_action),
     )

@@ -1,14 +1,12 @@
 """How the parts of a server look in the API, at each microversion."""
 
-from compute.servers.model import Attachment, Event, Server
+from compute.servers.model import Event, Server
 from net.ports.model import Port
 from net.security_groups.model import Direction, SecurityGroup, SecurityGroupRule
 from noded.core.store import View
 from noded.core.times import naive_micro
 
 TAG_SINCE = (2, 70)
-DELETE_FLAG_SINCE = (2, 79)
-NO_ID_SINCE = (2, 89)
 UPDATED_AT_SINCE = (2, 58)
 _ALL_PORTS = (1, 65535)
 
@@ -50,24 +48,6 @@ def interface(port: Port, version: tuple[int, int]) -> dict[str, object]:
         "fixed_ips": [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in port.fixed_ips],
     }
     return body | ({"tag": None} if version >= TAG_SINCE else {})
-
-
-def volume_attachment(server: Server, attachment: Attachment, version: tuple[int, int]) -> dict[str, object]:
-    """A volume of the server."""
-    body: dict[str, object] = {
-        "device": attachment.device,
-        "serverId": server.id,
-        "volumeId": attachment.volume_id,
-    }
-    if version >= NO_ID_SINCE:
-        body |= {"attachment_id": attachment.volume_id, "bdm_uuid": attachment.volume_id}
-    else:
-        body["id"] = attachment.volume_id
-    if version >= TAG_SINCE:
-        body["tag"] = None
-    if version >= DELETE_FLAG_SINCE:
-        body["delete_on_termination"] = attachment.delete_on_termination
-    return body
 
 
 def instance_action(server: Server, event: Event, version: tuple[int, int]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from compute.servers.api import ROUTES
 from compute.servers.authority import AWAKE_CALL, tell_awake, tell_console
 from compute.servers.commands import (
     ChangeServer,
+    ConfirmVolumes,
     CreateServers,
     DeleteServer,
     FinishServerDeletions,
@@ -36,6 +37,7 @@ SERVICE = Service(
         SetServerMetadata,
         DeleteServer,
         ReportGuests,
+        ConfirmVolumes,
         FinishServerDeletions,
         MoveServers,
     ),

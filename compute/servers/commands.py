@@ -32,10 +32,11 @@ from net.ports.model import NewPort, Port
 from net.security_groups.model import DefaultGroupIds
 from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, Invalid, NotFound
-from noded.core.ids import ImageId, NodeId, PortId, ProjectId, ServerId, UserId, VolumeId
+from noded.core.ids import AttachmentId, ImageId, NodeId, PortId, ProjectId, ServerId, UserId, VolumeId
 from noded.core.route import Caller
 from noded.core.store import Transaction, View
-from storage.volumes.commands import clone_volume, delete_volume, detach_volume
+from storage.attachments.commands import begin_detaching, confirm_attached, detach_from_server
+from storage.volumes.commands import clone_volume, delete_volume
 from storage.volumes.model import Layout, Purpose, Volume
 
 ROOT_DEVICE = "/dev/vda"
@@ -392,6 +393,48 @@ class ReportGuests(Command, frozen=True, kw_only=True, tag="server.report.1"):
         return Fault(message=report.fault, since_ms=self.now_ms)
 
 
+class ConfirmVolumes(Command, frozen=True, kw_only=True, tag="server.volumes.confirm.1"):
+    """What a node saw of a server's volumes: its guest has some, has let go of others, and can't be given the rest."""
+
+    TOLD: ClassVar[str] = "reported the volumes of server {server_id}"
+
+    FREES_ROOM: ClassVar[bool] = True
+
+    node_id: NodeId
+    server_id: ServerId
+    attached: tuple[AttachmentId, ...] = ()
+    detached: tuple[AttachmentId, ...] = ()
+    failed: dict[AttachmentId, str] = msgspec.field(default_factory=dict)
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        server = tx.get(Server, self.server_id)
+        if server is None or server.node_id != self.node_id or server.deleting:
+            return
+        kept = []
+        for attachment in server.attachments:
+            if attachment.id in self.detached and attachment.detaching:
+                detach_from_server(tx, attachment.volume_id, server.id)
+                continue
+            kept.append(self._seen(tx, attachment))
+        if tuple(kept) != server.attachments:
+            tx.put(replace(server, attachments=tuple(kept), updated_ms=self.now_ms))
+
+    def _seen(self, tx: Transaction, attachment: Attachment) -> Attachment:
+        if attachment.detaching:
+            return replace(attachment, fault=self.failed.get(attachment.id, attachment.fault))
+        if attachment.settled:
+            return attachment
+        if attachment.id in self.attached:
+            confirm_attached(tx, attachment.id, self.now_ms)
+            return replace(attachment, attached=True, fault=None)
+        if attachment.id in self.failed:
+            # It may be half there: the guest lets go of it as of any other.
+            begin_detaching(tx, attachment.id)
+            return replace(attachment, detaching=True, fault=self.failed[attachment.id])
+        return attachment
+
+
 class FinishServerDeletions(Command, frozen=True, kw_only=True, tag="server.finish_deletion.1"):
     """Nothing of these servers is left on their node: their records, ports, disks and shares of it go."""
 
@@ -422,6 +465,6 @@ def finish_deletion(tx: Transaction, server: Server) -> None:
         if attachment.delete_on_termination:
             delete_volume(tx, attachment.volume_id)
         else:
-            detach_volume(tx, attachment.volume_id)
+            detach_from_server(tx, attachment.volume_id, server.id)
     free(tx, server.id)
     tx.delete(Server, server.id)

@@ -18,7 +18,7 @@ from noded.core.departure import Departure, Hold, Leaver
 from noded.core.errors import Conflict
 from noded.core.ids import NodeId, ServerId
 from noded.core.store import Transaction, View
-from storage.volumes.commands import attach_volume
+from storage.attachments.commands import detach_from_server, move_to_node
 from storage.volumes.model import Volume
 
 
@@ -46,14 +46,19 @@ class MoveServers(Command, frozen=True, kw_only=True, tag="server.move.1"):
         for port_id in server.ports:
             if tx.get(Port, port_id) is not None:
                 bind_port(tx, port_id, node_id, server.id)
+        node = tx.get(ComputeNode, node_id)
+        host = node_id if node is None else node.name
         for attachment in server.attachments:
-            if tx.get(Volume, attachment.volume_id) is not None:
-                attach_volume(tx, attachment.volume_id, server_id=server.id, node_id=node_id)
+            if attachment.detaching:
+                detach_from_server(tx, attachment.volume_id, server.id)  # with its node went the guest that had it
+            elif tx.get(Volume, attachment.volume_id) is not None:
+                move_to_node(tx, attachment.volume_id, server.id, node_id, host)
         runs = server.power is Power.ON
         tx.put(
             replace(
                 server,
                 node_id=node_id,
+                attachments=tuple(each for each in server.attachments if not each.detaching),
                 run=server.run + 1 if runs else server.run,
                 restart=Restart.START,
                 observed=Observed(run=server.observed.run, launched_ms=server.observed.launched_ms),

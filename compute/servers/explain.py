@@ -1,11 +1,13 @@
 """Answers `noded explain server ID`: what its owner wants, what its node has, and which step comes next."""
 
+from dataclasses import replace
+
 import msgspec
 
 from compute.hypervisor import Hypervisor, HypervisorDown
 from compute.placement.model import ComputeNode
-from compute.servers.model import Server
-from compute.servers.plan import step_for
+from compute.servers.model import Attachment, Server
+from compute.servers.plan import asks_for_disks, step_for
 from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId, ServerId
 from noded.core.service import Explainer, PeerContext, PeerHandler
@@ -55,8 +57,19 @@ def _desired(view: View, server: Server) -> Section:
         "vcpus": server.flavor.vcpus,
         "memory_mib": server.flavor.memory_mib,
         "root_volume": server.attachments[0].volume_id if server.attachments else None,
-        "volumes": [attachment.volume_id for attachment in server.attachments],
+        "volumes": [_volume(attachment) for attachment in server.attachments],
         "ports": list(server.ports),
+    }
+
+
+def _volume(attachment: Attachment) -> Section:
+    state = "detaching" if attachment.detaching else "attached" if attachment.attached else "attaching"
+    return {
+        "volume": attachment.volume_id,
+        "device": attachment.device,
+        "state": state,
+        "goes_with_server": attachment.delete_on_termination,
+        "fault": attachment.fault,
     }
 
 
@@ -68,6 +81,8 @@ async def look(context: PeerContext, payload: bytes) -> bytes:
     except HypervisorDown as fault:
         return msgspec.msgpack.encode({"observed": None, "steps": [], "why": f"The hypervisor can't be asked: {fault}"})
     guest = guests.get(ServerId(server.id))
+    if guest is not None and asks_for_disks(server, guest):
+        guest = replace(guest, disks=await context.drivers.get(Hypervisor).disks(server.id))
     step = step_for(server, guest, None)
     reported = server.observed.fault
     return msgspec.msgpack.encode(

@@ -7,7 +7,18 @@ import msgspec
 
 from net.networks.model import Network
 from net.ports.model import Port
-from noded.core.ids import FlavorId, ImageId, NodeId, PortId, ProjectId, RequestId, ServerId, UserId, VolumeId
+from noded.core.ids import (
+    AttachmentId,
+    FlavorId,
+    ImageId,
+    NodeId,
+    PortId,
+    ProjectId,
+    RequestId,
+    ServerId,
+    UserId,
+    VolumeId,
+)
 from noded.core.record import Record
 from noded.core.store import View
 
@@ -15,6 +26,7 @@ METADATA_MAX = 128  # entries a server
 TAGS_MAX = 50
 EVENTS_MAX = 50  # the newest are kept, and the creation
 USER_DATA_MAX = 65535  # characters of base64
+DISKS_MAX = 16  # a server: each takes a slot of the machine, and cards need some too
 
 
 class Power(StrEnum):
@@ -51,6 +63,16 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     volume_id: VolumeId
     device: str
     delete_on_termination: bool
+    id: AttachmentId = AttachmentId("")  # as Cinder's API knows it; empty: a root disk of which clients know nothing
+    tag: str | None = None
+    attached: bool = True  # observed: the guest has it, or will have it when it starts
+    detaching: bool = False  # the guest is to let go of it
+    fault: str | None = None  # observed: why it was not attached
+
+    @property
+    def settled(self) -> bool:
+        """Whether the guest has what is wanted."""
+        return self.attached and not self.detaching
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

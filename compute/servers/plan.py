@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from compute.hypervisor import Guest, GuestState
 from compute.servers.commands import GuestReport
-from compute.servers.model import Power, Restart, Server
-from noded.core.ids import ServerId
+from compute.servers.model import Attachment, Power, Restart, Server
+from noded.core.ids import AttachmentId, ServerId, VolumeId
 
 BUTTON_S = 60.0  # how long a guest may take to obey its power button before its power is taken
 AGAIN_S = 5.0  # then the button is pressed again: a guest that was still booting did not notice
@@ -52,13 +52,29 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Plug:
+    """Give the running guest a volume."""
+
+    server: Server
+    attachment: Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Unplug:
+    """Ask the running guest to let go of volumes."""
+
+    server: Server
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Leave nothing of it on this node."""
 
     server: Server
 
 
-Step = Start | PressButton | TakePower | Resume | Remove
+Step = Start | PressButton | TakePower | Resume | Plug | Unplug | Remove
 
 
 def plan(
@@ -79,10 +95,41 @@ def step_for(server: Server, guest: Guest | None, pressed: Pressed | None) -> St
     if guest is None or not alive:
         return None if ended_itself(server, guest) else Start(server)
     if guest.run == server.run:
-        return Resume(server) if guest.state is GuestState.PAUSED else None
+        return Resume(server) if guest.state is GuestState.PAUSED else _disks_step(server, guest)
     if server.restart is Restart.SOFT:
         return _end(server, guest, pressed)
     return TakePower(server)
+
+
+def _disks_step(server: Server, guest: Guest) -> Step | None:
+    if guest.disks is None:
+        return None
+    for attachment in server.attachments:
+        if not attachment.detaching and attachment.volume_id not in guest.disks:
+            return Plug(server, attachment)
+    held = tuple(each for each in server.attachments if each.detaching and each.volume_id in guest.disks)
+    return Unplug(server, held) if held else None
+
+
+def asks_for_disks(server: Server, guest: Guest) -> bool:
+    """Whether it matters which disks the guest has now. It costs a question, and as a rule it is known."""
+    return guest.state in _ALIVE and not server.deleting and not all(each.settled for each in server.attachments)
+
+
+def volumes_news(server: Server, guest: Guest | None) -> tuple[tuple[AttachmentId, ...], tuple[AttachmentId, ...]]:
+    """Which attachments are seen to be done, and which are seen to be gone, that the log thinks are not yet."""
+    if server.deleting:
+        return (), ()
+    alive = guest is not None and guest.state in _ALIVE
+    held = guest.disks if alive and guest is not None else frozenset[VolumeId]()
+    if held is None:
+        return (), ()
+    attached = [
+        each.id for each in server.attachments
+        if not each.settled and not each.detaching and (not alive or each.volume_id in held)
+    ]  # fmt: skip
+    detached = [each.id for each in server.attachments if each.detaching and each.volume_id not in held]
+    return tuple(attached), tuple(detached)
 
 
 def _end(server: Server, guest: Guest, pressed: Pressed | None) -> Step | None:

@@ -1,17 +1,19 @@
 """What makes this node's guests match the servers that name the node: observe, plan, act, report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import structlog
 import trio
 
 from compute.hypervisor import Guest, GuestCard, GuestDisk, GuestFault, GuestSpec, GuestState, Hypervisor
-from compute.servers.commands import FinishServerDeletions, GuestReport, ReportGuests
-from compute.servers.model import Power, Server
+from compute.servers.commands import ConfirmVolumes, FinishServerDeletions, GuestReport, ReportGuests
+from compute.servers.model import Attachment, Power, Server
 from compute.servers.plan import (
     AGAIN_S,
     BUTTON_S,
+    Plug,
     PressButton,
     Pressed,
     Remove,
@@ -19,9 +21,12 @@ from compute.servers.plan import (
     Start,
     Step,
     TakePower,
+    Unplug,
+    asks_for_disks,
     is_news,
     news,
     plan,
+    volumes_news,
 )
 from compute.servers.tries import Tries
 from net.links import PortWiring
@@ -29,7 +34,7 @@ from net.ports.model import Port
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.errors import Refused
-from noded.core.ids import ServerId
+from noded.core.ids import AttachmentId, ServerId
 from noded.core.reconciler import Drivers
 from noded.core.record import Record
 from noded.core.store import View
@@ -41,6 +46,7 @@ STEPS_AT_ONCE = 4
 STEP_S_MAX = 30.0  # one slow step must not keep the others from their turn for ever
 IDLE_S = 10.0
 FAULT_AFTER_TRIES = 5  # what fails less often is not worth a server's ERROR
+HOLDS_ON = "the guest has not let go of it; it is asked again, and loses it when it stops or is rebooted hard"
 
 
 @dataclass(slots=True)
@@ -66,6 +72,7 @@ class ServersReconciler:
         self._buttons: dict[ServerId, _Button] = {}
         self._tries = Tries()
         self._reports: list[GuestReport] = []
+        self._volumes: list[ConfirmVolumes] = []
         self._removed: list[ServerId] = []
 
     @property
@@ -83,6 +90,7 @@ class ServersReconciler:
         """One pass. A step that fails keeps no other from being taken."""
         guests = await self._hypervisor.guests()
         view = self._cluster.view()
+        await self._look_at_disks(view, guests)
         steps = self._steps(view, guests)
         if any(isinstance(step, Start) for step in steps):
             # A node that was away may not know yet that the server was stopped, or given to another node, meanwhile.
@@ -94,8 +102,35 @@ class ServersReconciler:
         self._reports = [
             report for server in self._mine(view) if (report := news(server, guests.get(server.id))) is not None
         ]
+        self._volumes = [
+            self._confirmed(server, *seen)
+            for server in self._mine(view)
+            if any(seen := volumes_news(server, guests.get(server.id)))
+        ]
         await self._report()
         await self._take([step for step in steps if self._tries.due(step.server.id, step.server.generation, now)])
+
+    async def _look_at_disks(self, view: View, guests: dict[ServerId, Guest]) -> None:
+        """Which disks those guests have of which it matters."""
+        for server in self._mine(view):
+            guest = guests.get(server.id)
+            if guest is None or not asks_for_disks(server, guest):
+                continue
+            try:
+                guests[server.id] = replace(guest, disks=await self._hypervisor.disks(server.id))
+            except GuestFault as fault:
+                log.warning("disks not seen", server=server.id, why=str(fault))
+
+    def _confirmed(
+        self, server: Server, attached: tuple[AttachmentId, ...], detached: tuple[AttachmentId, ...]
+    ) -> ConfirmVolumes:
+        return ConfirmVolumes(
+            node_id=self._cluster.node_id,
+            server_id=server.id,
+            attached=attached,
+            detached=detached,
+            now_ms=now_ms(),
+        )
 
     def _mine(self, view: View) -> list[Server]:
         return view.find(Server, "node_id", self._cluster.node_id)
@@ -138,8 +173,9 @@ class ServersReconciler:
         """Everything that is news, in one entry."""
         reports, self._reports = self._reports, []
         removed, self._removed = self._removed, []
+        volumes, self._volumes = self._volumes, []
         node_id = self._cluster.node_id
-        commands: list[ReportGuests | FinishServerDeletions] = []
+        commands: list[ReportGuests | ConfirmVolumes | FinishServerDeletions] = [*volumes]
         if reports:
             commands.append(ReportGuests(node_id=node_id, reports=tuple(reports), now_ms=now_ms()))
         if removed:
@@ -154,21 +190,29 @@ class ServersReconciler:
                 await self._act(step)
         except (Refused, GuestFault, trio.TooSlowError) as fault:
             why = f"it took longer than {STEP_S_MAX:.0f} s" if isinstance(fault, trio.TooSlowError) else str(fault)
-            self._failed(step, why)
+            self._failed(step, why, refused_by_guest=isinstance(fault, GuestFault))
         except Exception:
             log.exception("step failed for a reason that nobody thought of", server=server.id)
             self._failed(step, "an unexpected error; the node's log has it")
         else:
-            if not isinstance(step, Resume):
+            if not isinstance(step, Resume | Unplug):
                 self._tries.succeeded(server.id)
 
-    def _failed(self, step: Step, why: str) -> None:
+    def _failed(self, step: Step, why: str, *, refused_by_guest: bool = False) -> None:
         server = step.server
         tries = self._tries.failed(server.id, server.generation, trio.current_time())
         log.warning("step failed", step=type(step).__name__, server=server.id, why=why, tries=tries)
         if isinstance(step, Start) and tries >= FAULT_AFTER_TRIES:
             run = server.observed.run
             self._note(server, GuestReport(server_id=server.id, power=Power.OFF, run=run, fault=why))
+        if isinstance(step, Plug) and refused_by_guest and tries >= FAULT_AFTER_TRIES:
+            # A volume that can't be served now is waited for; a guest that can't take it is not.
+            self._tell_of(server, (step.attachment,), why)
+
+    def _tell_of(self, server: Server, attachments: tuple[Attachment, ...], why: str) -> None:
+        failed = {each.id: why for each in attachments if each.fault != why}
+        if failed:
+            self._volumes.append(msgspec.structs.replace(self._confirmed(server, (), ()), failed=failed))
 
     def _note(self, server: Server, report: GuestReport) -> None:
         if is_news(server, report):
@@ -186,14 +230,16 @@ class ServersReconciler:
                 await self._hypervisor.power_off(server.id)
             case Resume(server):
                 await self._resume(server)
+            case Plug(server, attachment):
+                await self._hypervisor.plug(server.id, await self._disk(attachment))
+                self._volumes.append(self._confirmed(server, (attachment.id,), ()))
+            case Unplug(server, attachments):
+                await self._unplug(server, attachments)
             case Remove(server):
                 await self._remove(server)
 
     async def _start(self, server: Server) -> None:
-        disks = [
-            GuestDisk(volume_id=each.volume_id, socket=await self._attachments.attach(each.volume_id))
-            for each in server.attachments
-        ]
+        disks = [await self._disk(each) for each in server.attachments if not each.detaching]
         spec = GuestSpec(
             server_id=server.id,
             name=server.name,
@@ -205,6 +251,26 @@ class ServersReconciler:
         )
         await self._hypervisor.start(spec)
         self._note(server, GuestReport(server_id=server.id, power=Power.ON, run=server.run))
+
+    async def _disk(self, attachment: Attachment) -> GuestDisk:
+        """The volume, served here."""
+        return GuestDisk(
+            volume_id=attachment.volume_id,
+            socket=await self._attachments.attach(attachment.volume_id),
+            device=attachment.device.removeprefix("/dev/"),
+        )
+
+    async def _unplug(self, server: Server, attachments: tuple[Attachment, ...]) -> None:
+        """Each time counts as failed until the guest is seen without them: it may be busy, or may not listen at all."""
+        tries = self._tries.failed(server.id, server.generation, trio.current_time())
+        if tries > FAULT_AFTER_TRIES:
+            self._tell_of(server, attachments, HOLDS_ON)
+        for attachment in attachments:
+            await self._hypervisor.unplug(server.id, attachment.volume_id)
+        held = await self._hypervisor.disks(server.id)
+        gone = tuple(each.id for each in attachments if each.volume_id not in held)
+        if gone:
+            self._volumes.append(self._confirmed(server, (), gone))
 
     async def _cards(self, server: Server) -> list[GuestCard]:
         cards = []

@@ -11,6 +11,7 @@ RequestId = NewType("RequestId", str)  # "req-" and a dashed UUID, as OpenStack'
 
 DiskId = NewType("DiskId", str)  # 32 hex digits, written on the disk when it is claimed
 VolumeId = NewType("VolumeId", str)  # all below: dashed UUIDs
+AttachmentId = NewType("AttachmentId", str)
 ImageId = NewType("ImageId", str)
 NetworkId = NewType("NetworkId", str)
 SubnetId = NewType("SubnetId", str)

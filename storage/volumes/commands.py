@@ -20,6 +20,7 @@ from storage.volumes.model import (
     EXTENTS_MAX,
     REPLICAS_WANTED,
     VOLUME_BYTES_MAX,
+    Hold,
     Layout,
     Purpose,
     Volume,
@@ -146,8 +147,9 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
-        if volume.server_id is not None:
-            raise Conflict(f"Volume {volume.id} is in use by server {volume.server_id}; detach it first.")
+        user = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
+        if volume.attachments or user is not None or volume.hold is not Hold.NONE:
+            raise Invalid(f"Invalid volume: volume {volume.id} is in use by {user or 'somebody'}; detach it first.")
         delete_volume(tx, self.volume_id)
 
 
@@ -315,7 +317,7 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
 def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     """A tombstone, whoever uses the volume; for services that end its use in the same change."""
     volume = tx.need(Volume, volume_id)
-    tx.put(replace(volume, deleting=True, server_id=None, node_id=None))
+    tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=(), hold=Hold.NONE))
 
 
 def _check_places(tx: Transaction, layout: Layout) -> None:

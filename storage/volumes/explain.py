@@ -39,6 +39,7 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
             "deleting": volume.deleting,
         },
         "observed": {"epoch": volume.epoch, "owner": volume.owner_id, "set_changes": volume.changes},
+        "attachments": [msgspec.to_builtins(each) for each in volume.attachments],
         "replicas": _replicas(view, volume, context.cluster.reachable()),
         "steps": [f"bring disk {disk} up to date" for disk in volume.out_of_sync],
     }

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
+from noded.core.ids import AttachmentId, DiskId, NodeId, ProjectId, VolumeId
 from noded.core.record import Record
 from noded.core.store import View
 from noded.core.units import GIB, KIB
@@ -31,10 +31,40 @@ class Purpose(StrEnum):
     DATA = "data"
 
 
+class Hold(StrEnum):
+    """What somebody who has not attached the volume yet, or not detached it, keeps it for."""
+
+    NONE = ""
+    ATTACHING = "attaching"
+    DETACHING = "detaching"
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who uses the volume, or is about to: a server of ours (`node_id` is set), or whoever says so."""
+
+    id: AttachmentId
+    server_id: str | None = None
+    node_id: NodeId | None = None  # the node whose guest has it; None: a note of what happens elsewhere
+    host: str | None = None  # what people call the machine
+    device: str | None = None
+    read_only: bool = False
+    connector: dict[str, str] = msgspec.field(default_factory=dict)  # how it reaches the volume; empty: not told yet
+    asked_ms: int = 0
+    attached_ms: int | None = None  # None: it does not have the volume yet
+    detaching: bool = False
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
-    INDEXED: ClassVar[tuple[str, ...]] = ("project_id", "parent_id", "server_id", "node_id", "disk_ids")
+    INDEXED: ClassVar[tuple[str, ...]] = (
+        "project_id",
+        "parent_id",
+        "server_id",
+        "node_id",
+        "disk_ids",
+        "attachment_ids",
+    )
     NOUN: ClassVar[str] = "volume"
 
     project_id: ProjectId
@@ -60,6 +90,13 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     claim_id: str = ""  # drawn by that volume server, so that asking twice claims once
     deleting: bool = False
     removed_from: tuple[DiskId, ...] = ()  # where nothing of it is left
+    attachments: tuple[Attachment, ...] = ()
+    hold: Hold = Hold.NONE
+
+    @property
+    def attachment_ids(self) -> tuple[AttachmentId, ...]:
+        """By which the volume is found."""
+        return tuple(each.id for each in self.attachments)
 
     @property
     def volume_id(self) -> VolumeId:

@@ -4,7 +4,7 @@ from typing import Final
 
 from noded.core.times import naive_micro
 from noded.core.units import gib_ceil
-from storage.volumes.model import Volume
+from storage.volumes.model import Hold, Volume
 
 ZONE: Final = "nova"
 # The one type that there is. Its id is the same in every cluster: it is not a resource, it is how volumes are made.
@@ -16,7 +16,14 @@ def status(volume: Volume) -> str:
     """Cinder's word for where a volume is in its life."""
     if volume.deleting:
         return "deleting"
-    return "in-use" if volume.server_id is not None else "available"
+    if volume.hold is not Hold.NONE:
+        return volume.hold.value
+    if any(each.detaching for each in volume.attachments):
+        return "detaching"
+    for each in volume.attachments:
+        if each.attached_ms is None:
+            return "attaching" if each.connector else "reserved"
+    return "in-use" if volume.attachments or volume.server_id is not None else "available"
 
 
 def bootable(volume: Volume) -> str:
@@ -56,7 +63,7 @@ def volume_created(volume: Volume, base_url: str) -> dict[str, object]:
         "consistencygroup_id": None,
         "user_id": volume.user_id,
         "metadata": dict(volume.metadata),
-        "attachments": _attachments(volume),
+        "attachments": _attachments(volume, for_admin=False),
         "created_at": naive_micro(volume.created_at_ms),
         "updated_at": naive_micro(volume.updated_at_ms),
         "links": volume_links(volume, base_url),
@@ -68,6 +75,7 @@ def volume_detail(volume: Volume, base_url: str, *, for_admin: bool) -> dict[str
     body = volume_created(volume, base_url) | {"os-vol-tenant-attr:tenant_id": volume.project_id}
     if for_admin:
         body |= {
+            "attachments": _attachments(volume, for_admin=True),
             "os-vol-host-attr:host": volume.node_id,
             "os-vol-mig-status-attr:migstat": None,
             "os-vol-mig-status-attr:name_id": None,
@@ -75,19 +83,19 @@ def volume_detail(volume: Volume, base_url: str, *, for_admin: bool) -> dict[str
     return body
 
 
-def _attachments(volume: Volume) -> list[dict[str, object]]:
-    if volume.server_id is None:
-        return []
+def _attachments(volume: Volume, *, for_admin: bool) -> list[dict[str, object]]:
     return [
         {
-            "id": volume.id,
-            "attachment_id": volume.id,
+            "id": volume.id,  # Cinder says the volume's here
+            "attachment_id": each.id,
             "volume_id": volume.id,
-            "server_id": volume.server_id,
-            "host_name": volume.node_id,
-            "device": None,
-            "attached_at": naive_micro(volume.updated_at_ms),
+            "server_id": each.server_id,
+            "host_name": each.host if for_admin else None,
+            "device": each.device,
+            "attached_at": naive_micro(each.attached_ms),
         }
+        for each in volume.attachments
+        if each.attached_ms is not None
     ]
 
 

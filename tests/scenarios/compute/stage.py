@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+import compute.attachments
 import compute.discovery
 import compute.flavors
 import compute.keypairs
@@ -26,6 +27,7 @@ import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
+import storage.attachments
 import storage.discovery
 import storage.pools
 import storage.volumes
@@ -50,10 +52,19 @@ from tests.twins.storage import SimulatedVolumes, give_storage
 SERVICES = (
     *IDENTITY_SERVICES,
     *(module.SERVICE for module in (net.discovery, net.extensions, net.networks, net.ports, net.security_groups)),
-    *(module.SERVICE for module in (storage.discovery, storage.pools, storage.volumes)),
+    *(module.SERVICE for module in (storage.discovery, storage.pools, storage.volumes, storage.attachments)),
     *(module.SERVICE for module in (images.discovery, images.catalog, images.contents, images.members)),
     *(module.SERVICE for module in (compute.discovery, compute.flavors, compute.keypairs, compute.placement)),
-    *(module.SERVICE for module in (compute.servers, compute.server_metadata, compute.server_parts, compute.limits)),
+    *(
+        module.SERVICE
+        for module in (
+            compute.attachments,
+            compute.servers,
+            compute.server_metadata,
+            compute.server_parts,
+            compute.limits,
+        )
+    ),
 )
 IMAGE_ID = "11111111-2222-4333-8444-555555555555"
 IMAGE_VOLUME = VolumeId("11111111-2222-4333-8444-666666666666")
@@ -106,6 +117,26 @@ class Stage:
     async def compute(self, verb: str, path: str, body: object = None, *, status: int, version: str = "2.1") -> Any:
         legacy = {"X-OpenStack-Nova-API-Version": version}
         return await self.ask(verb, f"/compute/v2.1{path}", body, status=status, **legacy)
+
+    async def volume(self, verb: str, path: str, body: object = None, *, status: int, version: str = "3.0") -> Any:
+        wanted = {"OpenStack-API-Version": f"volume {version}"}
+        return await self.ask(verb, f"/volume/v3{path}", body, status=status, **wanted)
+
+    async def new_volume(self, gib: int = 1) -> str:
+        return str((await self.volume("POST", "/volumes", {"volume": {"size": gib}}, status=202))["volume"]["id"])
+
+    async def volume_status(self, volume_id: str) -> str:
+        return str((await self.volume("GET", f"/volumes/{volume_id}", status=200))["volume"]["status"])
+
+    async def attach(
+        self, server_id: str, volume_id: str, *, status: int = 200, version: str = "2.1", **more: object
+    ) -> Any:
+        body = {"volumeAttachment": {"volumeId": volume_id} | more}
+        path = f"/servers/{server_id}/os-volume_attachments"
+        return await self.compute("POST", path, body, status=status, version=version)
+
+    async def detach(self, server_id: str, volume_id: str, *, status: int = 202) -> None:
+        await self.compute("DELETE", f"/servers/{server_id}/os-volume_attachments/{volume_id}", status=status)
 
     def server_body(self, name: str = "s", **more: object) -> dict[str, object]:
         server = {"name": name, "imageRef": IMAGE_ID, "flavorRef": self.flavor_id}

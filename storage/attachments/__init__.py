@@ -1,0 +1,19 @@
+"""Who uses a volume: attachments (Cinder, block storage v3, "Attachments", from microversion 3.27 on)."""
+
+from noded.core.service import Service
+from storage.attachments.api import ROUTES
+from storage.attachments.commands import (
+    ChangeAttachment,
+    CreateAttachment,
+    DeleteAttachment,
+    HoldVolume,
+    ReleaseVolume,
+)
+from storage.endpoint import BLOCK_STORAGE
+
+SERVICE = Service(
+    name="storage.attachments",
+    endpoint=BLOCK_STORAGE,
+    commands=(ChangeAttachment, CreateAttachment, DeleteAttachment, HoldVolume, ReleaseVolume),
+    routes=ROUTES,
+)

@@ -1,0 +1,211 @@
+"""How a volume gets and loses those who use it, and what compute does to that inside its own changes.
+
+Errors are Cinder's: a volume in the wrong state is an invalid request (`InvalidVolume`), not a conflict.
+"""
+
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.ids import AttachmentId, NodeId, VolumeId
+from noded.core.store import Transaction, View
+from storage.volumes.commands import attach_volume, detach_volume
+from storage.volumes.model import Attachment, Hold, Purpose, Volume
+
+
+class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.create.1"):
+    """Somebody outside of compute takes the volume: reserves it, connects to it, or says that it is attached."""
+
+    TOLD: ClassVar[str] = "attached the volume {volume_id}"
+
+    volume_id: VolumeId
+    attachment: Attachment
+    keeps_hold: bool = False  # a reservation is not what stands in the way: this is what it was made for
+
+    def apply(self, tx: Transaction) -> None:
+        volume = need_data_volume(tx, self.volume_id)
+        if not (self.keeps_hold and volume.hold is Hold.ATTACHING):
+            must_be_free(volume)
+        _must_not_be_there(volume, self.attachment)
+        kept = replace(self.attachment, node_id=None)
+        tx.put(replace(volume, attachments=(*volume.attachments, kept), hold=Hold.NONE))
+
+
+class ChangeAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.change.1"):
+    """How it connects is told now, or that it has the volume."""
+
+    TOLD: ClassVar[str] = "changed the attachment {attachment_id}"
+
+    attachment_id: AttachmentId
+    connector: dict[str, str] | None = None
+    read_only: bool | None = None
+    attached_ms: int | None = None
+
+    def apply(self, tx: Transaction) -> None:
+        volume, attachment = need_attachment(tx, self.attachment_id)
+        _must_not_be_computes(attachment)
+        if self.connector is not None:
+            attachment = replace(
+                attachment,
+                connector=self.connector,
+                host=self.connector.get("host", attachment.host),
+                device=self.connector.get("mountpoint", attachment.device),
+            )
+        if self.read_only is not None:
+            attachment = replace(attachment, read_only=self.read_only)
+        if self.attached_ms is not None and attachment.attached_ms is None:
+            attachment = replace(attachment, attached_ms=self.attached_ms)
+        tx.put(_with(volume, attachment))
+
+
+class DeleteAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.delete.1"):
+    """It does not use the volume any more. What compute attached, compute alone detaches: a guest has it."""
+
+    TOLD: ClassVar[str] = "removed the attachment {attachment_id}"
+
+    FREES_ROOM: ClassVar[bool] = True
+
+    attachment_id: AttachmentId
+
+    def apply(self, tx: Transaction) -> None:
+        volume, attachment = need_attachment(tx, self.attachment_id)
+        _must_not_be_computes(attachment)
+        tx.put(_without(volume, self.attachment_id))
+
+
+class HoldVolume(Command, frozen=True, kw_only=True, tag="volume.hold.1"):
+    """Nobody else may attach the volume now (reserve), or the one that has it is about to detach it."""
+
+    TOLD: ClassVar[str] = "kept the volume {volume_id} for {hold}"
+
+    volume_id: VolumeId
+    hold: Hold
+
+    def apply(self, tx: Transaction) -> None:
+        volume = need_data_volume(tx, self.volume_id)
+        if self.hold is Hold.ATTACHING:
+            must_be_free(volume)
+        elif not volume.attachments or volume.hold is not Hold.NONE:
+            raise Invalid(f"Invalid volume: volume {volume.id} must be in use by somebody before it can be detached.")
+        tx.put(replace(volume, hold=self.hold))
+
+
+class ReleaseVolume(Command, frozen=True, kw_only=True, tag="volume.release.1"):
+    """The attaching or detaching that the volume was kept for does not take place."""
+
+    TOLD: ClassVar[str] = "no longer kept the volume {volume_id}"
+
+    volume_id: VolumeId
+
+    def apply(self, tx: Transaction) -> None:
+        volume = need_data_volume(tx, self.volume_id)
+        if volume.hold is not Hold.NONE:
+            tx.put(replace(volume, hold=Hold.NONE))
+
+
+# --- what other services call -----------------------------------------------------------------------------------------
+
+
+def need_data_volume(view: View, volume_id: str) -> Volume:
+    """The volume of that id, if it is one that users know of; raises `NotFound` as Cinder words it."""
+    volume = view.get(Volume, volume_id)
+    if volume is None or volume.purpose is not Purpose.DATA or volume.deleting:
+        raise NotFound(f"Volume {volume_id[:255]} could not be found.")
+    return volume
+
+
+def need_attachment(view: View, attachment_id: str) -> tuple[Volume, Attachment]:
+    """The attachment of that id with its volume; raises `NotFound`."""
+    for volume in view.find(Volume, "attachment_ids", attachment_id):
+        if not volume.deleting:
+            return volume, next(each for each in volume.attachments if each.id == attachment_id)
+    raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id[:255]}.")
+
+
+def must_be_free(volume: Volume) -> None:
+    """Raise `Invalid` unless a new user of the volume is welcome."""
+    if volume.deleting:
+        raise NotFound(f"Volume {volume.id} could not be found.")
+    if volume.hold is not Hold.NONE:
+        raise Invalid(f"Invalid volume: volume {volume.id} is kept for somebody who is {volume.hold.value} it.")
+    holder = volume.server_id or next((each.server_id or each.host or each.id for each in volume.attachments), None)
+    if holder is not None:
+        raise Invalid(f"Invalid volume: volume {volume.id} is in use by {holder}; detach it there first.")
+
+
+def attach_to_server(tx: Transaction, volume_id: VolumeId, attachment: Attachment) -> None:
+    """A server of ours gets the volume: from now on its node, and no other, may serve it for writing."""
+    volume = need_data_volume(tx, volume_id)
+    must_be_free(volume)
+    assert attachment.node_id is not None, "a server has a node"
+    attach_volume(tx, volume_id, server_id=attachment.server_id, node_id=attachment.node_id)
+    note_attachment(tx, volume_id, attachment)
+
+
+def note_attachment(tx: Transaction, volume_id: VolumeId, attachment: Attachment) -> None:
+    """The volume was made for its server, or given to it, in this very change."""
+    volume = tx.need(Volume, volume_id)
+    _must_not_be_there(volume, attachment)
+    tx.put(replace(volume, attachments=(*volume.attachments, attachment)))
+
+
+def begin_detaching(tx: Transaction, attachment_id: AttachmentId) -> None:
+    """Its guest is to let go of it; the volume stays the guest's until it has."""
+    volume, attachment = need_attachment(tx, attachment_id)
+    tx.put(_with(volume, replace(attachment, detaching=True)))
+
+
+def confirm_attached(tx: Transaction, attachment_id: AttachmentId, now_ms: int) -> None:
+    """Its guest has it, or will have it when it starts."""
+    volume, attachment = need_attachment(tx, attachment_id)
+    if attachment.attached_ms is None:
+        tx.put(_with(volume, replace(attachment, attached_ms=now_ms)))
+
+
+def detach_from_server(tx: Transaction, volume_id: VolumeId, server_id: str) -> None:
+    """Its guest does not have the volume any more: anyone may attach it."""
+    volume = tx.get(Volume, volume_id)
+    if volume is None:
+        return
+    kept = tuple(each for each in volume.attachments if each.server_id != server_id or each.node_id is None)
+    tx.put(replace(volume, attachments=kept))
+    if volume.server_id == server_id:
+        detach_volume(tx, volume_id)
+
+
+def move_to_node(tx: Transaction, volume_id: VolumeId, server_id: str, node_id: NodeId, host: str) -> None:
+    """Its server goes to another node, and the volume with it."""
+    attach_volume(tx, volume_id, server_id=server_id, node_id=node_id)
+    volume = tx.need(Volume, volume_id)
+    moved = (
+        replace(each, node_id=node_id, host=host, connector={**each.connector, "host": host})
+        if each.server_id == server_id and each.node_id is not None
+        else each
+        for each in volume.attachments
+    )
+    tx.put(replace(volume, attachments=tuple(moved)))
+
+
+def _with(volume: Volume, attachment: Attachment) -> Volume:
+    changed = (attachment if each.id == attachment.id else each for each in volume.attachments)
+    return replace(volume, attachments=tuple(changed))
+
+
+def _without(volume: Volume, attachment_id: AttachmentId) -> Volume:
+    kept = tuple(each for each in volume.attachments if each.id != attachment_id)
+    return replace(volume, attachments=kept, hold=Hold.NONE)
+
+
+def _must_not_be_there(volume: Volume, attachment: Attachment) -> None:
+    if any(each.id == attachment.id for each in volume.attachments):
+        raise Conflict(f"An attachment with id {attachment.id} exists already.")
+
+
+def _must_not_be_computes(attachment: Attachment) -> None:
+    if attachment.node_id is not None:
+        raise Conflict(
+            f"Server {attachment.server_id} has the volume; detach it there, with the compute API"
+            f" (DELETE /servers/{attachment.server_id}/os-volume_attachments/…)."
+        )
