@@ -33,10 +33,13 @@ import net.tags
 import net.wiring
 import noded.dashboard
 import noded.health
+import noded.identity.credentials
+import noded.identity.domain_config
 import noded.identity.domains
 import noded.identity.endpoint_filters
 import noded.identity.endpoints
 import noded.identity.grants
+import noded.identity.limits
 import noded.identity.policies
 import noded.identity.projects
 import noded.identity.regions
@@ -82,6 +85,9 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.endpoints.SERVICE,
     noded.identity.endpoint_filters.SERVICE,
     noded.identity.policies.SERVICE,
+    noded.identity.credentials.SERVICE,
+    noded.identity.limits.SERVICE,
+    noded.identity.domain_config.SERVICE,
     net.discovery.SERVICE,
     net.extensions.SERVICE,
     net.networks.SERVICE,

@@ -49,6 +49,8 @@ class Caller:
     project_id: ProjectId | None  # None: an unscoped token
     project_name: str | None
     roles: frozenset[str]  # names, implied ones included
+    domain_id: DomainId | None = None  # a token of a whole domain
+    is_system: bool = False  # a token of the whole system
 
     @property
     def is_admin(self) -> bool:

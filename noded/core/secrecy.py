@@ -19,6 +19,11 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "authority.rotate.1": ("key_pem",),
     "authority_rotation.1": ("new_key_pem",),
     "cluster_authority.1": ("key_pem",),
+    "credential.1": ("blob",),
+    "credential.create.1": ("blob",),
+    "credential.update.1": ("blob",),
+    "domain_config.1": ("secret_options",),
+    "domain_config.set.1": ("secret_options",),
     "join_token.1": ("secret_hash",),  # it is what members know a token by at their doors
     "join_token.create.1": ("secret_hash",),
     "members.found.1": ("authority_key_pem",),
@@ -37,6 +42,9 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "authority_rotation.1": ("other_pem",),
     "cluster_authority.1": ("certificate_pem",),
     "members.found.1": ("authority_certificate_pem",),
+    "credential.create.1": ("credential_id",),  # a name
+    "credential.update.1": ("credential_id",),
+    "credential.delete.1": ("credential_id",),
     "join_token.create.1": ("token_id",),  # a name
     "join_token.revoke.1": ("token_id",),
     "join_token.use.1": ("token_id",),

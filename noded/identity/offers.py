@@ -55,6 +55,11 @@ def is_own(catalog: Catalog, service_id: str) -> bool:
     return any(each.id == service_id for each in catalog.services)
 
 
+def knows_service(view: View, catalog: Catalog, service_id: str) -> bool:
+    """Whether there is a service of that id."""
+    return is_own(catalog, service_id) or view.get(StoredService, service_id) is not None
+
+
 def all_endpoints(view: View, catalog: Catalog) -> list[OfferedEndpoint]:
     """Every endpoint, the daemons' own ones first."""
     own = (OfferedEndpoint(_endpoint_record(each), own=True) for each in _own_endpoints(catalog))

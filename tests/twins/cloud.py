@@ -20,10 +20,13 @@ from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
 from noded.identity import (
+    credentials,
+    domain_config,
     domains,
     endpoint_filters,
     endpoints,
     grants,
+    limits,
     policies,
     projects,
     regions,
@@ -51,6 +54,9 @@ IDENTITY_SERVICES = tuple(
         endpoints,
         endpoint_filters,
         policies,
+        credentials,
+        limits,
+        domain_config,
         versions,
         health,
     )

@@ -9,7 +9,9 @@ from noded.core.errors import Conflict, Forbidden
 from noded.core.ids import DomainId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
+from noded.identity.domain_config.commands import forget_domain as forget_config
 from noded.identity.grants.commands import forget_target
+from noded.identity.limits.commands import forget_domain as forget_limits
 from noded.identity.model import Domain, Project, Role, User
 from noded.identity.projects.commands import remove_project
 from noded.identity.roles.commands import remove_role
@@ -79,6 +81,8 @@ class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
             if role.domain_id == self.domain_id:
                 remove_role(tx, role)
         forget_target(tx, self.domain_id)
+        forget_config(tx, self.domain_id)
+        forget_limits(tx, self.domain_id)
         tx.delete(Domain, self.domain_id)
 
 

@@ -9,8 +9,10 @@ from noded.core.errors import Conflict, Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
+from noded.identity.credentials.commands import forget_project as forget_credentials
 from noded.identity.endpoint_filters.commands import forget_project as forget_filters
 from noded.identity.grants.commands import forget_target
+from noded.identity.limits.commands import forget_project as forget_limits
 from noded.identity.model import Domain, Project
 
 DEPTH_MAX = 5  # as Keystone's default for nested projects
@@ -85,9 +87,11 @@ class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
 
 
 def remove_project(tx: Transaction, project: Project) -> None:
-    """The project and every assignment for it."""
+    """The project, and everything in identity that is about it alone."""
     forget_target(tx, project.id)
     forget_filters(tx, project.id)
+    forget_credentials(tx, project.id)
+    forget_limits(tx, project.id)
     tx.delete(Project, project.id)
 
 

@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.store import Transaction
 from noded.identity.attributes import changed, merged
 from noded.identity.endpoints.commands import remove_endpoints_of
+from noded.identity.limits.commands import forget_service as forget_limits
 from noded.identity.places import StoredService
 from noded.identity.policies.commands import forget_service
 
@@ -67,4 +68,5 @@ class DeleteService(Command, frozen=True, kw_only=True, tag="catalog_service.del
         service = tx.need(StoredService, self.service_id)
         remove_endpoints_of(tx, service.id)
         forget_service(tx, service.id)
+        forget_limits(tx, service.id)
         tx.delete(StoredService, service.id)

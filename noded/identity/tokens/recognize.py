@@ -4,7 +4,7 @@ from noded.core.errors import Unauthenticated
 from noded.core.route import Caller
 from noded.core.store import View
 from noded.gateway.authenticate import WorthNothing
-from noded.identity.model import RevokedToken
+from noded.identity.model import RevokedToken, Scope
 from noded.identity.standing import Standing, standing_of
 from noded.identity.tokens.seal import Token, TokenBook
 
@@ -46,4 +46,6 @@ def caller_of(standing: Standing) -> Caller:
         project_id=None if project is None else project.id,
         project_name=None if project is None else project.name,
         roles=frozenset(role.name for role in standing.roles),
+        domain_id=standing.domain.id if standing.scope is Scope.DOMAIN and standing.domain is not None else None,
+        is_system=standing.scope is Scope.SYSTEM,
     )

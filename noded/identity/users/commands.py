@@ -9,6 +9,7 @@ from noded.core.errors import Conflict
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
+from noded.identity.credentials.commands import forget_user as forget_credentials
 from noded.identity.grants.commands import forget_user
 from noded.identity.model import Domain, User
 
@@ -123,8 +124,9 @@ class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):
 
 
 def remove_user(tx: Transaction, user: User) -> None:
-    """The user and every assignment of theirs."""
+    """The user, and everything in identity that is theirs."""
     forget_user(tx, user.id)
+    forget_credentials(tx, user.id)
     tx.delete(User, user.id)
 
 
