@@ -2,18 +2,12 @@
 
 from noded.core.service import Service
 from storage.attachments.api import ROUTES
-from storage.attachments.commands import (
-    ChangeAttachment,
-    CreateAttachment,
-    DeleteAttachment,
-    HoldVolume,
-    ReleaseVolume,
-)
+from storage.attachments.commands import ChangeAttachment, CreateAttachment, DeleteAttachment
 from storage.endpoint import BLOCK_STORAGE
 
 SERVICE = Service(
     name="storage.attachments",
     endpoint=BLOCK_STORAGE,
-    commands=(ChangeAttachment, CreateAttachment, DeleteAttachment, HoldVolume, ReleaseVolume),
+    commands=(ChangeAttachment, CreateAttachment, DeleteAttachment),
     routes=ROUTES,
 )

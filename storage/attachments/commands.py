@@ -12,7 +12,7 @@ from noded.core.errors import Conflict, Invalid, NotFound
 from noded.core.ids import AttachmentId, NodeId, VolumeId
 from noded.core.store import Transaction, View
 from storage.volumes.commands import attach_volume, detach_volume
-from storage.volumes.model import Attachment, Hold, Purpose, Volume
+from storage.volumes.model import Attachment, Purpose, Volume
 
 
 class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.create.1"):
@@ -22,15 +22,13 @@ class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachmen
 
     volume_id: VolumeId
     attachment: Attachment
-    keeps_hold: bool = False  # a reservation is not what stands in the way: this is what it was made for
 
     def apply(self, tx: Transaction) -> None:
         volume = need_data_volume(tx, self.volume_id)
-        if not (self.keeps_hold and volume.hold is Hold.ATTACHING):
-            must_be_free(volume)
+        must_be_free(volume)
         _must_not_be_there(volume, self.attachment)
         kept = replace(self.attachment, node_id=None)
-        tx.put(replace(volume, attachments=(*volume.attachments, kept), hold=Hold.NONE))
+        tx.put(replace(volume, attachments=(*volume.attachments, kept)))
 
 
 class ChangeAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.change.1"):
@@ -75,36 +73,6 @@ class DeleteAttachment(Command, frozen=True, kw_only=True, tag="volume.attachmen
         tx.put(_without(volume, self.attachment_id))
 
 
-class HoldVolume(Command, frozen=True, kw_only=True, tag="volume.hold.1"):
-    """Nobody else may attach the volume now (reserve), or the one that has it is about to detach it."""
-
-    TOLD: ClassVar[str] = "kept the volume {volume_id} for {hold}"
-
-    volume_id: VolumeId
-    hold: Hold
-
-    def apply(self, tx: Transaction) -> None:
-        volume = need_data_volume(tx, self.volume_id)
-        if self.hold is Hold.ATTACHING:
-            must_be_free(volume)
-        elif not volume.attachments or volume.hold is not Hold.NONE:
-            raise Invalid(f"Invalid volume: volume {volume.id} must be in use by somebody before it can be detached.")
-        tx.put(replace(volume, hold=self.hold))
-
-
-class ReleaseVolume(Command, frozen=True, kw_only=True, tag="volume.release.1"):
-    """The attaching or detaching that the volume was kept for does not take place."""
-
-    TOLD: ClassVar[str] = "no longer kept the volume {volume_id}"
-
-    volume_id: VolumeId
-
-    def apply(self, tx: Transaction) -> None:
-        volume = need_data_volume(tx, self.volume_id)
-        if volume.hold is not Hold.NONE:
-            tx.put(replace(volume, hold=Hold.NONE))
-
-
 # --- what other services call -----------------------------------------------------------------------------------------
 
 
@@ -128,8 +96,6 @@ def must_be_free(volume: Volume) -> None:
     """Raise `Invalid` unless a new user of the volume is welcome."""
     if volume.deleting:
         raise NotFound(f"Volume {volume.id} could not be found.")
-    if volume.hold is not Hold.NONE:
-        raise Invalid(f"Invalid volume: volume {volume.id} is kept for somebody who is {volume.hold.value} it.")
     holder = volume.server_id or next((each.server_id or each.host or each.id for each in volume.attachments), None)
     if holder is not None:
         raise Invalid(f"Invalid volume: volume {volume.id} is in use by {holder}; detach it there first.")
@@ -195,7 +161,7 @@ def _with(volume: Volume, attachment: Attachment) -> Volume:
 
 def _without(volume: Volume, attachment_id: AttachmentId) -> Volume:
     kept = tuple(each for each in volume.attachments if each.id != attachment_id)
-    return replace(volume, attachments=kept, hold=Hold.NONE)
+    return replace(volume, attachments=kept)
 
 
 def _must_not_be_there(volume: Volume, attachment: Attachment) -> None:

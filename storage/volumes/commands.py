@@ -20,7 +20,6 @@ from storage.volumes.model import (
     EXTENTS_MAX,
     REPLICAS_WANTED,
     VOLUME_BYTES_MAX,
-    Hold,
     Layout,
     Purpose,
     Volume,
@@ -148,7 +147,7 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
         user = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
-        if volume.attachments or user is not None or volume.hold is not Hold.NONE:
+        if volume.attachments or user is not None:
             raise Invalid(f"Invalid volume: volume {volume.id} is in use by {user or 'somebody'}; detach it first.")
         delete_volume(tx, self.volume_id)
 
@@ -317,7 +316,7 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
 def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     """A tombstone, whoever uses the volume; for services that end its use in the same change."""
     volume = tx.need(Volume, volume_id)
-    tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=(), hold=Hold.NONE))
+    tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=()))
 
 
 def _check_places(tx: Transaction, layout: Layout) -> None:

@@ -31,14 +31,6 @@ class Purpose(StrEnum):
     DATA = "data"
 
 
-class Hold(StrEnum):
-    """What somebody who has not attached the volume yet, or not detached it, keeps it for."""
-
-    NONE = ""
-    ATTACHING = "attaching"
-    DETACHING = "detaching"
-
-
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who uses the volume, or is about to: a server of ours (`node_id` is set), or whoever says so."""
 
@@ -91,7 +83,6 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     deleting: bool = False
     removed_from: tuple[DiskId, ...] = ()  # where nothing of it is left
     attachments: tuple[Attachment, ...] = ()
-    hold: Hold = Hold.NONE
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from noded.core.times import naive_micro
 from noded.core.units import gib_ceil
-from storage.volumes.model import Hold, Volume
+from storage.volumes.model import Volume
 
 ZONE: Final = "nova"
 # The one type that there is. Its id is the same in every cluster: it is not a resource, it is how volumes are made.
@@ -16,8 +16,6 @@ def status(volume: Volume) -> str:
     """Cinder's word for where a volume is in its life."""
     if volume.deleting:
         return "deleting"
-    if volume.hold is not Hold.NONE:
-        return volume.hold.value
     if any(each.detaching for each in volume.attachments):
         return "detaching"
     for each in volume.attachments:
