@@ -39,6 +39,7 @@ import noded.identity.domains
 import noded.identity.endpoint_filters
 import noded.identity.endpoints
 import noded.identity.grants
+import noded.identity.groups
 import noded.identity.limits
 import noded.identity.policies
 import noded.identity.projects
@@ -78,6 +79,7 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.projects.SERVICE,
     noded.identity.roles.SERVICE,
     noded.identity.users.SERVICE,
+    noded.identity.groups.SERVICE,
     noded.identity.grants.SERVICE,
     noded.identity.tokens.SERVICE,
     noded.identity.regions.SERVICE,

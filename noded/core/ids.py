@@ -7,6 +7,7 @@ ProjectId = NewType("ProjectId", str)  # 32 hex digits, as Keystone writes them
 UserId = NewType("UserId", str)
 DomainId = NewType("DomainId", str)
 RoleId = NewType("RoleId", str)
+GroupId = NewType("GroupId", str)
 RequestId = NewType("RequestId", str)  # "req-" and a dashed UUID, as OpenStack's clients expect
 
 DiskId = NewType("DiskId", str)  # 32 hex digits, written on the disk when it is claimed

@@ -31,7 +31,7 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "server.create.1": ("form.user_data",),
     "token_key.1": ("secret",),
     "token_key.add.1": ("secret",),
-    "user.1": ("password_hash",),
+    "user.1": ("password_hash", "past_hashes"),
     "user.create.1": ("password_hash",),
     "user.set_password.1": ("password_hash",),
 }
@@ -56,7 +56,7 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "server.1": ("key_name", "public_key"),
     "server.create.1": ("form.key_name", "form.public_key"),
     "token_key.add.1": ("key_id",),  # a name
-    "user.1": ("password_generation",),  # how often it changed
+    "user.1": ("password_generation", "password_set_ms", "password_is_own"),  # how often it changed, when, by whom
     "user.set_password.1": ("known_generation",),
 }
 

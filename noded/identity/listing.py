@@ -1,11 +1,24 @@
-"""How does Keystone wrap what it lists? Pure."""
+"""How does Keystone choose from, cut and wrap what it lists? Pure. (Identity API v3, "Filtering", "Pagination".)"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
 
+from noded.core.errors import Invalid
+from noded.core.route import Request, Response
 from noded.identity.attributes import truth
 
 LIST_MAX: Final = 10_000  # no answer is longer; `truncated` then says that there is more
+
+Entry = Mapping[str, Any]
+_INEXACT: Final[dict[str, Callable[[str, str], bool]]] = {
+    "contains": lambda value, wanted: wanted in value,
+    "icontains": lambda value, wanted: wanted.lower() in value.lower(),
+    "startswith": lambda value, wanted: value.startswith(wanted),
+    "istartswith": lambda value, wanted: value.lower().startswith(wanted.lower()),
+    "endswith": lambda value, wanted: value.endswith(wanted),
+    "iendswith": lambda value, wanted: value.lower().endswith(wanted.lower()),
+}
 
 
 def listing(name: str, entries: Sequence[object], self_url: str) -> dict[str, object]:
@@ -19,15 +32,63 @@ def listing(name: str, entries: Sequence[object], self_url: str) -> dict[str, ob
     return body
 
 
+def listed(request: Request, name: str, entries: Iterable[Entry], self_url: str, *filters: str) -> Response:
+    """The entries that the query asks for. `filters`: the attributes by which this list may be filtered.
+
+    `ATTRIBUTE=value` is exact, `ATTRIBUTE__contains=value` and the like are not; other names are ignored. `limit` and
+    `marker` (the id of the last entry of the page before) cut it into pages.
+    """
+    query = request.query
+    fitting = [entry for entry in entries if _fits(entry, query, filters)]
+    rest = _after(fitting, query.get("marker"))
+    limit = _limit(query.get("limit"))
+    page = rest[:limit]
+    body = listing(name, page, self_url)
+    if len(page) < len(rest):
+        others = {key: value for key, value in query.items() if key != "marker"}
+        following = urlencode({**others, "limit": limit, "marker": page[-1]["id"]})
+        body["links"] = {"next": f"{self_url}?{following}", "self": self_url, "previous": None}
+        if "limit" not in query:
+            body["truncated"] = True
+    return Response(body=body)
+
+
 def chosen(
     entries: Iterable[dict[str, object]], query: Mapping[str, str], names: Sequence[str]
 ) -> list[dict[str, object]]:
     """The entries whose attributes are as the query says; `names`: those that it may name."""
-    asked = {name: query[name] for name in names if name in query}
-    return [entry for entry in entries if all(_is(entry.get(name), word) for name, word in asked.items())]
+    return [entry for entry in entries if _fits(entry, query, names)]
 
 
-def _is(value: object, word: str) -> bool:
-    if isinstance(value, bool):
-        return value == truth(word)
-    return word == ("" if value is None else str(value))
+def _fits(entry: Entry, query: Mapping[str, str], filters: Iterable[str]) -> bool:
+    for name, wanted in query.items():
+        attribute, _, comparison = name.partition("__")
+        if attribute not in filters:
+            continue
+        value = entry.get(attribute)
+        if isinstance(value, bool):
+            if value != truth(wanted):
+                return False
+        elif comparison in _INEXACT:
+            if not isinstance(value, str) or not _INEXACT[comparison](value, wanted):
+                return False
+        elif not comparison and wanted != ("" if value is None else str(value)):
+            return False
+    return True
+
+
+def _after(entries: list[Entry], marker: str | None) -> list[Entry]:
+    if marker is None:
+        return entries
+    at = next((index for index, entry in enumerate(entries) if entry["id"] == marker), None)
+    if at is None:
+        raise Invalid(f"The marker {marker[:255]} is not the id of anything in this list: take the last one of a page.")
+    return entries[at + 1 :]
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIST_MAX
+    if not text.isdecimal() or not text.isascii() or int(text) < 1:
+        raise Invalid(f"The limit {text[:255]} is no whole number from 1 on.")
+    return min(int(text), LIST_MAX)

@@ -1,4 +1,4 @@
-"""What a domain, a project, a user, a role, an assignment, a token's key and a revoked token are.
+"""What a domain, a project, a user, a group, a role, an assignment, a token's key and a revoked token are.
 
 They stand together because a token is worth what all of them say at the moment when it is shown.
 """
@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from noded.core.ids import DomainId, ProjectId, RoleId, UserId
+from noded.core.ids import DomainId, GroupId, ProjectId, RoleId, UserId
 from noded.core.record import Record
 
 DEFAULT_DOMAIN: Final = DomainId("default")
 
 Extra = dict[str, Any]  # attributes that Keystone keeps without knowing them; bounded by attributes.py
+Options = dict[str, Any]  # "resource options": the few that each kind knows, checked by attributes.py
 
 
 class Domain(Record, frozen=True, kw_only=True, tag="domain.1"):
@@ -27,6 +28,8 @@ class Domain(Record, frozen=True, kw_only=True, tag="domain.1"):
     description: str = ""
     enabled: bool = True
     extra: Extra = msgspec.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    options: Options = msgspec.field(default_factory=dict)
 
 
 class Project(Record, frozen=True, kw_only=True, tag="project.1"):
@@ -43,6 +46,7 @@ class Project(Record, frozen=True, kw_only=True, tag="project.1"):
     enabled: bool = True
     tags: tuple[str, ...] = ()
     extra: Extra = msgspec.field(default_factory=dict)
+    options: Options = msgspec.field(default_factory=dict)
 
 
 class User(Record, frozen=True, kw_only=True, tag="user.1"):
@@ -65,6 +69,34 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     default_project_id: ProjectId | None = None
     locked_until_ms: int = 0
     extra: Extra = msgspec.field(default_factory=dict)
+    options: Options = msgspec.field(default_factory=dict)
+    past_hashes: tuple[str, ...] = ()  # of earlier passwords, the newest first; as many as the rules look back
+    password_set_ms: int = 0  # 0: not known
+    password_is_own: bool = True  # False: somebody else chose it, so the rules may ask for a new one
+
+
+class Group(Record, frozen=True, kw_only=True, tag="group.1"):
+    """Users who hold roles together."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id")
+    NOUN: ClassVar[str] = "group"
+
+    id: GroupId
+    domain_id: DomainId
+    name: str
+    description: str = ""
+    extra: Extra = msgspec.field(default_factory=dict)
+
+
+class Membership(Record, frozen=True, kw_only=True, tag="membership.1"):
+    """A user is in a group."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("user_id", "group_id")
+    NOUN: ClassVar[str] = "group membership"
+
+    id: str  # `membership_id`
+    user_id: UserId
+    group_id: GroupId
 
 
 class Role(Record, frozen=True, kw_only=True, tag="role.1"):
@@ -79,6 +111,7 @@ class Role(Record, frozen=True, kw_only=True, tag="role.1"):
     description: str | None = None
     implies: tuple[RoleId, ...] = ()
     extra: Extra = msgspec.field(default_factory=dict)
+    options: Options = msgspec.field(default_factory=dict)
 
 
 class Scope(StrEnum):
@@ -93,22 +126,34 @@ class Scope(StrEnum):
 SYSTEM_ID: Final = "all"
 
 
-class Assignment(Record, frozen=True, kw_only=True, tag="assignment.1"):
-    """A user holds a role for a project, a domain, or the whole system (`target_id` is then `SYSTEM_ID`)."""
+class Actor(StrEnum):
+    """Who holds a role."""
 
-    INDEXED: ClassVar[tuple[str, ...]] = ("user_id", "target_id", "role_id", "holding")
+    USER = "user"
+    GROUP = "group"
+
+
+class Assignment(Record, frozen=True, kw_only=True, tag="assignment.1"):
+    """A user or a group holds a role for a project, a domain, or the whole system (`target_id` is then `SYSTEM_ID`).
+
+    An inherited one holds for all projects below the project or domain, and not for the target itself.
+    """
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("actor_id", "target_id", "role_id", "holding")
     NOUN: ClassVar[str] = "role assignment"
 
     id: str  # `assignment_id`
-    user_id: UserId
+    actor_id: str = msgspec.field(name="user_id")  # a group's for a group
     scope: Scope
     target_id: str
     role_id: RoleId
+    actor: Actor = Actor.USER
+    inherited: bool = False
 
     @property
     def holding(self) -> str:
-        """User and target in one word, by which a token's roles are found."""
-        return holding_of(self.user_id, self.scope, self.target_id)
+        """Actor and target in one word, by which a token's roles are found."""
+        return holding_of(self.actor_id, self.scope, self.target_id, inherited=self.inherited)
 
 
 class TokenKey(Record, frozen=True, kw_only=True, tag="token_key.1"):
@@ -131,11 +176,16 @@ class RevokedToken(Record, frozen=True, kw_only=True, tag="revoked_token.1"):
     expires_ms: int
 
 
-def holding_of(user_id: str, scope: Scope, target_id: str) -> str:
-    """User and target in one word."""
-    return f"{user_id}:{scope.value}:{target_id}"
+def holding_of(actor_id: str, scope: Scope, target_id: str, *, inherited: bool = False) -> str:
+    """Actor and target in one word."""
+    return f"{actor_id}:{scope.value}:{target_id}" + (":below" if inherited else "")
 
 
-def assignment_id(user_id: str, scope: Scope, target_id: str, role_id: str) -> str:
+def assignment_id(actor_id: str, scope: Scope, target_id: str, role_id: str, *, inherited: bool = False) -> str:
     """The id that an assignment has on every node, so granting twice changes nothing."""
-    return f"{holding_of(user_id, scope, target_id)}:{role_id}"
+    return f"{holding_of(actor_id, scope, target_id, inherited=inherited)}:{role_id}"
+
+
+def membership_id(group_id: str, user_id: str) -> str:
+    """The id that a membership has on every node."""
+    return f"{group_id}:{user_id}"

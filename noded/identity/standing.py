@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from noded.core.errors import Unauthenticated
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import View
-from noded.identity.model import Assignment, Domain, Project, Role, Scope, User, holding_of
+from noded.identity.model import SYSTEM_ID, Assignment, Domain, Membership, Project, Role, Scope, User, holding_of
 
 _NO = "The request you have made requires authentication."
 
@@ -54,9 +54,63 @@ def active_user(view: View, user_id: str) -> tuple[User, Domain]:
 
 
 def roles_of(view: View, user_id: str, scope: Scope, target_id: str) -> tuple[Role, ...]:
-    """Every role that the user holds there, directly or implied, ordered by name."""
-    held = view.find(Assignment, "holding", holding_of(user_id, scope, target_id))
-    return with_implied(view, (assignment.role_id for assignment in held))
+    """Every role that the user holds there: own or a group's, given there or above, implied too; ordered by name.
+
+    A role of a domain is only a bundle: what it implies counts, and not the role itself.
+    """
+    held = held_at(view, actors_of(view, user_id), scope, target_id)
+    roles = with_implied(view, (assignment.role_id for assignment in held))
+    return tuple(role for role in roles if role.domain_id is None)
+
+
+def actors_of(view: View, user_id: str) -> tuple[str, ...]:
+    """The user, and every group that they are in."""
+    return (user_id, *(each.group_id for each in view.find(Membership, "user_id", user_id)))
+
+
+def held_at(view: View, actor_ids: Iterable[str], scope: Scope, target_id: str) -> list[Assignment]:
+    """What the actors hold there: assigned to the very target, or inherited from above it."""
+    places = [(scope, target_id, False)]
+    if scope is Scope.PROJECT:
+        places += [(above, id, True) for above, id in above_project(view, target_id)]
+    return [
+        assignment
+        for actor_id in actor_ids
+        for place, id, inherited in places
+        for assignment in view.find(Assignment, "holding", holding_of(actor_id, place, id, inherited=inherited))
+    ]
+
+
+def above_project(view: View, project_id: str) -> list[tuple[Scope, str]]:
+    """The projects above a project, the nearest first, and its domain last."""
+    project = view.get(Project, project_id)
+    if project is None:
+        return []
+    above: list[tuple[Scope, str]] = [(Scope.PROJECT, parent.id) for parent in parents_of(view, project)]
+    return [*above, (Scope.DOMAIN, project.domain_id)]
+
+
+def parents_of(view: View, project: Project) -> list[Project]:
+    """The projects above it, the nearest first."""
+    found: list[Project] = []
+    while project.parent_id is not None:
+        parent = view.get(Project, project.parent_id)
+        if parent is None:
+            break
+        found.append(parent)
+        project = parent
+    return found
+
+
+def below_project(view: View, project_id: str) -> list[Project]:
+    """Every project below it, the nearest first."""
+    found: list[Project] = []
+    level: list[str] = [project_id]
+    while level:
+        below = [project for id in level for project in view.find(Project, "parent_id", id)]
+        found += below
+        level = [project.id for project in below]
+    return found
 
 
 def with_implied(view: View, role_ids: Iterable[str]) -> tuple[Role, ...]:
@@ -73,18 +127,47 @@ def with_implied(view: View, role_ids: Iterable[str]) -> tuple[Role, ...]:
 
 def projects_of(view: View, user_id: str) -> list[Project]:
     """The enabled projects on which the user holds a role, ordered by name."""
-    held = view.find(Assignment, "user_id", user_id)
-    ids = {assignment.target_id for assignment in held if assignment.scope is Scope.PROJECT}
-    projects = [project for id in ids if (project := view.get(Project, id)) is not None and project.enabled]
-    return sorted(projects, key=lambda project: (project.name, project.id))
+    found: dict[str, Project] = {}
+    for assignment in _held_anywhere(view, user_id):
+        for project in reached(view, assignment):
+            found[project.id] = project
+    usable = [project for project in found.values() if project.enabled and _is_enabled(view, project.domain_id)]
+    return sorted(usable, key=lambda project: (project.name, project.id))
+
+
+def reached(view: View, assignment: Assignment) -> list[Project]:
+    """The projects for which an assignment holds."""
+    if not assignment.inherited:
+        project = view.get(Project, assignment.target_id) if assignment.scope is Scope.PROJECT else None
+        return [] if project is None else [project]
+    if assignment.scope is Scope.DOMAIN:
+        return view.find(Project, "domain_id", assignment.target_id)
+    return below_project(view, assignment.target_id)
 
 
 def domains_of(view: View, user_id: str) -> list[Domain]:
     """The enabled domains on which the user holds a role, ordered by name."""
-    held = view.find(Assignment, "user_id", user_id)
-    ids = {DomainId(assignment.target_id) for assignment in held if assignment.scope is Scope.DOMAIN}
+    ids = {
+        DomainId(assignment.target_id)
+        for assignment in _held_anywhere(view, user_id)
+        if assignment.scope is Scope.DOMAIN and not assignment.inherited
+    }
     domains = [domain for id in ids if (domain := view.get(Domain, id)) is not None and domain.enabled]
     return sorted(domains, key=lambda domain: (domain.name, domain.id))
+
+
+def is_of_system(view: View, user_id: str) -> bool:
+    """Whether the user holds any role on the system."""
+    return bool(roles_of(view, user_id, Scope.SYSTEM, SYSTEM_ID))
+
+
+def _held_anywhere(view: View, user_id: str) -> list[Assignment]:
+    return [each for actor_id in actors_of(view, user_id) for each in view.find(Assignment, "actor_id", actor_id)]
+
+
+def _is_enabled(view: View, domain_id: str) -> bool:
+    domain = view.get(Domain, domain_id)
+    return domain is not None and domain.enabled
 
 
 def by_name(view: View, name: str, domain_id: str) -> ProjectId | None:

@@ -1,7 +1,7 @@
 """How does Keystone write domains, projects, users and roles? Pure. (Identity API v3, attribute by attribute.)"""
 
 from noded.identity.endpoint import IDENTITY
-from noded.identity.model import Domain, Project, Role, User
+from noded.identity.model import Domain, Group, Project, Role, User
 
 
 def link(base_url: str, *parts: str) -> str:
@@ -59,6 +59,18 @@ def user(base_url: str, record: User) -> dict[str, object]:
     if record.default_project_id is not None:
         body["default_project_id"] = record.default_project_id
     return body
+
+
+def group(base_url: str, record: Group) -> dict[str, object]:
+    """A group."""
+    return {
+        **record.extra,
+        "id": record.id,
+        "name": record.name,
+        "domain_id": record.domain_id,
+        "description": record.description,
+        "links": {"self": link(base_url, "groups", record.id)},
+    }
 
 
 def role(base_url: str, record: Role) -> dict[str, object]:

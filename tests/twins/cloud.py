@@ -19,47 +19,13 @@ from noded.core.service import Founding, Service
 from noded.gateway.app import Gateway
 from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
-from noded.identity import (
-    credentials,
-    domain_config,
-    domains,
-    endpoint_filters,
-    endpoints,
-    grants,
-    limits,
-    policies,
-    projects,
-    regions,
-    roles,
-    services,
-    tokens,
-    users,
-    versions,
-)
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
+from noded.services import SERVICES
 from tests.twins.cluster import SharedCluster
 
 IDENTITY_SERVICES = tuple(
-    module.SERVICE
-    for module in (
-        domains,
-        projects,
-        users,
-        roles,
-        grants,
-        tokens,
-        regions,
-        services,
-        endpoints,
-        endpoint_filters,
-        policies,
-        credentials,
-        limits,
-        domain_config,
-        versions,
-        health,
-    )
+    service for service in SERVICES if service.name.startswith("noded.identity.") or service is health.SERVICE
 )
 ADMIN_PASSWORD = "correct horse"
 BASE = "https://cloud.test"

@@ -11,8 +11,9 @@ from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
 from noded.identity.domain_config.commands import forget_domain as forget_config
 from noded.identity.grants.commands import forget_target
+from noded.identity.groups.commands import remove_group
 from noded.identity.limits.commands import forget_domain as forget_limits
-from noded.identity.model import Domain, Project, Role, User
+from noded.identity.model import Domain, Group, Project, Role, User
 from noded.identity.projects.commands import remove_project
 from noded.identity.roles.commands import remove_role
 from noded.identity.users.commands import remove_user
@@ -61,7 +62,7 @@ class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
 
 
 class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
-    """The domain goes, and with it its users, projects and roles. It must have been disabled first."""
+    """The domain goes, and with it its users, groups, projects and roles. It must have been disabled first."""
 
     TOLD: ClassVar[str] = "deleted the domain {domain_id}"
 
@@ -77,6 +78,8 @@ class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
             remove_project(tx, project)
         for user in tx.find(User, "domain_id", self.domain_id):
             remove_user(tx, user)
+        for group in tx.find(Group, "domain_id", self.domain_id):
+            remove_group(tx, group)
         for role in tx.all(Role):
             if role.domain_id == self.domain_id:
                 remove_role(tx, role)

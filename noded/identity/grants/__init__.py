@@ -5,7 +5,7 @@ from noded.core.service import Founding, Service
 from noded.identity.endpoint import IDENTITY
 from noded.identity.founding import ADMIN, admin_user_id, role_id
 from noded.identity.grants.api import ROUTES
-from noded.identity.grants.commands import GrantRole, RevokeRole
+from noded.identity.grants.commands import GrantGroupRole, GrantRole, RevokeGroupRole, RevokeRole
 from noded.identity.model import DEFAULT_DOMAIN, SYSTEM_ID, Assignment, Scope
 
 
@@ -31,7 +31,7 @@ SERVICE = Service(
     name="noded.identity.grants",
     endpoint=IDENTITY,
     records=(Assignment,),
-    commands=(GrantRole, RevokeRole),
+    commands=(GrantRole, RevokeRole, GrantGroupRole, RevokeGroupRole),
     routes=ROUTES,
     founding=_found,
 )

@@ -2,40 +2,65 @@
 
 from noded.core.store import View
 from noded.identity import views
-from noded.identity.model import Assignment, Domain, Project, Role, Scope, User
+from noded.identity.grants.effective import Held
+from noded.identity.model import Actor, Assignment, Domain, Group, Project, Scope, User
 
 
-def assignment_body(
-    view: View, base_url: str, assignment: Assignment, role: Role, prior: Role | None, *, names: bool
-) -> dict[str, object]:
-    """One assignment. `prior`: the assigned role that brings `role`, when it is an implied one."""
-    user = view.need(User, assignment.user_id)
-    assigned = prior or role
+def assignment_body(view: View, base_url: str, held: Held, *, names: bool) -> dict[str, object]:
+    """One assignment."""
+    source = held.source
+    links = {"assignment": _assignment_link(base_url, source)}
+    if held.prior is not None:
+        links["prior_role"] = views.link(base_url, "prior_role", held.prior.id, "implies", held.role.id)
+    if source.actor is Actor.GROUP and held.actor is Actor.USER:
+        links["membership"] = views.link(base_url, "groups", source.actor_id, "users", held.actor_id)
+    role: dict[str, object] = {"id": held.role.id}
+    if names:
+        role["name"] = held.role.name
+        if held.role.domain_id is not None:
+            role["domain"] = _domain(view, held.role.domain_id)
+    return {
+        "links": links,
+        "role": role,
+        held.actor.value: _actor(view, held, names=names),
+        "scope": _scope(view, held, names=names),
+    }
+
+
+def _assignment_link(base_url: str, source: Assignment) -> str:
     place = {
-        Scope.PROJECT: ("projects", assignment.target_id),
-        Scope.DOMAIN: ("domains", assignment.target_id),
-    }.get(assignment.scope, ("system",))
-    links = {"assignment": views.link(base_url, *place, "users", user.id, "roles", assigned.id)}
-    if prior is not None:
-        links["prior_role"] = views.link(base_url, "prior_role", prior.id, "implies", role.id)
-    user_part: dict[str, object] = {"id": user.id}
-    role_part: dict[str, object] = {"id": role.id}
-    if names:
-        user_part |= {"name": user.name, "domain": _domain(view, user.domain_id)}
-        role_part |= {"name": role.name}
-    return {"links": links, "role": role_part, "user": user_part, "scope": _scope(view, assignment, names=names)}
+        Scope.PROJECT: ("projects", source.target_id),
+        Scope.DOMAIN: ("domains", source.target_id),
+    }.get(source.scope, ("system",))
+    parts = (*place, f"{source.actor.value}s", source.actor_id, "roles", source.role_id)
+    if source.inherited:
+        return views.link(base_url, "OS-INHERIT", *parts, "inherited_to_projects")
+    return views.link(base_url, *parts)
 
 
-def _scope(view: View, assignment: Assignment, *, names: bool) -> dict[str, object]:
-    if assignment.scope is Scope.SYSTEM:
+def _actor(view: View, held: Held, *, names: bool) -> dict[str, object]:
+    if not names:
+        return {"id": held.actor_id}
+    actor = view.need(User if held.actor is Actor.USER else Group, held.actor_id)
+    assert isinstance(actor, User | Group), actor
+    return {"id": actor.id, "name": actor.name, "domain": _domain(view, actor.domain_id)}
+
+
+def _scope(view: View, held: Held, *, names: bool) -> dict[str, object]:
+    scope: dict[str, object]
+    if held.scope is Scope.SYSTEM:
         return {"system": {"all": True}}
-    if assignment.scope is Scope.DOMAIN:
-        return {"domain": _domain(view, assignment.target_id) if names else {"id": assignment.target_id}}
-    part: dict[str, object] = {"id": assignment.target_id}
-    if names:
-        project = view.need(Project, assignment.target_id)
-        part |= {"name": project.name, "domain": _domain(view, project.domain_id)}
-    return {"project": part}
+    if held.scope is Scope.DOMAIN:
+        scope = {"domain": _domain(view, held.target_id) if names else {"id": held.target_id}}
+    else:
+        part: dict[str, object] = {"id": held.target_id}
+        if names:
+            project = view.need(Project, held.target_id)
+            part |= {"name": project.name, "domain": _domain(view, project.domain_id)}
+        scope = {"project": part}
+    if held.source.inherited and held.actor_id == held.source.actor_id and held.target_id == held.source.target_id:
+        scope["OS-INHERIT:inherited_to"] = "projects"
+    return scope
 
 
 def _domain(view: View, domain_id: str) -> dict[str, object]:

@@ -20,7 +20,16 @@ from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listing
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
-from noded.identity.standing import Standing, active_user, by_name, domains_of, projects_of, roles_of, standing_of
+from noded.identity.standing import (
+    Standing,
+    active_user,
+    by_name,
+    domains_of,
+    is_of_system,
+    projects_of,
+    roles_of,
+    standing_of,
+)
 from noded.identity.tokens.commands import RevokeToken
 from noded.identity.tokens.forms import AuthBody, DomainRef, Identity, ProjectRef, ScopeForm, UserProof
 from noded.identity.tokens.recognize import worth
@@ -114,7 +123,7 @@ async def list_domains(request: Request) -> Response:
 
 async def list_systems(request: Request) -> Response:
     """GET /auth/system: whether the caller may scope a token to the whole system."""
-    held = roles_of(request.cluster.view(), request.caller.user_id, Scope.SYSTEM, SYSTEM_ID)
+    held = is_of_system(request.cluster.view(), request.caller.user_id)
     entries = [{"all": True}] if held else []
     links = {"self": views.link(request.base_url, "auth", "system")}
     return Response(body={"system": entries, "links": links})

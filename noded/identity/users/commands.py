@@ -10,8 +10,8 @@ from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
 from noded.identity.credentials.commands import forget_user as forget_credentials
-from noded.identity.grants.commands import forget_user
-from noded.identity.model import Domain, User
+from noded.identity.grants.commands import forget_actor
+from noded.identity.model import Domain, Membership, User
 
 
 class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
@@ -125,8 +125,10 @@ class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):
 
 def remove_user(tx: Transaction, user: User) -> None:
     """The user, and everything in identity that is theirs."""
-    forget_user(tx, user.id)
+    forget_actor(tx, user.id)
     forget_credentials(tx, user.id)
+    for membership in tx.find(Membership, "user_id", user.id):
+        tx.delete(Membership, membership.id)
     tx.delete(User, user.id)
 
 

@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from noded.core.command import Command
 from noded.core.errors import Conflict, Unauthenticated, Unavailable
 from noded.core.ids import DomainId, ProjectId, RoleId, UserId
-from noded.identity import domains, grants, projects, roles, tokens, users
+from noded.identity import domains, grants, groups, projects, roles, tokens, users
 from noded.identity.domains.commands import CreateDomain
 from noded.identity.grants.commands import GrantRole, RevokeRole
 from noded.identity.model import DEFAULT_DOMAIN, RevokedToken, Scope, TokenKey, User
@@ -40,7 +40,7 @@ def key(number: int) -> AddTokenKey:
 
 @pytest.fixture
 async def cluster() -> SharedCluster:
-    shared = SharedCluster([module.SERVICE for module in (domains, projects, users, roles, grants, tokens)])
+    shared = SharedCluster([module.SERVICE for module in (domains, projects, users, groups, roles, grants, tokens)])
     await propose(
         shared,
         CreateDomain(domain_id=DEFAULT_DOMAIN, name="Default"),
