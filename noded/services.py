@@ -53,6 +53,11 @@ import noded.inspection
 import storage.attachments
 import storage.discovery
 import storage.pools
+import storage.quota_sets
+import storage.quotas
+import storage.types
+import storage.volume_actions
+import storage.volume_metadata
 import storage.volumes
 from consensus.machine import Machine
 from consensus.members.model import NodeRole
@@ -99,8 +104,13 @@ SERVICES: tuple[Service, ...] = (
     net.wiring.SERVICE,
     storage.discovery.SERVICE,
     storage.pools.SERVICE,
+    storage.quotas.SERVICE,
+    storage.types.SERVICE,
     storage.volumes.SERVICE,
     storage.attachments.SERVICE,
+    storage.volume_metadata.SERVICE,
+    storage.volume_actions.SERVICE,
+    storage.quota_sets.SERVICE,
     images.discovery.SERVICE,
     images.catalog.SERVICE,
     images.contents.SERVICE,

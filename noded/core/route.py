@@ -140,6 +140,7 @@ class Route:
     handler: Handler
     allow: Allow
     done: Done = Done.OK
+    since: tuple[int, int] = (0, 0)  # the microversion from which on the route is there
     body_max: int = 1 * MIB  # bytes; streamed bodies name their own limit
 
     @property

@@ -57,6 +57,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "server.create.1": ("form.key_name", "form.public_key"),
     "token_key.add.1": ("key_id",),  # a name
     "user.1": ("password_generation", "password_set_ms", "password_is_own"),  # how often it changed, when, by whom
+    "volume_type.1": ("encryption.key_bits",),  # how long keys are
+    "volume_type.set_encryption.1": ("encryption.key_bits",),
     "user.set_password.1": ("known_generation",),
 }
 

@@ -44,6 +44,10 @@ class Endpoint:
     fault_style: FaultStyle
     catalog_path: str | None = None  # None: the prefix; "/volume/v3/{project_id}" is filled in per token
     in_catalog: bool = True
+    # Below this path the caller's project may stand before every route: `/v3/{project_id}/volumes` is `/v3/volumes`.
+    project_after: str | None = None
+    # An empty last segment is an empty name, which nothing has; else a trailing slash makes no difference.
+    strict_slash: bool = False
     microversions: Microversions | None = None
 
 

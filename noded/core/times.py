@@ -20,3 +20,12 @@ def zulu_micro(ms: int) -> str:
 def naive_micro(ms: int) -> str:
     """`2026-01-02T03:04:05.000000`: Cinder, and Nova's OS-SRV-USG fields."""
     return _utc(ms).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def parsed_ms(text: str) -> int | None:
+    """A moment as ISO 8601 writes it, UTC unless it says otherwise; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)

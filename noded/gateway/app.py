@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.dice import new_request_id
-from noded.core.errors import Kind, Refused, TooLarge
+from noded.core.errors import Invalid, Kind, NotFound, Refused, TooLarge
 from noded.core.ids import RequestId
 from noded.core.origin import Origin
 from noded.core.reconciler import Drivers
@@ -52,6 +52,12 @@ def _unwrapped() -> Iterator[None]:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
+
+
+def _check_project(named: str, caller: Caller) -> None:
+    """The project in a path is that of the token, or the address is wrong."""
+    if named.replace("-", "") != (caller.project_id or "").replace("-", ""):
+        raise Invalid(f"Malformed request url: the path names project {named}, the token is for another one.")
 
 
 class Gateway:
@@ -147,6 +153,10 @@ class _Exchange:
         self._body = Body(self._receive, route.body_max, gateway.drain_bytes_max)
         version = self._negotiate(match.target.endpoint)
         self._caller = await self._authenticate(match)
+        if match.project_id is not None and self._caller is not None:
+            _check_project(match.project_id, self._caller)
+        if version < route.since:
+            raise NotFound(f"This is there from microversion {versions.text(route.since)} on; ask for it.")
         self._check_length(route.body_max)
         request = HttpRequest(
             verb=self._verb,

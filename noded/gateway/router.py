@@ -1,11 +1,14 @@
 """Which handler serves this verb and path? One tree of path segments, compiled from every service's routes.
 
 A literal segment beats a variable one; `{name}` takes one segment, `{name:path}` the rest. A trailing slash makes no
-difference, as in the real services.
+difference, as in the real services. Where an endpoint says so, the id of the caller's project may stand before every
+route, and means nothing.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from noded.core.errors import Invalid, Kind, NotFound, Refused
@@ -14,6 +17,7 @@ from noded.core.service import Endpoint, Service
 from noded.gateway.limits import PATH_SEGMENTS_MAX
 
 _REST = ":path}"
+_PROJECT: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Match:
 
     target: Target
     params: Mapping[str, str]
+    project_id: str | None = None  # the project that the path names, where an endpoint has it before its routes
 
 
 @dataclass(slots=True)
@@ -65,25 +70,38 @@ class Router:
     def __init__(self, services: Iterable[Service]) -> None:
         self._root = _Node()
         self._prefixes: dict[tuple[str, ...], Endpoint] = {}
+        self._before_project: set[tuple[str, ...]] = set()
         self.targets: list[Target] = []
         for service in services:
             if service.endpoint is not None:
                 self._prefixes.setdefault(tuple(_split(service.endpoint.prefix)), service.endpoint)
+                if service.endpoint.project_after is not None:
+                    self._before_project.add(tuple(_split(service.endpoint.prefix + service.endpoint.project_after)))
                 for route in service.routes:
                     self._add(service.name, service.endpoint, route)
 
     def find(self, verb: str, raw_path: str) -> Match:
         """The route for a request. Raises `NotFound`, `NoSuchVerb`, or `Invalid` for a path that can't be read."""
-        segments = _segments(raw_path)
+        segments, project_id = self._without_project(_segments(raw_path))
         found = _walk(self._root, segments, 0, ())
         if found is None:
             raise NotFound(f"There is nothing at {raw_path[:255]}.")
         targets, values = found
+        if raw_path.endswith("/") and _names_nothing(targets):
+            raise NotFound(f"There is nothing at {raw_path[:255]}: the last name in it is empty.")
         # HEAD is GET without the body, unless a service gives it a route of its own.
         target = targets.get(verb) or (targets.get("GET") if verb == "HEAD" else None)
         if target is None:
             raise NoSuchVerb(verb[:20], targets)
-        return Match(target, dict(zip(target.variables, values, strict=True)))
+        return Match(target, dict(zip(target.variables, values, strict=True)), project_id)
+
+    def _without_project(self, segments: list[str]) -> tuple[list[str], str | None]:
+        """The segments as routes have them, and the project that stood among them."""
+        for before in self._before_project:
+            at = len(before)
+            if len(segments) > at and tuple(segments[:at]) == before and _PROJECT.fullmatch(segments[at]):
+                return segments[:at] + segments[at + 1 :], segments[at]
+        return segments, None
 
     def endpoint_at(self, raw_path: str) -> Endpoint | None:
         """The API that a path belongs to, whether or not anything is there: its style words the error."""
@@ -111,6 +129,12 @@ class Router:
         assert route.verb not in targets, f"two routes for {route.verb} {endpoint.prefix}{route.path}"
         targets[route.verb] = Target(service, endpoint, route, tuple(names))
         self.targets.append(targets[route.verb])
+
+
+def _names_nothing(targets: Mapping[str, Target]) -> bool:
+    """Whether a slash after such a path is an empty name; the versions themselves are named either way."""
+    target = next(iter(targets.values()))
+    return target.endpoint.strict_slash and len(_split(target.route.path)) > 1
 
 
 def _walk(

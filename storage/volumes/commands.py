@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from consensus.members.commands import takes_work
 from noded.core.command import Command
-from noded.core.errors import Conflict, Invalid, NoRoom
+from noded.core.errors import Conflict, Invalid, NoRoom, NotFound
 from noded.core.ids import DiskId, NodeId, ProjectId, VolumeId
 from noded.core.store import Transaction, View
 from noded.core.units import GIB
@@ -16,8 +16,11 @@ from storage.extents.layout import extent_count
 from storage.extents.placement import Candidate, place_extent
 from storage.pools.commands import disks_in_use, zones_of
 from storage.pools.model import Disk
+from storage.quotas.commands import charge, check_size, discharge
+from storage.types.commands import need_type
 from storage.volumes.model import (
     EXTENTS_MAX,
+    METADATA_MAX,
     REPLICAS_WANTED,
     VOLUME_BYTES_MAX,
     Layout,
@@ -28,6 +31,8 @@ from storage.volumes.model import (
     whole_blocks,
 )
 
+# What a volume may be in to be deleted; the empty one says that nothing goes on.
+DELETABLE_PHASES: Final = ("", "error", "error_restoring", "error_extending", "error_managing")
 PLACES_CHANGED: Final = "PlacesChanged"  # the code of the refusal: choose a layout again, and propose again
 
 
@@ -38,13 +43,14 @@ def choose_layout(
     extents: range,
     *,
     prefer: NodeId | None = None,
+    replicas: int = REPLICAS_WANTED,
 ) -> Layout:
     """Disks for the given extents of a volume; on `prefer` first. Raises `NoRoom` where no disk can take it.
 
     Nodes that can be reached come first; one that can't still gets a replica where there are too few others, and is
     brought up to date when it returns.
     """
-    copies = copies_wanted(view)
+    copies = copies_wanted(view, replicas)
     disks = [disk for disk in disks_in_use(view) if disk.free_bytes > 0]
     present = [disk for disk in disks if disk.node_id in reachable]
     if len({disk.node_id for disk in present}) >= copies:
@@ -58,10 +64,10 @@ def choose_layout(
     return tuple(place_extent(volume_id, extent, candidates, copies, prefer) for extent in extents)
 
 
-def copies_wanted(view: View) -> int:
-    """How many replicas a new extent gets: three, or one a node where fewer nodes have disks with room."""
+def copies_wanted(view: View, replicas: int = REPLICAS_WANTED) -> int:
+    """How many replicas a new extent gets: `replicas`, or one a node where fewer nodes have disks with room."""
     nodes = {disk.node_id for disk in disks_in_use(view) if disk.free_bytes > 0}
-    return min(REPLICAS_WANTED, len(nodes))
+    return min(replicas, len(nodes))
 
 
 def no_disk_takes_it(view: View) -> str:
@@ -93,9 +99,14 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
     extent_bytes: int
     layout: Layout
     now_ms: int
+    type_id: str = ""
+    multiattach: bool = False
 
     def apply(self, tx: Transaction) -> None:
-        create_volume(
+        kind = need_type(tx, self.type_id)
+        if self.multiattach and not kind.multiattach:
+            raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
+        volume = create_volume(
             tx,
             volume_id=self.volume_id,
             project_id=self.project_id,
@@ -108,7 +119,11 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
             layout=self.layout,
             purpose=Purpose.DATA,
             now_ms=self.now_ms,
+            type_id=self.type_id,
+            replicas=kind.replicas,
+            multiattach=self.multiattach or kind.multiattach,
         )
+        charge_volume(tx, volume)
 
 
 class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
@@ -121,15 +136,24 @@ class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
     description: str | None = None
     metadata: dict[str, str] | None = None
     now_ms: int
+    added: dict[str, str] = msgspec.field(default_factory=dict)  # metadata to put to what is there
+    removed: tuple[str, ...] = ()  # keys to take out of it
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
+        words = volume.metadata if self.metadata is None else self.metadata
+        for key in self.removed:
+            if key not in words:
+                raise NotFound(f"Metadata item was not found: the volume has none with key {key[:255]}.")
+        words = {key: value for key, value in words.items() if key not in self.removed} | self.added
+        if len(words) > METADATA_MAX:
+            raise Invalid(f"A volume has at most {METADATA_MAX} metadata items; there would be {len(words)}.")
         tx.put(
             replace(
                 volume,
                 name=volume.name if self.name is None else self.name,
                 description=volume.description if self.description is None else self.description,
-                metadata=volume.metadata if self.metadata is None else self.metadata,
+                metadata=words,
                 updated_at_ms=self.now_ms,
             )
         )
@@ -146,9 +170,12 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
-        user = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
-        if volume.attachments or user is not None:
-            raise Invalid(f"Invalid volume: volume {volume.id} is in use by {user or 'somebody'}; detach it first.")
+        if volume.phase not in DELETABLE_PHASES:
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} is {volume.phase}. It must be available or in error, not attached"
+                " and not in a transfer, to be deleted."
+            )
+        must_be_unused(volume)
         delete_volume(tx, self.volume_id)
 
 
@@ -190,6 +217,9 @@ def create_volume(
     description: str = "",
     metadata: dict[str, str] | None = None,
     node_id: NodeId | None = None,
+    type_id: str = "",
+    replicas: int = REPLICAS_WANTED,
+    multiattach: bool = False,
 ) -> Volume:
     """A new, empty volume; `node_id` is the node that will write it at once. Raises `Refused` where it can't be."""
     if tx.get(Volume, volume_id) is not None:
@@ -199,7 +229,7 @@ def create_volume(
     size_bytes = whole_blocks(size_bytes)
     if len(layout) != extent_count(size_bytes, extent_bytes) or len(layout) > EXTENTS_MAX:
         raise Invalid(f"{len(layout)} extents of {extent_bytes} bytes do not hold {size_bytes} bytes.")
-    _check_places(tx, layout)
+    _check_places(tx, layout, replicas)
     disks = disks_of(layout)
     volume = Volume(
         id=volume_id,
@@ -217,6 +247,9 @@ def create_volume(
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
         node_id=node_id,
+        type_id=type_id,
+        replicas_wanted=replicas,
+        multiattach=multiattach,
     )
     tx.put(volume)
     return volume
@@ -317,11 +350,41 @@ def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     """A tombstone, whoever uses the volume; for services that end its use in the same change."""
     volume = tx.need(Volume, volume_id)
     tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=()))
+    discharge(tx, volume_id)
 
 
-def _check_places(tx: Transaction, layout: Layout) -> None:
+def must_be_unused(volume: Volume) -> None:
+    """Raise `Invalid` while somebody has the volume."""
+    user = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
+    if volume.attachments or user is not None:
+        raise Invalid(f"Invalid volume: volume {volume.id} is in use by {user or 'somebody'}; detach it first.")
+
+
+def mark_volume(tx: Transaction, volume_id: VolumeId, phase: str, *, expected: Collection[str], doing: str) -> Volume:
+    """Say what goes on with a volume; the empty phase: nothing any more. Raises `Invalid` unless its status is one of
+    `expected`, where any are given; `doing` is what the caller wants to do, for the message."""
+    volume = tx.need(Volume, volume_id)
+    if volume.deleting or (expected and volume.status not in expected):
+        raise Invalid(
+            f"Invalid volume: Volume {volume.id} status must be {' or '.join(expected)} to {doing}, but it is"
+            f" {volume.status}."
+        )
+    marked = replace(volume, phase="" if phase == volume.resting else phase)
+    tx.put(marked)
+    return marked
+
+
+def charge_volume(tx: Transaction, volume: Volume) -> None:
+    """Count the volume, as it is now, against its project's quota: after each change of size, type or owner."""
+    kind = need_type(tx, volume.type_id)
+    check_size(tx, volume.project_id, volume.gib)
+    amounts = {"volumes": 1, "gigabytes": volume.gib}
+    charge(tx, volume.id, volume.project_id, amounts, type_id=kind.id, type_name=kind.name)
+
+
+def _check_places(tx: Transaction, layout: Layout, replicas: int = REPLICAS_WANTED) -> None:
     """The handler chose by what it saw; here it is decided by what is."""
-    wanted = copies_wanted(tx)
+    wanted = copies_wanted(tx, replicas)
     for extent, disk_ids in enumerate(layout):
         disks = [disk for disk_id in disk_ids if (disk := tx.get(Disk, disk_id)) is not None]
         if len(disks) != len(disk_ids) or len({disk.node_id for disk in disks}) != len(disk_ids):

@@ -1,28 +1,43 @@
-"""Which volumes a list shows, and in which order: Cinder's filters, sorting and paging. Pure."""
+"""Which volumes a list shows, and in which order: Cinder's filters and sorting. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlencode
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from noded.core.errors import Invalid, NotFound
+from noded.core.errors import Invalid
 from noded.core.route import Caller
 from noded.core.store import View
+from noded.core.times import parsed_ms
+from storage import inputs
+from storage.endpoint import ZONE
+from storage.types.model import type_name
+from storage.volumes import versions
 from storage.volumes.model import Purpose, Volume
-from storage.volumes.views import ZONE, bootable, status
-
-LIMIT_MAX: Final = 1000
-SORT_KEYS: Final = ("created_at", "id", "name", "size", "status", "updated_at")
+from storage.volumes.versions import Version
+from storage.volumes.views import bootable, host_of
 
 Query = Mapping[str, str]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of a list."""
-
-    volumes: Sequence[Volume]
-    more: bool
+SORT_KEYS: Final[Mapping[str, Callable[[Volume], Any]]] = {
+    "id": lambda volume: volume.id,
+    "name": lambda volume: volume.name,
+    "size": lambda volume: volume.size_bytes,
+    "status": lambda volume: volume.status,
+    "created_at": lambda volume: volume.created_at_ms,
+    "updated_at": lambda volume: volume.updated_at_ms,
+    "bootable": bootable,
+    "availability_zone": lambda _: ZONE,
+    "host": lambda volume: host_of(volume.node_id) or "",
+}
+# What a list's query says besides filters.
+_NO_FILTERS: Final = {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_tenants", "with_count"}
+_COMPARISONS: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    "gt": lambda left, right: left > right,
+    "gte": lambda left, right: left >= right,
+    "lt": lambda left, right: left < right,
+    "lte": lambda left, right: left <= right,
+    "eq": lambda left, right: left == right,
+    "neq": lambda left, right: left != right,
+}
 
 
 def of_project(view: View, caller: Caller, *, everyones: bool = False) -> list[Volume]:
@@ -31,81 +46,79 @@ def of_project(view: View, caller: Caller, *, everyones: bool = False) -> list[V
     return [volume for volume in found if volume.purpose is Purpose.DATA]
 
 
-def listed(view: View, caller: Caller, query: Query) -> Page:
-    """The page that the query asks for. Raises `Invalid` for a query that can't be."""
-    everyones = caller.is_admin and query.get("all_tenants", "0").lower() in ("1", "true")
-    chosen = [volume for volume in of_project(view, caller, everyones=everyones) if _matches(volume, query)]
-    chosen = _sorted(chosen, query)
-    start = _after(chosen, query) + _whole(query, "offset", 0)
-    limit = min(_whole(query, "limit", LIMIT_MAX), LIMIT_MAX)
-    return Page(volumes=chosen[start : start + limit], more=0 < limit < len(chosen) - start)
+def everyones(caller: Caller, query: Query) -> bool:
+    """Whether a list is of all projects: an administrator asks for it."""
+    asked = query.get("all_tenants", query.get("all_projects"))
+    return asked is not None and inputs.flag(asked or "true", "all_tenants") and caller.is_admin
 
 
-def page_links(query: Query, page: Page, url: str) -> dict[str, object]:
-    """The link to the next page, where there is one."""
-    if not page.more:
-        return {}
-    kept = [(name, value) for name, value in query.items() if name not in ("marker", "offset")]
-    following = urlencode([*kept, ("marker", page.volumes[-1].id)])
-    return {"volumes_links": [{"rel": "next", "href": f"{url}?{following}"}]}
-
-
-def _matches(volume: Volume, query: Query) -> bool:
-    facts = {
-        "name": volume.name,
-        "status": status(volume),
-        "availability_zone": ZONE,
-        "bootable": bootable(volume),
-        "id": volume.id,
-        "project_id": volume.project_id,
-    }
-    if any(query[name].lower() != value.lower() for name, value in facts.items() if name in query):
-        return False
-    return "metadata" not in query or _metadata(query["metadata"]).items() <= volume.metadata.items()
-
-
-def _metadata(text: str) -> dict[str, str]:
-    """`{'key': 'value'}`, as clients write it: Python's notation, not JSON's."""
-    pairs = [part.partition(":") for part in text.strip().removeprefix("{").removesuffix("}").split(",") if part]
-    if any(not colon for _, colon, _ in pairs):
-        raise Invalid(f"metadata must look like {{'key': 'value'}}, not {text[:64]}.")
-    return {key.strip().strip("'\""): value.strip().strip("'\"") for key, _, value in pairs}
-
-
-def _sorted(volumes: list[Volume], query: Query) -> list[Volume]:
-    if "sort" in query:
-        pairs = [part.strip().partition(":") for part in query["sort"].split(",")]
-        order = [(key, direction or "desc") for key, _, direction in pairs]
-    else:
-        order = [(query.get("sort_key", "created_at"), query.get("sort_dir", "desc"))]
-    for key, direction in reversed(order):
-        if key not in SORT_KEYS or direction not in ("asc", "desc"):
-            raise Invalid(f"Sort by one of {', '.join(SORT_KEYS)}, asc or desc; not by {key[:64]}:{direction[:64]}.")
-        volumes.sort(key=lambda volume: _sort_value(volume, key), reverse=direction == "desc")
+def matching(view: View, caller: Caller, query: Query, version: Version) -> list[Volume]:
+    """The volumes that the query's filters leave. Raises `Invalid` for a query that can't be."""
+    volumes = of_project(view, caller, everyones=everyones(caller, query))
+    for word, value in query.items():
+        if word in _NO_FILTERS:
+            continue
+        test = _test(view, word, value, caller, version)
+        if test is not None:
+            volumes = [volume for volume in volumes if test(volume)]
     return volumes
 
 
-def _sort_value(volume: Volume, key: str) -> tuple[int, str]:
-    numbers = {"created_at": volume.created_at_ms, "updated_at": volume.updated_at_ms, "size": volume.size_bytes}
-    if key in numbers:
-        return (numbers[key], volume.id)
-    return (0, status(volume) if key == "status" else str(getattr(volume, key)))
+def _test(view: View, word: str, value: str, caller: Caller, version: Version) -> Callable[[Volume], bool] | None:
+    """What a filter asks of a volume; None for a word that filters nothing, as Cinder ignores it."""
+    if word in ("metadata", "glance_metadata"):
+        wanted = inputs.pairs(value, word)
+        if word == "metadata":
+            return lambda volume: wanted.items() <= volume.metadata.items()
+        return lambda volume: wanted.items() <= volume.image_metadata.items()
+    if word in ("created_at", "updated_at") and version >= versions.TIME_FILTERS:
+        return _times(word, value)
+    facts: dict[str, Callable[[Volume], str]] = {
+        "id": lambda volume: volume.id,
+        "name": lambda volume: volume.name,
+        "status": lambda volume: volume.status,
+        "size": lambda volume: str(volume.gib),
+        "bootable": bootable,
+        "availability_zone": lambda _: ZONE,
+        "volume_type": lambda volume: type_name(view, volume.type_id) or "",
+        "multiattach": lambda volume: str(volume.multiattach),
+        "group_id": lambda _: "",
+        "description": lambda volume: volume.description,
+    }
+    if caller.is_admin:
+        facts |= {
+            "project_id": lambda volume: volume.project_id,
+            "user_id": lambda volume: volume.user_id,
+            "host": lambda volume: host_of(volume.node_id or volume.owner_id) or "",
+        }
+    like = word.endswith("~") and version >= versions.LIKE_FILTERS
+    fact = facts.get(word.removesuffix("~") if like else word)
+    if fact is None:
+        return None
+    if like:
+        return lambda volume: value.lower() in fact(volume).lower()
+    if word == "bootable":
+        value = "true" if inputs.flag(value, word) else "false"
+    return lambda volume: fact(volume).lower() == value.lower()
 
 
-def _after(volumes: Sequence[Volume], query: Query) -> int:
-    marker = query.get("marker")
-    if marker is None:
-        return 0
-    for position, volume in enumerate(volumes):
-        if volume.id == marker:
-            return position + 1
-    raise NotFound(f"Volume {marker[:255]} could not be found.")
+def _times(word: str, value: str) -> Callable[[Volume], bool]:
+    """`created_at=gt:2026-01-02T03:04:05,lt:…`: every part must hold."""
+    tests: list[tuple[Callable[[int, int], bool], int]] = []
+    for part in value.split(","):
+        operator, _, moment = part.strip().partition(":")
+        if operator not in _COMPARISONS:
+            operator, moment = "eq", part.strip()
+        at_ms = parsed_ms(moment)
+        if at_ms is None:
+            raise Invalid(f"{word} must be times such as gt:2026-01-02T03:04:05, not {part[:64]}.")
+        tests.append((_COMPARISONS[operator], at_ms))
+    return lambda volume: all(
+        test((volume.created_at_ms if word == "created_at" else volume.updated_at_ms) // 1000, at_ms // 1000)
+        for test, at_ms in tests
+    )
 
 
-def _whole(query: Query, name: str, default: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise Invalid(f"{name} must be a whole number of zero or more, not {text[:64]}.")
-    return int(text)
+def with_count(query: Query, version: Version) -> bool:
+    """Whether the list shall say how many volumes there are in all."""
+    return version >= versions.COUNT and "with_count" in query and inputs.flag(query["with_count"], "with_count")

@@ -9,17 +9,20 @@ import msgspec
 from noded.core.ids import AttachmentId, DiskId, NodeId, ProjectId, VolumeId
 from noded.core.record import Record
 from noded.core.store import View
-from noded.core.units import GIB, KIB
+from noded.core.units import GIB, KIB, gib_ceil
+from storage.types.model import REPLICAS_WANTED
+
+__all__ = ["REPLICAS_WANTED"]  # where the rest of the house knows it from
 
 Layout = tuple[tuple[DiskId, ...], ...]  # for each extent its disks, on distinct nodes, best first
 
-REPLICAS_WANTED: Final = 3
 EXTENTS_WANTED: Final = 64  # a new volume has no more extents than this, so that its record stays small
 EXTENTS_MAX: Final = 256  # a clone keeps its parent's extent size and may need more
 EXTENT_BYTES_MIN: Final = GIB
 # An image's extents are large (they are sparse, so that costs nothing), so that large root disks can be cloned from it.
 IMAGE_EXTENT_BYTES: Final = 16 * GIB
 BLOCK_BYTES: Final = 4 * KIB
+METADATA_MAX: Final = 128  # items
 VOLUME_BYTES_MAX: Final = EXTENTS_WANTED * 256 * GIB
 
 
@@ -83,6 +86,15 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     deleting: bool = False
     removed_from: tuple[DiskId, ...] = ()  # where nothing of it is left
     attachments: tuple[Attachment, ...] = ()
+    type_id: str = ""  # its volume type; empty: the default one
+    replicas_wanted: int = REPLICAS_WANTED  # as its type said when it was made
+    bootable: bool | None = None  # None: as it was made, what has a parent can be booted from
+    readonly: bool | None = None  # None: nobody has said
+    multiattach: bool = False
+    image_metadata: dict[str, str] = msgspec.field(default_factory=dict)  # what is known of the image in it
+    # What goes on with it, in Cinder's word (`attaching`, `awaiting-transfer`, `error`): somebody's mark, as it is no
+    # state of the engine. Empty: nothing; the status follows from the rest of the record.
+    phase: str = ""
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:
@@ -98,6 +110,31 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     def out_of_sync(self) -> tuple[DiskId, ...]:
         """The disks whose replica is behind."""
         return tuple(disk for disk in disks_of(self.layout) if disk not in self.in_sync)
+
+    @property
+    def status(self) -> str:
+        """Cinder's word for where it is in its life."""
+        return "deleting" if self.deleting else self.phase or self.resting
+
+    @property
+    def resting(self) -> str:
+        """The word for it while nothing else goes on with it: it follows from who has it."""
+        if any(each.detaching for each in self.attachments):
+            return "detaching"
+        for each in self.attachments:
+            if each.attached_ms is None:
+                return "attaching" if each.connector else "reserved"
+        return "in-use" if self.attachments or self.server_id is not None else "available"
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Its metadata as the API shows it: with what Cinder puts in between."""
+        return self.metadata if self.readonly is None else self.metadata | {"readonly": str(self.readonly)}
+
+    @property
+    def gib(self) -> int:
+        """Its size as the API and quotas count it."""
+        return gib_ceil(self.size_bytes)
 
     @property
     def replicas(self) -> int:

@@ -1,32 +1,40 @@
 """How a volume looks in Cinder's API. The status words are derived here and stored nowhere."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
+from noded.core.store import View
 from noded.core.times import naive_micro
-from noded.core.units import gib_ceil
+from storage.endpoint import ZONE
+from storage.types.model import get_type, type_name
+from storage.volumes import versions
 from storage.volumes.model import Volume
+from storage.volumes.versions import Version
 
-ZONE: Final = "nova"
-# The one type that there is. Its id is the same in every cluster: it is not a resource, it is how volumes are made.
-TYPE_ID: Final = "6e2f6c5e-6f7d-5c4b-9a53-1d0b7a3c9e01"
-TYPE_NAME: Final = "replicated"
+BACKEND: Final = "noded"
+POOL: Final = "pool"
 
 
-def status(volume: Volume) -> str:
-    """Cinder's word for where a volume is in its life."""
-    if volume.deleting:
-        return "deleting"
-    if any(each.detaching for each in volume.attachments):
-        return "detaching"
-    for each in volume.attachments:
-        if each.attached_ms is None:
-            return "attaching" if each.connector else "reserved"
-    return "in-use" if volume.attachments or volume.server_id is not None else "available"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who reads a volume: by which picture, at which address, in which microversion, and how much they may see."""
+
+    view: View
+    base_url: str
+    version: Version
+    for_admin: bool
 
 
 def bootable(volume: Volume) -> str:
     """Whether a server can boot from it, as Cinder writes it: what was cloned from an image has a system on it."""
-    return "false" if volume.parent_id is None else "true"
+    can = volume.parent_id is not None if volume.bootable is None else volume.bootable
+    return "true" if can else "false"
+
+
+def host_of(node_id: str | None) -> str | None:
+    """Cinder's name for where a volume is served: host@backend#pool."""
+    return f"{node_id}@{BACKEND}#{POOL}" if node_id is not None else None
 
 
 def volume_links(volume: Volume, base_url: str) -> list[dict[str, str]]:
@@ -42,43 +50,86 @@ def volume_brief(volume: Volume, base_url: str) -> dict[str, object]:
     return {"id": volume.id, "name": volume.name, "links": volume_links(volume, base_url)}
 
 
-def volume_created(volume: Volume, base_url: str) -> dict[str, object]:
-    """The answer to a creation: like the whole volume, without what only the pool knows."""
-    return {
+def volume_created(volume: Volume, reader: Reader) -> dict[str, object]:
+    """The answer to a creation or a change: the whole volume, without what only its owner's list has."""
+    body: dict[str, object] = {
         "id": volume.id,
         "name": volume.name,
         "description": volume.description or None,
-        "status": status(volume),
-        "size": gib_ceil(volume.size_bytes),
-        "volume_type": TYPE_NAME,
+        "status": volume.status,
+        "size": volume.gib,
+        "volume_type": type_name(reader.view, volume.type_id),
         "availability_zone": ZONE,
         "bootable": bootable(volume),
-        "encrypted": False,
-        "multiattach": False,
+        "encrypted": _encrypted(volume, reader.view),
+        "multiattach": volume.multiattach,
         "replication_status": None,
         "snapshot_id": None,
         "source_volid": None,
         "consistencygroup_id": None,
         "user_id": volume.user_id,
-        "metadata": dict(volume.metadata),
-        "attachments": _attachments(volume, for_admin=False),
+        "metadata": volume.words,
+        "attachments": _attachments(volume, for_admin=reader.for_admin),
         "created_at": naive_micro(volume.created_at_ms),
         "updated_at": naive_micro(volume.updated_at_ms),
-        "links": volume_links(volume, base_url),
+        "links": volume_links(volume, reader.base_url),
     }
+    if reader.for_admin:
+        body["migration_status"] = None
+    return body | _later_keys(volume, reader)
 
 
-def volume_detail(volume: Volume, base_url: str, *, for_admin: bool) -> dict[str, object]:
+def _later_keys(volume: Volume, reader: Reader) -> dict[str, object]:
+    """What came with later microversions."""
+    added: list[tuple[Version, bool, dict[str, object]]] = [
+        (versions.GROUP, True, {"group_id": None}),
+        (versions.PROVIDER, reader.for_admin, {"provider_id": None}),
+        (versions.SERVICE, True, {"service_uuid": None, "shared_targets": False}),
+        (versions.CLUSTER, reader.for_admin, {"cluster_name": None}),
+        (versions.TYPE_ID, True, {"volume_type_id": _type_id(volume, reader.view)}),
+        (versions.CONSUMES_QUOTA, True, {"consumes_quota": True}),
+    ]
+    keys: dict[str, object] = {}
+    for since, shown, more in added:
+        if shown and reader.version >= since:
+            keys |= more
+    return keys
+
+
+def volume_detail(volume: Volume, reader: Reader) -> dict[str, object]:
     """The whole volume."""
-    body = volume_created(volume, base_url) | {"os-vol-tenant-attr:tenant_id": volume.project_id}
-    if for_admin:
+    body = volume_created(volume, reader) | {"os-vol-tenant-attr:tenant_id": volume.project_id}
+    if volume.image_metadata:
+        body["volume_image_metadata"] = dict(volume.image_metadata)
+    if reader.for_admin:
         body |= {
-            "attachments": _attachments(volume, for_admin=True),
-            "os-vol-host-attr:host": volume.node_id,
+            "os-vol-host-attr:host": host_of(volume.node_id or volume.owner_id),
             "os-vol-mig-status-attr:migstat": None,
             "os-vol-mig-status-attr:name_id": None,
         }
     return body
+
+
+def summary(volumes: Collection[Volume], version: Version) -> dict[str, object]:
+    """How many volumes there are, how large together, and which words are on them."""
+    body: dict[str, object] = {"total_size": sum(volume.gib for volume in volumes), "total_count": len(volumes)}
+    if version >= versions.SUMMARY_METADATA:
+        words: dict[str, set[str]] = {}
+        for volume in volumes:
+            for key, value in volume.metadata.items():
+                words.setdefault(key, set()).add(value)
+        body["metadata"] = {key: sorted(values) for key, values in sorted(words.items())}
+    return {"volume-summary": body}
+
+
+def _type_id(volume: Volume, view: View) -> str | None:
+    kind = get_type(view, volume.type_id)
+    return kind.id if kind is not None else None
+
+
+def _encrypted(volume: Volume, view: View) -> bool:
+    kind = get_type(view, volume.type_id)
+    return kind is not None and kind.encryption is not None
 
 
 def _attachments(volume: Volume, *, for_admin: bool) -> list[dict[str, object]]:
@@ -95,33 +146,3 @@ def _attachments(volume: Volume, *, for_admin: bool) -> list[dict[str, object]]:
         for each in volume.attachments
         if each.attached_ms is not None
     ]
-
-
-def type_view(*, for_admin: bool) -> dict[str, object]:
-    """The one type of volumes."""
-    body: dict[str, object] = {
-        "id": TYPE_ID,
-        "name": TYPE_NAME,
-        "description": "Kept on three nodes, or on as many as there are; a write counts once it is on all of them.",
-        "is_public": True,
-        "os-volume-type-access:is_public": True,
-        "extra_specs": {},
-    }
-    return body | ({"qos_specs_id": None} if for_admin else {})
-
-
-def limits_view(count: int, gib: int) -> dict[str, object]:
-    """How much the project has; nothing limits it (-1) but the pool itself."""
-    absolute = {
-        "maxTotalVolumes": -1,
-        "maxTotalVolumeGigabytes": -1,
-        "maxTotalSnapshots": -1,
-        "maxTotalBackups": -1,
-        "maxTotalBackupGigabytes": -1,
-        "totalVolumesUsed": count,
-        "totalGigabytesUsed": gib,
-        "totalSnapshotsUsed": 0,
-        "totalBackupsUsed": 0,
-        "totalBackupGigabytesUsed": 0,
-    }
-    return {"limits": {"rate": [], "absolute": absolute}}

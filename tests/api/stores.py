@@ -9,13 +9,15 @@ from images import catalog, contents, discovery, members
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
 from noded.core.reconciler import Reconciler
-from storage import discovery as storage_discovery
-from storage import pools, volumes
+from noded.services import SERVICES
 from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import give_storage
 
-STORES = tuple(module.SERVICE for module in (storage_discovery, pools, volumes, discovery, catalog, contents, members))
+STORES = (
+    *(service for service in SERVICES if service.name.startswith("storage.")),
+    *(module.SERVICE for module in (discovery, catalog, contents, members)),
+)
 
 
 async def found_stores(directory: Path) -> tuple[Cloud, list[Reconciler]]:

@@ -126,7 +126,7 @@ async def test_the_unmodified_client_manages_volumes(stores: Stores, tmp_path: P
         await openstack(base, ca, "volume", "set", "--property", "a=b", "data")
         shown = json.loads(await openstack(base, ca, "volume", "show", "data", "-f", "json"))
         assert (shown["status"], shown["properties"]) == ("available", {"a": "b"})
-        assert json.loads(await openstack(base, ca, "volume", "type", "list", "-f", "json"))[0]["Name"] == "replicated"
+        assert json.loads(await openstack(base, ca, "volume", "type", "list", "-f", "json"))[0]["Name"] == "__DEFAULT__"
         await openstack(base, ca, "volume", "delete", "data")
         await stores[0].shared.settle(*stores[1])
         assert "No Volume found" in await openstack(base, ca, "volume", "show", "data", ok=False)

@@ -27,10 +27,7 @@ import net.extensions
 import net.networks
 import net.ports
 import net.security_groups
-import storage.attachments
-import storage.discovery
-import storage.pools
-import storage.volumes
+import noded.services
 from compute.host.simulated import SimulatedHypervisor
 from compute.hypervisor import Hypervisor
 from compute.placement.model import Allocation, ComputeNode
@@ -45,14 +42,14 @@ from noded.core.service import Service
 from noded.core.units import MIB
 from storage.pools.reconcile import DisksReconciler
 from storage.volumes.commands import choose_layout, create_volume, seal_volume
-from storage.volumes.model import IMAGE_EXTENT_BYTES, Purpose
+from storage.volumes.model import IMAGE_EXTENT_BYTES, Purpose, Volume
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import SimulatedVolumes, give_storage
 
 SERVICES = (
     *IDENTITY_SERVICES,
     *(module.SERVICE for module in (net.discovery, net.extensions, net.networks, net.ports, net.security_groups)),
-    *(module.SERVICE for module in (storage.discovery, storage.pools, storage.volumes, storage.attachments)),
+    *(service for service in noded.services.SERVICES if service.name.startswith("storage.")),
     *(module.SERVICE for module in (images.discovery, images.catalog, images.contents, images.members)),
     *(module.SERVICE for module in (compute.discovery, compute.flavors, compute.keypairs, compute.placement)),
     *(
@@ -187,7 +184,7 @@ class Stage:
         }
 
     def volume_ids(self) -> set[str]:
-        return {row.id for row in self.cloud.shared.machine.picture.all(storage.volumes.model.Volume)}
+        return {row.id for row in self.cloud.shared.machine.picture.all(Volume)}
 
 
 @asynccontextmanager
