@@ -42,6 +42,7 @@ import noded.identity.grants
 import noded.identity.groups
 import noded.identity.limits
 import noded.identity.policies
+import noded.identity.project_tags
 import noded.identity.projects
 import noded.identity.regions
 import noded.identity.roles
@@ -82,6 +83,7 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,
+    noded.identity.project_tags.SERVICE,
     noded.identity.roles.SERVICE,
     noded.identity.users.SERVICE,
     noded.identity.groups.SERVICE,

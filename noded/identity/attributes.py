@@ -21,6 +21,7 @@ Text = Annotated[str, msgspec.Meta(max_length=16_384)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
+Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=80)]
 
 EXTRA_BYTES_MAX: Final = 16 * 1024
 _NEVER_KEPT: Final = frozenset({"id", "links", "options", "password", "original_password", "is_domain"})

@@ -55,7 +55,7 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     So a changed password ends all older tokens without comparing two nodes' clocks.
     """
 
-    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id")
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id", "default_project_id")
     NOUN: ClassVar[str] = "user"
 
     id: UserId

@@ -17,9 +17,20 @@ def domain(base_url: str, record: Domain) -> dict[str, object]:
         "name": record.name,
         "description": record.description,
         "enabled": record.enabled,
-        "tags": [],
-        "options": {},
+        "tags": list(record.tags),
+        "options": record.options,
         "links": {"self": link(base_url, "domains", record.id)},
+    }
+
+
+def domain_as_project(base_url: str, record: Domain) -> dict[str, object]:
+    """A domain, as the API of projects tells it: the root of its projects."""
+    return {
+        **domain(base_url, record),
+        "domain_id": None,
+        "parent_id": None,
+        "is_domain": True,
+        "links": {"self": link(base_url, "projects", record.id)},
     }
 
 
@@ -35,7 +46,7 @@ def project(base_url: str, record: Project) -> dict[str, object]:
         "parent_id": record.parent_id or record.domain_id,
         "is_domain": False,
         "tags": list(record.tags),
-        "options": {},
+        "options": record.options,
         "links": {"self": link(base_url, "projects", record.id)},
     }
 
@@ -49,7 +60,7 @@ def user(base_url: str, record: User) -> dict[str, object]:
         "domain_id": record.domain_id,
         "enabled": record.enabled,
         "password_expires_at": None,
-        "options": {},
+        "options": record.options,
         "links": {"self": link(base_url, "users", record.id)},
     }
     if record.description:
@@ -81,6 +92,6 @@ def role(base_url: str, record: Role) -> dict[str, object]:
         "name": record.name,
         "domain_id": record.domain_id,
         "description": record.description,
-        "options": {},
+        "options": record.options,
         "links": {"self": link(base_url, "roles", record.id)},
     }

@@ -285,7 +285,7 @@ async def test_a_user_sees_their_own_and_no_one_elses(
     me = (await client.get(TOKENS, headers={**reader, "x-subject-token": reader["X-Auth-Token"]})).json()["token"]
     mine = (await client.get(f"{V3}/users/{me['user']['id']}/projects", headers=reader)).json()["projects"]
     assert [project["name"] for project in mine] == ["only-reader"]
-    assert (await client.get(f"{V3}/projects", headers=reader)).json()["projects"] == mine
+    assert (await client.get(f"{V3}/projects", headers=reader)).status_code == 403
     assert (await client.get(f"{V3}/projects/{mine[0]['id']}", headers=reader)).status_code == 200
     assert (await client.get(f"{V3}/projects/{cloud.admin_project_id}", headers=reader)).status_code == 403
     others = (await client.get(f"{V3}/users", params={"name": "admin"}, headers=admin)).json()["users"][0]

@@ -9,9 +9,9 @@ from noded.core.errors import Forbidden
 from noded.core.ids import DomainId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Name64, Text, read, truth
+from noded.identity.attributes import Name64, Text, read
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import DEFAULT_DOMAIN, Domain
 
 
@@ -57,10 +57,8 @@ async def list_domains(request: Request) -> Response:
     """GET /domains, by `name` and `enabled`."""
     view, query = request.cluster.view(), request.query
     found = view.find(Domain, "name", query["name"]) if "name" in query else view.all(Domain)
-    if "enabled" in query:
-        found = [domain for domain in found if domain.enabled == truth(query["enabled"])]
     entries = [views.domain(request.base_url, domain) for domain in found]
-    return Response(body=listing("domains", entries, views.link(request.base_url, "domains")))
+    return listed(request, "domains", entries, views.link(request.base_url, "domains"), "name", "enabled")
 
 
 async def show_domain(request: Request) -> Response:

@@ -14,7 +14,7 @@ from noded.identity.grants.commands import forget_target
 from noded.identity.groups.commands import remove_group
 from noded.identity.limits.commands import forget_domain as forget_limits
 from noded.identity.model import Domain, Group, Project, Role, User
-from noded.identity.projects.commands import remove_project
+from noded.identity.removal import remove_project
 from noded.identity.roles.commands import remove_role
 from noded.identity.users.commands import remove_user
 
@@ -29,6 +29,7 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
     description: str = ""
     enabled: bool = True
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     def apply(self, tx: Transaction) -> None:
         _expect_free(tx, self.name, self.domain_id)
@@ -39,6 +40,7 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
                 description=self.description,
                 enabled=self.enabled,
                 extra=self.extra,
+                tags=self.tags,
             )
         )
 
@@ -53,6 +55,7 @@ class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
     description: str | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Domain, self.domain_id)

@@ -1,4 +1,4 @@
-"""Answers /projects."""
+"""Answers /projects. A domain is there too, as the root of its projects."""
 
 from typing import Any
 
@@ -9,11 +9,14 @@ from noded.core.errors import Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Id, Name64, Tag, Text, read, truth
-from noded.identity.listing import listing
-from noded.identity.model import Domain, Project, Scope
+from noded.identity.attributes import Id, Name64, Tags, Text, read, truth
+from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
+from noded.identity.listing import listed
+from noded.identity.model import DEFAULT_DOMAIN, Domain, Project, Scope
 from noded.identity.projects.commands import CreateProject, DeleteProject, UpdateProject
-from noded.identity.standing import projects_of, roles_of
+from noded.identity.projects.filters import fits_tags
+from noded.identity.projects.tree import around
+from noded.identity.standing import roles_of
 
 
 class ProjectBody(msgspec.Struct, frozen=True):
@@ -31,7 +34,7 @@ class ProjectForm(msgspec.Struct, frozen=True):
     description: Text | None = None
     enabled: bool = True
     is_domain: bool = False
-    tags: tuple[Tag, ...] = ()
+    tags: Tags = ()
 
 
 class ProjectChange(msgspec.Struct, frozen=True):
@@ -40,16 +43,18 @@ class ProjectChange(msgspec.Struct, frozen=True):
     name: Name64 | msgspec.UnsetType = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
-    tags: tuple[Tag, ...] | msgspec.UnsetType = msgspec.UNSET
-    domain_id: Id | msgspec.UnsetType = msgspec.UNSET
+    tags: Tags | msgspec.UnsetType = msgspec.UNSET
+    domain_id: Id | msgspec.UnsetType | None = msgspec.UNSET
     parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
+    is_domain: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create_project(request: Request) -> Response:
-    """POST /projects."""
+    """POST /projects; with `is_domain` it makes a domain."""
     form, extra = read((await request.json(ProjectBody)).project, ProjectForm)
+    _expect_unique(form.tags)
     if form.is_domain:
-        raise Invalid("A domain is made by POST /v3/domains and not as a project.")
+        return await _create_domain(request, form, extra)
     domain_id, parent_id = _place(request, form)
     project_id = ProjectId(new_hex_id())
     await request.cluster.propose(
@@ -60,11 +65,28 @@ async def create_project(request: Request) -> Response:
             name=form.name,
             description=form.description or "",
             enabled=form.enabled,
-            tags=tuple(dict.fromkeys(form.tags)),
+            tags=form.tags,
             extra=extra,
         )
     )
     return _answer(request, project_id)
+
+
+async def _create_domain(request: Request, form: ProjectForm, extra: dict[str, Any]) -> Response:
+    if form.parent_id is not None or form.domain_id is not None:
+        raise Invalid("A project that acts as a domain stands above all others: leave out parent_id and domain_id.")
+    domain_id = DomainId(new_hex_id())
+    await request.cluster.propose(
+        CreateDomain(
+            domain_id=domain_id,
+            name=form.name,
+            description=form.description or "",
+            enabled=form.enabled,
+            extra=extra,
+            tags=form.tags,
+        )
+    )
+    return _answer(request, domain_id)
 
 
 def _place(request: Request, form: ProjectForm) -> tuple[DomainId, ProjectId | None]:
@@ -73,58 +95,84 @@ def _place(request: Request, form: ProjectForm) -> tuple[DomainId, ProjectId | N
     if form.parent_id is not None and view.get(Domain, form.parent_id) is None:
         parent = view.need(Project, form.parent_id)
         return DomainId(form.domain_id or parent.domain_id), parent.id
-    domain_id = form.domain_id or form.parent_id or request.caller.user_domain_id
+    own = request.caller.domain_id or request.caller.user_domain_id
+    domain_id = form.domain_id or form.parent_id or own
     if form.parent_id not in (None, domain_id):
         raise Invalid("A project and the domain above it must be the same domain.")
     return DomainId(domain_id), None
 
 
 async def list_projects(request: Request) -> Response:
-    """GET /projects, by `name`, `domain_id`, `parent_id`, `enabled`, `tags`: all for administrators, else one's own."""
+    """GET /projects, by `name`, `domain_id`, `parent_id`, `enabled`, `is_domain` and tags."""
     view, query = request.cluster.view(), request.query
-    if not request.caller.is_admin:
-        found = projects_of(view, request.caller.user_id)
-    elif "name" in query:
-        found = view.find(Project, "name", query["name"])
+    if "is_domain" in query and truth(query["is_domain"]):
+        domains = [each for each in view.all(Domain) if fits_tags(each.tags, query)]
+        entries = [views.domain_as_project(request.base_url, each) for each in domains]
     else:
-        found = view.all(Project)
-    entries = [views.project(request.base_url, project) for project in found if _fits(project, query)]
-    return Response(body=listing("projects", entries, views.link(request.base_url, "projects")))
-
-
-def _fits(project: Project, query: Any) -> bool:
-    wanted_tags = [tag for tag in query.get("tags", "").split(",") if tag]
-    return (
-        query.get("name", project.name) == project.name
-        and query.get("domain_id", project.domain_id) == project.domain_id
-        and query.get("parent_id") in (None, project.parent_id or project.domain_id)
-        and ("enabled" not in query or truth(query["enabled"]) == project.enabled)
-        and not ("is_domain" in query and truth(query["is_domain"]))
-        and all(tag in project.tags for tag in wanted_tags)
-    )
+        found = view.find(Project, "name", query["name"]) if "name" in query else view.all(Project)
+        entries = [views.project(request.base_url, each) for each in found if fits_tags(each.tags, query)]
+    self_url = views.link(request.base_url, "projects")
+    return listed(request, "projects", entries, self_url, "name", "domain_id", "parent_id", "enabled")
 
 
 async def show_project(request: Request) -> Response:
     """GET /projects/{project_id}: for administrators, and for who holds a role there."""
-    return Response(body={"project": views.project(request.base_url, _visible(request))})
+    view, caller, project_id = request.cluster.view(), request.caller, request.params["project_id"]
+    if (domain := view.get(Domain, project_id)) is not None:
+        if not caller.is_admin:
+            raise Forbidden("You are not authorized to perform this: it is a whole domain.")
+        return Response(body={"project": views.domain_as_project(request.base_url, domain)})
+    project = view.need(Project, project_id)
+    if not caller.is_admin and not roles_of(view, caller.user_id, Scope.PROJECT, project.id):
+        raise Forbidden("You are not authorized to perform this: you hold no role on that project.")
+    body = views.project(request.base_url, project)
+    parts = around(view, request.base_url, project, request.query, caller.user_id)
+    return Response(body={"project": {**body, **parts}})
 
 
 async def update_project(request: Request) -> Response:
     """PATCH /projects/{project_id}."""
     change, extra = read((await request.json(ProjectBody)).project, ProjectChange)
-    before = request.cluster.view().need(Project, request.params["project_id"])
+    if change.tags is not msgspec.UNSET:
+        _expect_unique(change.tags)
+    view, id = request.cluster.view(), request.params["project_id"]
+    if (domain := view.get(Domain, id)) is not None:
+        return await _update_domain(request, domain, change, extra)
+    before = view.need(Project, id)
     if change.domain_id not in (msgspec.UNSET, before.domain_id):
         raise Invalid("A project can't move to another domain.")
     if change.parent_id not in (msgspec.UNSET, before.parent_id or before.domain_id):
         raise Forbidden("Update of `parent_id` is not allowed.")
+    if change.is_domain is True:
+        raise Invalid("Update of `is_domain` is not allowed.")
     await request.cluster.propose(
         UpdateProject(
             project_id=before.id,
             name=change.name,
             description="" if change.description is None else change.description,
             enabled=change.enabled,
-            tags=change.tags if change.tags is msgspec.UNSET else tuple(dict.fromkeys(change.tags)),
+            tags=change.tags,
             extra=extra,
+        )
+    )
+    return _answer(request, before.id)
+
+
+async def _update_domain(request: Request, before: Domain, change: ProjectChange, extra: dict[str, Any]) -> Response:
+    if change.domain_id not in (msgspec.UNSET, None) or change.parent_id not in (msgspec.UNSET, None):
+        raise Forbidden("A project that acts as a domain stands above all others.")
+    if change.is_domain is False:
+        raise Invalid("Update of `is_domain` is not allowed.")
+    if before.id == DEFAULT_DOMAIN and change.enabled is False:
+        raise Forbidden("The default domain can't be disabled: the cloud's administrators sign in there.")
+    await request.cluster.propose(
+        UpdateDomain(
+            domain_id=before.id,
+            name=change.name,
+            description="" if change.description is None else change.description,
+            enabled=change.enabled,
+            extra=extra,
+            tags=change.tags,
         )
     )
     return _answer(request, before.id)
@@ -132,26 +180,30 @@ async def update_project(request: Request) -> Response:
 
 async def delete_project(request: Request) -> Response:
     """DELETE /projects/{project_id}."""
-    await request.cluster.propose(DeleteProject(project_id=ProjectId(request.params["project_id"])))
+    id = request.params["project_id"]
+    if request.cluster.view().get(Domain, id) is not None:
+        await request.cluster.propose(DeleteDomain(domain_id=DomainId(id)))
+    else:
+        await request.cluster.propose(DeleteProject(project_id=ProjectId(id)))
     return Response()
 
 
-def _visible(request: Request) -> Project:
-    view, caller = request.cluster.view(), request.caller
-    project = view.need(Project, request.params["project_id"])
-    if not caller.is_admin and not roles_of(view, caller.user_id, Scope.PROJECT, project.id):
-        raise Forbidden("You are not authorized to perform this: you hold no role on that project.")
-    return project
+def _expect_unique(tags: Tags) -> None:
+    if len(set(tags)) < len(tags):
+        raise Invalid("Invalid input: the tags of a project must be unique - at `$.tags`.")
 
 
-def _answer(request: Request, project_id: ProjectId) -> Response:
-    project = request.cluster.view().need(Project, project_id)
-    return Response(body={"project": views.project(request.base_url, project)})
+def _answer(request: Request, id: str) -> Response:
+    view, base_url = request.cluster.view(), request.base_url
+    domain = view.get(Domain, id)
+    if domain is not None:
+        return Response(body={"project": views.domain_as_project(base_url, domain)})
+    return Response(body={"project": views.project(base_url, view.need(Project, id))})
 
 
 ROUTES = (
     Route(verb="POST", path="/projects", handler=create_project, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/projects", handler=list_projects, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path="/projects", handler=list_projects, allow=Allow.ADMIN),
     Route(verb="GET", path="/projects/{project_id}", handler=show_project, allow=Allow.ANY_TOKEN),
     Route(verb="PATCH", path="/projects/{project_id}", handler=update_project, allow=Allow.ADMIN),
     Route(verb="DELETE", path="/projects/{project_id}", handler=delete_project, allow=Allow.ADMIN, done=Done.EMPTY),

@@ -9,11 +9,9 @@ from noded.core.errors import Conflict, Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import Transaction, View
 from noded.identity.attributes import changed, merged
-from noded.identity.credentials.commands import forget_project as forget_credentials
-from noded.identity.endpoint_filters.commands import forget_project as forget_filters
-from noded.identity.grants.commands import forget_target
-from noded.identity.limits.commands import forget_project as forget_limits
 from noded.identity.model import Domain, Project
+from noded.identity.removal import remove_project
+from noded.identity.standing import below_project, parents_of
 
 DEPTH_MAX = 5  # as Keystone's default for nested projects
 
@@ -67,6 +65,13 @@ class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
         before = tx.need(Project, self.project_id)
         after = changed(before, self, merged(before.extra, self.extra))
         _expect_free(tx, after.name, after.domain_id, self.project_id)
+        if after.enabled and not before.enabled:
+            _expect_enabled_above(tx, before)
+        elif before.enabled and not after.enabled and any(each.enabled for each in below_project(tx, before.id)):
+            raise Forbidden(
+                f"Cannot disable project {self.project_id} since its subtree contains enabled projects:"
+                " disable those first."
+            )
         tx.put(after)
 
 
@@ -82,17 +87,11 @@ class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
     def apply(self, tx: Transaction) -> None:
         project = tx.need(Project, self.project_id)
         if tx.find(Project, "parent_id", self.project_id):
-            raise Forbidden(f"Project {self.project_id} has projects below it: delete those first.")
+            raise Forbidden(
+                f"Cannot delete the project {self.project_id} since it is not a leaf in the hierarchy: delete the"
+                " projects below it first."
+            )
         remove_project(tx, project)
-
-
-def remove_project(tx: Transaction, project: Project) -> None:
-    """The project, and everything in identity that is about it alone."""
-    forget_target(tx, project.id)
-    forget_filters(tx, project.id)
-    forget_credentials(tx, project.id)
-    forget_limits(tx, project.id)
-    tx.delete(Project, project.id)
 
 
 def _expect_free(view: View, name: str, domain_id: str, project_id: str) -> None:
@@ -105,12 +104,17 @@ def _expect_free(view: View, name: str, domain_id: str, project_id: str) -> None
 
 
 def _expect_parent(view: View, parent_id: ProjectId, domain_id: str) -> None:
-    depth = 1
-    above: Project | None = view.need(Project, parent_id)
-    while above is not None:
-        if above.domain_id != domain_id:
-            raise Invalid("A project and the project above it must be in the same domain.")
-        depth += 1
-        above = None if above.parent_id is None else view.get(Project, above.parent_id)
-    if depth > DEPTH_MAX:
-        raise Forbidden(f"Projects can be nested {DEPTH_MAX} deep and no deeper.")
+    parent = view.need(Project, parent_id)
+    line = [parent, *parents_of(view, parent)]
+    if any(above.domain_id != domain_id for above in line):
+        raise Invalid("A project and the project above it must be in the same domain.")
+    disabled = next((above.id for above in line if not above.enabled), None)
+    if disabled is not None:
+        raise Invalid(f"Cannot create a project in a branch containing a disabled project: {disabled}.")
+    if len(line) >= DEPTH_MAX:
+        raise Forbidden(f"Max hierarchy depth reached for {parent_id} branch: projects nest {DEPTH_MAX} deep.")
+
+
+def _expect_enabled_above(view: View, project: Project) -> None:
+    if not all(above.enabled for above in parents_of(view, project)):
+        raise Forbidden(f"Cannot enable project {project.id} since it has disabled parents: enable those first.")

@@ -10,7 +10,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
 from noded.identity import views
 from noded.identity.attributes import Id, Name255, Text, read
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import Role
 from noded.identity.roles.commands import (
     CreateRole,
@@ -64,7 +64,7 @@ async def list_roles(request: Request) -> Response:
     view, query = request.cluster.view(), request.query
     found = view.find(Role, "name", query["name"]) if "name" in query else view.all(Role)
     entries = [views.role(request.base_url, role) for role in found if role.domain_id == query.get("domain_id")]
-    return Response(body=listing("roles", entries, views.link(request.base_url, "roles")))
+    return listed(request, "roles", entries, views.link(request.base_url, "roles"), "name")
 
 
 async def show_role(request: Request) -> Response:

@@ -11,10 +11,10 @@ from noded.core.errors import Conflict, Forbidden, Unauthenticated, Unavailable
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Id, Name255, Password, Text, read, truth
+from noded.identity.attributes import Id, Name255, Password, Text, read
 from noded.identity.failures import FAILURES_MAX, LOCK_MS
 from noded.identity.links import Passwords, SignInFailures
-from noded.identity.listing import listing
+from noded.identity.listing import listed, listing
 from noded.identity.model import User
 from noded.identity.standing import projects_of
 from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
@@ -104,12 +104,9 @@ async def list_users(request: Request) -> Response:
     """GET /users, by `name`, `domain_id` and `enabled`."""
     view, query = request.cluster.view(), request.query
     found = view.find(User, "name", query["name"]) if "name" in query else view.all(User)
-    if "domain_id" in query:
-        found = [user for user in found if user.domain_id == query["domain_id"]]
-    if "enabled" in query:
-        found = [user for user in found if user.enabled == truth(query["enabled"])]
     entries = [views.user(request.base_url, user) for user in found]
-    return Response(body=listing("users", entries, views.link(request.base_url, "users")))
+    self_url = views.link(request.base_url, "users")
+    return listed(request, "users", entries, self_url, "name", "domain_id", "enabled")
 
 
 async def show_user(request: Request) -> Response:
