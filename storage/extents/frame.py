@@ -49,6 +49,7 @@ class Op(IntEnum):
     REMOVE = 12  # the volume's data on this disk
     USAGE = 13
     DIGEST = 14
+    FILES = 15  # where the volume's files are, and how far they hold what was written
     ACK = 32  # payload: the request ids, u32 each, that are on stable storage
     DATA = 33
     REFUSED = 34  # offset: a `Why`; payload: words

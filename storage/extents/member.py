@@ -82,6 +82,7 @@ class Member:
         "reason",
         "resent",
         "sent_after",
+        "shares_files",
         "state",
         "watermark",
     )
@@ -98,6 +99,7 @@ class Member:
         self.sent_after = NOTHING_IS_SENT
         self.resent: frozenset[int] = frozenset()
         self.is_full = False
+        self.shares_files = False
         self.reason = "not connected yet"
         self.away_since = self.quiet_since = now
         self._watched = -1

@@ -37,6 +37,7 @@ class Welcome(msgspec.Struct, frozen=True):
 
     sealed_epoch: int
     watermark: int
+    shares_files: bool = False  # whether FILES may be asked; an extent server of an earlier release says nothing of it
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -57,6 +58,23 @@ class Digest(msgspec.Struct, frozen=True):
     digest: int
     damaged: int
     next_offset: int
+
+
+class FilesState(msgspec.Struct, frozen=True):
+    """Where a volume's files are on this disk, and how far what was written has been brought to them.
+
+    `layers` are the directories and sizes in bytes of the volume and of what it was cloned from, nearest first. The
+    journal's segments are numbered: all that was acknowledged is in those up to `segment`; `settled` and those before
+    it are in the files; what these layers have that is not, is in those up to `unsettled`.
+    """
+
+    layers: tuple[tuple[str, int], ...]
+    extent_bytes: int
+    seals_path: str
+    seals: int
+    segment: int
+    settled: int
+    unsettled: int
 
 
 def volume_key(volume_id: str) -> int:

@@ -69,7 +69,8 @@ class Recovery:
         if reply.why is not None:
             self._owner.refused(member, reply)
             return
-        member.watermark = msgspec.msgpack.decode(reply.payload, type=Welcome).watermark
+        welcome = msgspec.msgpack.decode(reply.payload, type=Welcome)
+        member.watermark, member.shares_files = welcome.watermark, welcome.shares_files
         if not self._owner.writes:
             self._found(member)
 

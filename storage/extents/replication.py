@@ -18,6 +18,7 @@ from noded.core.ids import DiskId, NodeId
 from storage.extents import frame
 from storage.extents.authority import Request as AuthorityRequest
 from storage.extents.authority import VolumeMap
+from storage.extents.direct import DirectReads
 from storage.extents.frame import Op, Why
 from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
@@ -97,6 +98,7 @@ class Owner:
         # The bits of the replicas that are in sync and current: they are told the watermark.
         self.trusted = 0
         self.damaged_blocks = 0
+        self.direct: DirectReads | None = None  # where this node's disks may be read past their extent servers
         self._busy: dict[int, list[Request] | None] = {}
         self._waiting: list[Request] = []
         self._requests = 0
@@ -351,6 +353,8 @@ class Owner:
     def change_layer(self) -> None:
         """What the volume had is a snapshot's now: what is written from here on goes into a new layer above it."""
         self.key = volume_key(self.in_sync.volume.layer)
+        if self.direct is not None:
+            self.direct.close()  # it begins anew, with the files of both layers
         self.surroundings.note("volume has a new layer", layer=self.in_sync.volume.layer)
         self.recovery.begin_anew()
 
@@ -379,6 +383,8 @@ class Owner:
         self.freezing.tick()
         self.recovery.tick()
         self.in_sync.adjust()
+        if self.direct is not None:
+            self.direct.tick()
 
     def stop(self, reason: str) -> None:
         """Do nothing more: the volume is another's."""

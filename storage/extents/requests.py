@@ -91,6 +91,8 @@ class Write:
         head = self.head(mark)
         request = self.stamp & frame.WRITE_REQUEST_MASK
         data = self.data
+        if owner.direct is not None:
+            owner.direct.changed(self, owner.recipients[self.extent])
         for member in owner.recipients[self.extent]:
             member.pending[request] = self
             # A replica that is not in sync must not come to believe that it has all that was acknowledged.
@@ -101,6 +103,8 @@ class Write:
     def send_again(self, member: Member) -> None:
         """Send it to a replica whose earlier connection may have lost it."""
         self.missing |= member.bit
+        if self._owner.direct is not None:
+            self._owner.direct.changed(self, [member])
         member.ask(self, self.stamp & frame.WRITE_REQUEST_MASK, self.head(0), self.data or b"")
 
     def head(self, mark: int) -> bytes:
@@ -159,6 +163,12 @@ class Read:
         readers = self._owner.readers[self.extent]
         for member in readers:
             if member not in self._damaged:
+                direct = self._owner.direct
+                if direct is not None and member.is_local and not self._damaged:
+                    data = direct.read(member, self.first, self.last, self.extent, self.offset, self.length)
+                    if data is not None:
+                        self.done(0, data)
+                        return
                 request = self._owner.next_request()
                 head = frame.pack(
                     Op.READ,

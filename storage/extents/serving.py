@@ -20,6 +20,7 @@ from storage.extents.messages import (
     FETCH_BLOCKS_MAX,
     BlockState,
     Digest,
+    FilesState,
     Hello,
     Usage,
     Welcome,
@@ -73,6 +74,7 @@ class Store(Protocol[R]):
     """All volumes on one disk. Every method but `commit` answers for what has been committed, and may raise Refusal."""
 
     full: bool
+    shares_files: bool  # whether others on this node may read its files
 
     def open(self, hello: Hello) -> R:
         """The replica of a volume; a writer's is made if it is not there."""
@@ -94,6 +96,9 @@ class Store(Protocol[R]):
 
     def digest(self, replica: R, extent: int, offset: int) -> Digest:
         """One number for the blocks from `offset` on, up to `next_offset` (0: that was all)."""
+
+    def files(self, replica: R) -> FilesState:
+        """Where the replica's files are. Raises Refusal (UNKNOWN) if nobody else may read them."""
 
     def remove(self, volume_id: str) -> None:
         """Forget a volume and give its space back, durably at the next commit. Nothing happens if it isn't there."""
@@ -166,6 +171,11 @@ class Session(Generic[R]):
         elif op == Op.PING:
             self._ping(mark)
             self._staged.append(request)
+        elif op == Op.FILES:
+            replica = self._bound(0, 0, BLOCK_BYTES)
+            # It answers for all that came before it.
+            self.store.commit()
+            self._answer(request, msgspec.msgpack.encode(self.store.files(replica)))
         elif op == Op.USAGE:
             self._answer(request, msgspec.msgpack.encode(self.store.usage()))
         elif op == Op.REMOVE:
@@ -239,7 +249,9 @@ class Session(Generic[R]):
         self.replica = replica
         self.volume_id = hello.volume_id
         self.epoch = hello.epoch
-        welcome = Welcome(sealed_epoch=replica.sealed_epoch, watermark=replica.watermark)
+        welcome = Welcome(
+            sealed_epoch=replica.sealed_epoch, watermark=replica.watermark, shares_files=self.store.shares_files
+        )
         self._answer(request, msgspec.msgpack.encode(welcome))
 
     def _seal(self, stamp: int, whole: memoryview, request: int) -> None:

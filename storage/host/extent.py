@@ -207,6 +207,13 @@ class DiskReplica:
                         found[at] = above
         return found
 
+    def chain(self) -> "Iterator[DiskReplica]":
+        """The volume and what it was cloned from, nearest first."""
+        layer: DiskReplica | None = self
+        while layer is not None:
+            yield layer
+            layer = layer.parent
+
     def close(self) -> None:
         """Give all files back."""
         for extent in self.extents.values():

@@ -25,12 +25,13 @@ from consensus.refusals import RefusalKind
 from noded.core.ids import DiskId
 from storage.extents.frame import BadFrame
 from storage.extents.serving import Session
+from storage.host.direct_files import SealCount
 from storage.host.event_log import note
 from storage.host.extent import DiskReplica
 from storage.host.extent_store import SEGMENT_BYTES, ExtentStore
 from storage.host.lock import ProcessLock
 from storage.host.loop import READ, WRITE, Loop
-from storage.host.paths import extent_lock, extent_socket
+from storage.host.paths import extent_lock, extent_socket, seals_file
 from storage.host.refused import RefusedConnections, kind_of, refused_file
 from storage.host.stream import Stream
 from storage.host.tls import NodeTls
@@ -255,7 +256,11 @@ def main(words: Sequence[str]) -> None:
         store.finish_settling()
 
     store = ExtentStore(
-        asked.disk, disk_id, segment_bytes=asked.segment_mib << 20, wake=lambda: loop.call_from_thread(settled)
+        asked.disk,
+        disk_id,
+        segment_bytes=asked.segment_mib << 20,
+        wake=lambda: loop.call_from_thread(settled),
+        seals=SealCount(seals_file(asked.run, disk_id), writable=True),
     )
     port = asked.listen[1] if asked.listen else 0
     refused = RefusedConnections(refused_file(asked.run, disk_id), port, loop.call_later)

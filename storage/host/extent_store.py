@@ -18,9 +18,19 @@ from noded.core.ids import DiskId
 from storage.extents import frame
 from storage.extents.frame import ALWAYS, HEADER_BYTES, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
-from storage.extents.messages import BLOCK_LINE, DIGEST_BLOCKS_MAX, BlockState, Digest, Hello, Usage, volume_key
+from storage.extents.messages import (
+    BLOCK_LINE,
+    DIGEST_BLOCKS_MAX,
+    BlockState,
+    Digest,
+    FilesState,
+    Hello,
+    Usage,
+    volume_key,
+)
 from storage.extents.serving import Buffer, Change, Refusal
 from storage.host import disk_directory
+from storage.host.direct_files import SealCount
 from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
 from storage.host.extent_files import NOWHERE, Entry
 from storage.host.journal import Journal, Record
@@ -47,12 +57,15 @@ class ExtentStore:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         wake: Callable[[], None] = lambda: None,
+        seals: SealCount | None = None,
     ) -> None:
         assert segment_bytes >= SEGMENT_BYTES_MIN, segment_bytes
         disk_directory.claim_directory(directory, disk_id)
         self.full = False
+        self.shares_files = seals is not None
         self._directory = directory
         self._wake = wake
+        self._seals = seals
         self._replicas = disk_directory.load_replicas(directory)
         self._open_extents: dict[Extent, None] = {}
         self._staged: list[tuple[DiskReplica, Change]] = []
@@ -91,6 +104,9 @@ class ExtentStore:
         else:
             if change.op != Op.SEAL:
                 self._refuse_older(replica, change)
+            elif self._seals is not None:
+                # Before anybody hears of the seal: whoever reads the files directly must see that it was there first.
+                self._seals.add()
             self._put(replica, change)
 
     def commit(self) -> None:
@@ -185,6 +201,28 @@ class ExtentStore:
             self._dirty.pop(extent, None)
             self._open_extents.pop(extent, None)
         threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
+
+    def files(self, replica: DiskReplica) -> FilesState:
+        """See `serving.Store`."""
+        if self._seals is None:
+            raise Refusal(Why.UNKNOWN, "nobody else reads the files of this disk")
+        layers = tuple(replica.chain())
+        overlays = [(extent.fresh, extent.frozen) for layer in layers for extent in layer.extents.values()]
+        unsettled = 0
+        if any(fresh for fresh, _ in overlays):
+            unsettled = self._journal.sequence
+        elif any(frozen for _, frozen in overlays):
+            unsettled = self._journal.sequence - 1
+        return FilesState(
+            layers=tuple((str(layer.directory), layer.size_bytes) for layer in layers),
+            extent_bytes=replica.extent_bytes,
+            seals_path=str(self._seals.path),
+            seals=self._seals.value,
+            # An empty segment may stay empty for long.
+            segment=self._journal.sequence if self._dirty else self._journal.sequence - 1,
+            settled=self._journal.settled,
+            unsettled=unsettled,
+        )
 
     def usage(self) -> Usage:
         """See `serving.Store`."""

@@ -15,6 +15,11 @@ def extent_lock(run: Path, disk_id: DiskId) -> Path:
     return run / "extents" / f"{disk_id}.lock"
 
 
+def seals_file(run: Path, disk_id: DiskId) -> Path:
+    """Where the extent server of a local disk counts seals for all to see."""
+    return run / "extents" / f"{disk_id}.seals"
+
+
 def volume_directory(run: Path, volume_id: VolumeId) -> Path:
     """All of the below for one volume."""
     return run / "volumes" / volume_id

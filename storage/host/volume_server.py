@@ -23,12 +23,14 @@ from noded.core.errors import NotFound, Refused
 from noded.core.ids import DiskId, NodeId, VolumeId
 from storage.extents.authority import SUPERSEDED, Claim, Locate, VolumeMap
 from storage.extents.authority import Request as AuthorityRequest
+from storage.extents.direct import DirectReads
 from storage.extents.layout import BLOCK_BYTES
 from storage.extents.member import MemberState
 from storage.extents.replication import Owner, Phase
 from storage.extents.serving import Buffer
 from storage.host.authority_client import AuthorityClient
 from storage.host.control import ControlServer
+from storage.host.direct_files import DirectFiles
 from storage.host.event_log import note
 from storage.host.lock import AlreadyRunning, ProcessLock
 from storage.host.loop import Loop
@@ -79,6 +81,7 @@ class VolumeServer:
         node_id = NodeId(asked.node)
         self._links = ReplicaLinks(loop, node_id, asked.run, NodeTls(asked.tls))
         self._owner = Owner(volume, node_id, self, writes=not asked.read_only)
+        self._owner.direct = DirectReads(self._owner, DirectFiles)
         self._front = Front(self._owner)
         self._file: Any = None
         self._started = self.now()
@@ -98,6 +101,8 @@ class VolumeServer:
         """Leave nothing behind."""
         if self._file is not None:
             self._file.unmount()
+        if self._owner.direct is not None:
+            self._owner.direct.close()
         self._links.close()
         nbd_socket(self._asked.run, VolumeId(self._asked.volume)).unlink(missing_ok=True)
 

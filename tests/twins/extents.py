@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from storage.extents import frame
 from storage.extents.frame import ALWAYS, ZERO_BLOCK_HASH, Op, Why, hash_of
 from storage.extents.layout import BLOCK_BYTES
-from storage.extents.messages import BLOCK_LINE, BlockState, Digest, Hello, Usage, volume_key
+from storage.extents.messages import BLOCK_LINE, BlockState, Digest, FilesState, Hello, Usage, volume_key
 from storage.extents.serving import Buffer, Change, Refusal
 
 ZEROES = bytes(BLOCK_BYTES)
@@ -43,6 +43,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.full = False
+        self.shares_files = False
         self.replicas: dict[int, MemoryReplica] = {}
         self.staged: list[tuple[MemoryReplica, Change]] = []
         self.damaged: set[tuple[int, int]] = set()
@@ -128,6 +129,9 @@ class MemoryStore:
     def remove(self, volume_id: str) -> None:
         self.commit()
         self.replicas.pop(volume_key(volume_id), None)
+
+    def files(self, replica: MemoryReplica) -> FilesState:
+        raise Refusal(Why.UNKNOWN, f"volume {replica.volume_id} is in memory")
 
     def usage(self) -> Usage:
         volumes = tuple(sorted(replica.volume_id for replica in self.replicas.values()))
