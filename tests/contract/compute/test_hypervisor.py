@@ -31,7 +31,8 @@ class World(Protocol):
 
     hypervisor: Hypervisor
 
-    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False) -> GuestSpec: ...
+    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False, lets_go: bool = True) -> GuestSpec: ...
+    def disk(self, number: int) -> GuestDisk: ...
     async def end_itself(self, server_id: ServerId) -> None: ...
     async def fail_disk(self, server_id: ServerId) -> None: ...
     async def mend_disk(self, server_id: ServerId) -> None: ...
@@ -51,8 +52,12 @@ class TwinWorld:
     def __init__(self) -> None:
         self.hypervisor = SimulatedHypervisor()
 
-    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False) -> GuestSpec:
+    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False, lets_go: bool = True) -> GuestSpec:
+        self.hypervisor.lets_go = lets_go
         return GuestSpec(server_id=_server(number), name=f"guest {number}", run=run, vcpus=1, memory_mib=32)
+
+    def disk(self, number: int) -> GuestDisk:
+        return GuestDisk(volume_id=_volume(number), socket="s", device="vdb")
 
     async def end_itself(self, server_id: ServerId) -> None:
         self.hypervisor.end_itself(server_id)
@@ -83,8 +88,8 @@ class LibvirtWorld:
             kvm=False,
         )
 
-    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False) -> GuestSpec:
-        socket = self.host.serve(_volume(number), boot_sector(ends_itself=ends_itself))
+    def spec(self, number: int, *, run: int = 1, ends_itself: bool = False, lets_go: bool = True) -> GuestSpec:
+        socket = self.host.serve(_volume(number), boot_sector(ends_itself=ends_itself, lets_go=lets_go))
         tap = f"tap{number}"
         if not Path(f"/proc/{self.host.pid}/root/sys/class/net/{tap}").exists():
             self.host.run("ip", "tuntap", "add", tap, "mode", "tap")
@@ -98,6 +103,10 @@ class LibvirtWorld:
             cards=(card,),
             disks=(GuestDisk(volume_id=_volume(number), socket=socket),),
         )
+
+    def disk(self, number: int) -> GuestDisk:
+        socket = self.host.serve(_volume(number), bytes(1 << 20))
+        return GuestDisk(volume_id=_volume(number), socket=socket, device="vdb")
 
     async def end_itself(self, server_id: ServerId) -> None:
         await until_console(self.hypervisor, server_id, b"up\n.")
@@ -237,6 +246,53 @@ async def test_a_guest_whose_disk_failed_waits_and_goes_on_when_it_is_back(world
         with trio.fail_after(WAIT_S_MAX):
             while len(await hypervisor.console(_server(1), 65536)) <= before + 5:
                 await trio.sleep(0.05)
+
+
+async def _up(world: World, spec: GuestSpec) -> None:
+    await world.hypervisor.start(spec)
+    if isinstance(world, LibvirtWorld):
+        await until_console(world.hypervisor, spec.server_id, b"up\n.")
+
+
+async def test_a_running_guest_gets_a_disk_once_and_lets_go_of_it(world: World) -> None:
+    hypervisor, disk = world.hypervisor, world.disk(20)
+    spec = world.spec(10)
+    await _up(world, spec)
+    before = await hypervisor.disks(spec.server_id)
+    assert before == {each.volume_id for each in spec.disks}
+    await hypervisor.plug(spec.server_id, disk)
+    await hypervisor.plug(spec.server_id, disk)
+    assert await hypervisor.disks(spec.server_id) == before | {disk.volume_id}
+    await hypervisor.unplug(spec.server_id, disk.volume_id)
+    with trio.fail_after(WAIT_S_MAX):
+        while await hypervisor.disks(spec.server_id) != before:
+            await hypervisor.nudged()
+    await hypervisor.unplug(spec.server_id, disk.volume_id)
+    await hypervisor.plug(spec.server_id, disk)
+    assert await hypervisor.disks(spec.server_id) == before | {disk.volume_id}
+
+
+async def test_a_guest_that_does_not_listen_keeps_its_disk_until_its_power_goes(world: World) -> None:
+    hypervisor, disk = world.hypervisor, world.disk(21)
+    spec = world.spec(11, lets_go=False)
+    await _up(world, spec)
+    await hypervisor.plug(spec.server_id, disk)
+    await hypervisor.unplug(spec.server_id, disk.volume_id)
+    await hypervisor.unplug(spec.server_id, disk.volume_id)
+    assert disk.volume_id in await hypervisor.disks(spec.server_id)
+    assert (await hypervisor.guests())[spec.server_id].state is GuestState.RUNNING
+    await hypervisor.power_off(spec.server_id)
+    await until_state(hypervisor, spec.server_id, GuestState.OFF)
+    assert await hypervisor.disks(spec.server_id) == frozenset()
+    await hypervisor.start(spec)
+    assert await hypervisor.disks(spec.server_id) == {each.volume_id for each in spec.disks}
+
+
+async def test_a_guest_that_is_off_or_unknown_has_no_disks_and_gets_none(world: World) -> None:
+    assert await world.hypervisor.disks(_server(9)) == frozenset()
+    await world.hypervisor.plug(_server(9), world.disk(22))
+    await world.hypervisor.unplug(_server(9), _volume(22))
+    assert await world.hypervisor.disks(_server(9)) == frozenset()
 
 
 async def test_guests_are_found_again_when_the_hypervisor_was_down(world: World) -> None:
