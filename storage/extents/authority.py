@@ -1,9 +1,12 @@
 """What does a volume server ask of the log, and what is it told? The one door between the data path and the records.
 
-A volume server holds a `VolumeMap` and changes it only through the five calls below. Each is a peer call
+A volume server holds a `VolumeMap` and changes it only through the six calls below. Each is a peer call
 (`consensus/calls.py`) named `volume.<verb>`, whose payload is the msgpack of the request struct and whose answer is the
 msgpack of the `VolumeMap` after the change. The refusals that matter to the caller are `NotFound` (the volume is gone)
 and `Conflict` with one of the codes below.
+
+A layout changes extent by extent: a replica is *joining* until the owner has made it equal and the log has *adopted*
+it.
 
 Rules for the handlers, each of which the simulator (`tests/simulation/test_replication.py`) shows to be needed:
 
@@ -13,10 +16,15 @@ Rules for the handlers, each of which the simulator (`tests/simulation/test_repl
   Both add one to that count whenever they change the set.
 - `shrink` is refused with `LAST_REPLICA` if some extent would be left without an in-sync replica
   (`layout.may_leave` decides).
-- `grow` is refused with `STALE_CHANGE` for a disk that is not in sync in every volume of `parents`.
 - `thaw` adds one to the count of changes unless it has changed since. It is refused with `SUPERSEDED` like the others.
 - A snapshot puts a new, empty layer on the volume and adds one to the count. It is made only if the record still has
   the epoch and the count of the `Mark` that the owner gave (`freezing.py`).
+- `grow` and `adopt` are refused with `STALE_CHANGE` for a disk whose replica of a parent, where it is read through, is
+  not in sync.
+- `adopt` is refused with `STALE_CHANGE` for what is not joining, and for a disk that holds other extents of the volume
+  and is behind in them: the in-sync set is one for all extents of a disk.
+- what takes a replica out of the layout adds one to `changes`, and its bytes are removed under that number: an extent
+  server refuses whoever greeted it with a smaller one.
 """
 
 from typing import Final, Protocol
@@ -28,6 +36,7 @@ from noded.core.ids import DiskId, NodeId, VolumeId
 CLAIM: Final = "volume.claim"
 SHRINK: Final = "volume.shrink"
 GROW: Final = "volume.grow"
+ADOPT: Final = "volume.adopt"
 LOCATE: Final = "volume.locate"
 THAW: Final = "volume.thaw"
 
@@ -56,6 +65,13 @@ class ParentMap(msgspec.Struct, frozen=True):
     in_sync: tuple[DiskId, ...]
 
 
+class Joiner(msgspec.Struct, frozen=True):
+    """A replica of one extent that is to be made on a disk."""
+
+    extent: int
+    disk_id: DiskId
+
+
 class VolumeMap(msgspec.Struct, frozen=True):
     """All that a volume server must know. `parents` is the chain, nearest first; `changes` counts set changes."""
 
@@ -70,6 +86,9 @@ class VolumeMap(msgspec.Struct, frozen=True):
     disks: dict[DiskId, DiskAddress]
     writable: bool
     layer_id: str = ""  # the name that disks know its own blocks by, if that is not its id
+    joining: tuple[Joiner, ...] = ()
+    held_back: tuple[DiskId, ...] = ()  # their replica of a parent is behind: they can't be in sync yet
+    copy_bytes_s: int = 0  # how fast joining replicas may be filled; 0: as fast as it goes
 
     @property
     def layer(self) -> str:
@@ -119,14 +138,32 @@ class Thaw(msgspec.Struct, frozen=True):
     changes: int
 
 
+class Adopt(msgspec.Struct, frozen=True):
+    """Make joining replicas of a disk, which have everything, members of the layout; `blocks` were copied for it."""
+
+    volume_id: VolumeId
+    epoch: int
+    changes: int
+    disk_id: DiskId
+    extents: tuple[int, ...]
+    blocks: int = 0
+
+
 class Locate(msgspec.Struct, frozen=True):
     """Ask for the present map."""
 
     volume_id: VolumeId
 
 
-Request = Claim | Shrink | Grow | Thaw | Locate
-METHODS: Final[dict[type[Request], str]] = {Claim: CLAIM, Shrink: SHRINK, Grow: GROW, Thaw: THAW, Locate: LOCATE}
+Request = Claim | Shrink | Grow | Adopt | Thaw | Locate
+METHODS: Final[dict[type[Request], str]] = {
+    Claim: CLAIM,
+    Shrink: SHRINK,
+    Grow: GROW,
+    Adopt: ADOPT,
+    Thaw: THAW,
+    Locate: LOCATE,
+}
 
 
 class VolumeAuthority(Protocol):

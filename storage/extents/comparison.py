@@ -6,7 +6,7 @@ listed, fetched and written is what has changed since then, and not the volume.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from storage.extents import frame
 from storage.extents.frame import MORE, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 COPIES_IN_FLIGHT_MAX: Final = 4
 Lines = Mapping[int, BlockState]
 _ABSENT: Final = BlockState(0, 0)
+
+
+class Since(Protocol):
+    """What need not be compared on a target: what is below its watermark, and the writes that it is sent anyway."""
+
+    @property
+    def watermark(self) -> int:
+        """Up to here it has everything."""
+
+    def is_sent(self, stamp: int) -> bool:
+        """Whether the write of that stamp is sent to it."""
 
 
 class Copy(NamedTuple):
@@ -49,7 +60,7 @@ def newest_wins(reports: Sequence[tuple[Member, Lines]]) -> list[Copy]:
     return copies
 
 
-def source_wins(source: Member, right: Lines, target: Member, other: Lines) -> list[Copy]:
+def source_wins(source: Member, right: Lines, target: Member, other: Lines, since: Since) -> list[Copy]:
     """What makes `target` equal to a current replica, in all but the writes that are sent to it anyway.
 
     A block that only the target lists has a write there that was never acknowledged: it is rolled back. A block that
@@ -58,8 +69,8 @@ def source_wins(source: Member, right: Lines, target: Member, other: Lines) -> l
     copies: list[Copy] = []
     for block in sorted(right.keys() | other.keys()):
         present = other.get(block, _ABSENT)
-        if right.get(block, _ABSENT) != present and not target.is_sent(present.stamp):
-            _add(copies, Copy(source, (target,), block, 1, max(present.stamp, target.watermark) + 1))
+        if right.get(block, _ABSENT) != present and not since.is_sent(present.stamp):
+            _add(copies, Copy(source, (target,), block, 1, max(present.stamp, since.watermark) + 1))
     return copies
 
 
@@ -81,7 +92,7 @@ class Comparison:
     """Makes replicas equal, extent by extent. `done` is called at the end, unless it is cancelled before.
 
     `participants` says who is compared in an extent: all that may be right, or (`target` given) the one that is right,
-    first, and the target.
+    first, and the target. `since` is what the target is known to have, if that is not what its disk says of itself.
     """
 
     def __init__(
@@ -92,12 +103,17 @@ class Comparison:
         done: Callable[[], None],
         *,
         target: Member | None = None,
+        since: Since | None = None,
+        may_copy: Callable[[int], bool] = lambda _blocks: True,
     ) -> None:
         self._owner = owner
         self._extents = list(extents)
         self._participants = participants
         self._done = done
         self._target = target
+        self._since: Since | None = since or target
+        # Asked before each copy: whether so many blocks may be copied now; else `go_on` is called later.
+        self._may_copy = may_copy
         self._at = 0
         self._offset = 0
         self._members: list[Member] = []
@@ -139,8 +155,8 @@ class Comparison:
 
     def _ask_stamps(self) -> None:
         above = min(member.watermark for member in self._members)
-        if self._target is not None:
-            above = self._target.watermark
+        if self._since is not None:
+            above = self._since.watermark
         self._reports = {}
         self._window_end = self._owner.extent_bytes
         for member in tuple(self._members):
@@ -167,16 +183,23 @@ class Comparison:
             (each, {block: state for block, state in self._reports[each].items() if block < stop})
             for each in self._members
         ]
-        if self._target is None:
+        if self._since is None:
             self._copies = newest_wins(reports)
         else:
             (source, right), (target, other) = reports
-            self._copies = source_wins(source, right, target, other)
+            self._copies = source_wins(source, right, target, other, self._since)
         self._copies.reverse()
         self._copy_more()
 
+    def go_on(self) -> None:
+        """Some time has passed: copy what had to wait."""
+        if self._copies and not self.cancelled:
+            self._copy_more()
+
     def _copy_more(self) -> None:
         while self._copies and self._copying < COPIES_IN_FLIGHT_MAX:
+            if not self._may_copy(self._copies[-1].blocks):
+                return
             self._copying += 1
             copy = self._copies.pop()
             self._ask(

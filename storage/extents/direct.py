@@ -168,6 +168,12 @@ class DirectReads:
                 if disk.has_news and now - disk.asked_at >= ASK_SECONDS:
                     self._ask(disk)
 
+    def forget(self, member: Member) -> None:
+        """A replica has got extents that were filled past this: its files count again when they hold them."""
+        disk = self._disks.get(member)
+        if disk is not None:
+            self._close(disk)
+
     def close(self) -> None:
         """Give all files back."""
         for disk in list(self._disks.values()):

@@ -50,6 +50,7 @@ class Op(IntEnum):
     USAGE = 13
     DIGEST = 14
     FILES = 15  # where the volume's files are, and how far they hold what was written
+    DROP = 16  # some extents of a volume on this disk
     ACK = 32  # payload: the request ids, u32 each, that are on stable storage
     DATA = 33
     REFUSED = 34  # offset: a `Why`; payload: words
@@ -63,6 +64,7 @@ class Why(IntEnum):
     FULL = 3  # the disk has reached its reserve
     UNKNOWN = 4  # the volume or its parent is not on this disk
     MALFORMED = 5  # the frame breaks a rule of the protocol
+    OUTDATED = 6  # replicas have left this disk since the map that the greeter goes by
 
 
 # Flags.

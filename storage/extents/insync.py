@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from noded.core.errors import NotFound, Refused
 from noded.core.ids import DiskId
 from storage.extents import authority
-from storage.extents.authority import Grow, Locate, Shrink, Thaw, VolumeMap
+from storage.extents.authority import Adopt, Grow, Locate, Shrink, Thaw, VolumeMap
 from storage.extents.layout import may_leave
 from storage.extents.member import Member, MemberState
 
@@ -37,8 +37,11 @@ class InSyncSet:
         self._asked: authority.Request | None = None
         # The bit of a replica that the log has been asked to add: it may be in the set until a map says otherwise.
         self._perhaps_added = 0
+        # The same for joining replicas: they may be part of the layout.
+        self._perhaps_adopted: dict[int, int] = {}
         self._ask_again_at: float | None = None
         self._looked_at = owner.surroundings.now()
+        self._must_look = False
 
     def counts(self, member: Member) -> bool:
         """Whether a replica is a member of the set."""
@@ -47,15 +50,21 @@ class InSyncSet:
     def bits(self) -> int:
         """The members of the set."""
         members = self._owner.members
-        return sum(members[disk].bit for disk in self.volume.in_sync)
+        return sum(members[disk].bit for disk in self.volume.in_sync if disk in members)
 
     def counted_bits(self) -> int:
         """The members of the set, and the one that is perhaps being added."""
         return self.bits() | self._perhaps_added
 
+    def perhaps_adopted_bits(self, extent: int) -> int:
+        """Who the log has been asked to make a replica of the extent, and may have."""
+        return self._perhaps_adopted.get(extent, 0)
+
     def is_whole(self) -> bool:
-        """Whether every replica is in the set."""
-        return len(self.volume.in_sync) == len({disk for disks in self.volume.layout for disk in disks})
+        """Whether every replica is in the set, and none is still to be made."""
+        return not self.volume.joining and len(self.volume.in_sync) == len(
+            {disk for disks in self.volume.layout for disk in disks}
+        )
 
     def is_indispensable(self, member: Member) -> bool:
         """Whether some extent would be left without an in-sync replica if this one left."""
@@ -63,7 +72,7 @@ class InSyncSet:
 
     def look_again(self) -> None:
         """What is known of the set is out of date: ask for it at the next occasion."""
-        self._looked_at = -LOOK_AGAIN_SECONDS
+        self._must_look = True
 
     @property
     def is_settled(self) -> bool:
@@ -89,6 +98,8 @@ class InSyncSet:
         asked, self._asked = self._asked, None
         self._ask_again_at = None
         self._perhaps_added = 0
+        self._perhaps_adopted = {}
+        self._must_look = False
         self._looked_at = owner.surroundings.now()
         if volume.epoch != owner.epoch and owner.writes:
             owner.stop(f"the volume is at epoch {volume.epoch} now, this owner has {owner.epoch}")
@@ -97,8 +108,13 @@ class InSyncSet:
         if volume.in_sync != self.volume.in_sync:
             owner.surroundings.note("in-sync set changed", asked=type(asked).__name__, in_sync=volume.in_sync)
         before, self.volume = self.volume, volume
+        moved = (volume.layout, volume.joining) != (before.layout, before.joining)
+        if moved:
+            owner.take_layout(volume)
         if volume.layer != before.layer:
             owner.change_layer()
+        if moved:
+            owner.tell_changes()
         owner.refresh()
         owner.settle_inflight()
         owner.recovery.set_changed()
@@ -121,6 +137,8 @@ class InSyncSet:
         self._ask_again_at = None
         if isinstance(request, Grow):
             self._perhaps_added = self._owner.members[request.disk_id].bit
+        elif isinstance(request, Adopt):
+            self._perhaps_adopted = dict.fromkeys(request.extents, self._owner.members[request.disk_id].bit)
         # Who counts may depend on what is asked.
         self._owner.refresh()
         self._owner.surroundings.ask(request)
@@ -129,17 +147,31 @@ class InSyncSet:
         volume = self.volume
         if self._owner.freezing.wants_thaw:
             return Thaw(volume.volume_id, volume.epoch, volume.changes)
-        if self._owner.writes:
-            leaving = tuple(member.disk_id for member in self._owner.members.values() if self._must_leave(member, now))
-            if leaving:
-                return Shrink(volume.volume_id, volume.epoch, volume.changes, leaving)
-            for member in self._owner.members.values():
-                if self._may_join(member):
-                    return Grow(volume.volume_id, volume.epoch, volume.changes, member.disk_id)
+        if self._owner.writes and (change := self._wanted_change(now)) is not None:
+            return change
         away = any(member.state is MemberState.AWAY for member in self._owner.members.values())
-        if now - self._looked_at > LOOK_AGAIN_SECONDS and (away or not self.is_whole()):
-            # A disk may have another address now, or a parent may be in sync where it was not.
+        doubtful = away or not self.is_whole()
+        # A disk may have another address now, or a parent may be in sync where it was not.
+        if self._must_look or (doubtful and now - self._looked_at > LOOK_AGAIN_SECONDS):
             return Locate(volume.volume_id)
+        return None
+
+    def _wanted_change(self, now: float) -> authority.Request | None:
+        volume = self.volume
+        leaving = tuple(member.disk_id for member in self._owner.members.values() if self._must_leave(member, now))
+        if leaving:
+            return Shrink(volume.volume_id, volume.epoch, volume.changes, leaving)
+        for member in self._owner.members.values():
+            if self._may_join(member):
+                return Grow(volume.volume_id, volume.epoch, volume.changes, member.disk_id)
+        return self._adoption()
+
+    def _adoption(self) -> Adopt | None:
+        volume, joins = self.volume, self._owner.joins
+        for member in self._owner.members.values():
+            if extents := joins.complete(member):
+                copied = joins.blocks_copied(member)
+                return Adopt(volume.volume_id, volume.epoch, volume.changes, member.disk_id, extents, copied)
         return None
 
     def _must_leave(self, member: Member, now: float) -> bool:
@@ -161,5 +193,5 @@ class InSyncSet:
             member.state is MemberState.CURRENT
             and member.disk_id not in self.volume.in_sync
             and any(member.disk_id in disks for disks in self.volume.layout)  # else its node has left the cluster
-            and all(member.disk_id in parent.in_sync for parent in self.volume.parents)
+            and member.disk_id not in self.volume.held_back
         )

@@ -30,6 +30,7 @@ class Hello(msgspec.Struct, frozen=True):
     extent_bytes: int
     parents: tuple[str, ...] = ()
     writer: bool = False
+    changes: int = 0  # of the map that the greeter goes by
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -46,6 +47,14 @@ class Usage(msgspec.Struct, frozen=True):
     bytes_total: int
     bytes_free: int
     volumes: tuple[str, ...]
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Remove the replica's bytes of some extents; refuse whoever goes by a map with fewer than `changes` changes."""
+
+    volume_id: str
+    extents: tuple[int, ...]
+    changes: int
 
 
 class Digest(msgspec.Struct, frozen=True):

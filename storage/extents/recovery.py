@@ -50,6 +50,7 @@ class Recovery:
                 extent_bytes=volume.extent_bytes,
                 parents=tuple(parent.volume_id for parent in volume.parents),
                 writer=owner.writes,
+                changes=volume.changes,
             )
         )
         request = owner.next_request()
@@ -102,6 +103,7 @@ class Recovery:
         for resync in self._resyncs.values():
             resync.cancel()
         self._resyncs.clear()
+        owner.joins.stop()
         owner.pause()
         for member in owner.members.values():
             if member.state is not MemberState.AWAY:
@@ -143,7 +145,7 @@ class Recovery:
         if not owner.is_open:
             self._open()
         elif owner.writes:
-            for member in owner.members.values():
+            for member in tuple(owner.members.values()):
                 if member.state is MemberState.SEALED:
                     self._resync(member)
         else:
@@ -154,6 +156,7 @@ class Recovery:
     def _reopen(self) -> None:
         for target in tuple(self._resyncs):
             self._cancel_resync(target)
+        self._owner.joins.stop()
         for member in self._owner.members.values():
             if member.state in _SEALED_OR_MORE:
                 member.state = MemberState.SEALED
@@ -248,6 +251,11 @@ class Recovery:
         if target.state is MemberState.SYNCING:
             # It has been sent writes that others were not: it must not be taken for one that has everything.
             self._owner.demote(target)
+
+    def lost_extents(self, member: Member) -> None:
+        """Some extents are no more on the replica's disk: a resync that would still fill them begins anew."""
+        if member in self._resyncs:
+            self._cancel_resync(member)
 
     # --- mending
 

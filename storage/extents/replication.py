@@ -22,6 +22,7 @@ from storage.extents.direct import DirectReads
 from storage.extents.frame import Op, Why
 from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
+from storage.extents.joining import Joins
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT, EXTENTS_MAX, Piece, pieces
 from storage.extents.member import Member, MemberState, Question, Reply
 from storage.extents.messages import volume_key
@@ -53,8 +54,12 @@ class Surroundings(Protocol):
     def now(self) -> float:
         """Seconds on a clock that never goes back."""
 
+    def reach(self, disk_id: DiskId) -> None:
+        """Make a connection to a replica that there was none of before."""
+
     def drop(self, disk_id: DiskId) -> None:
-        """End the connection to a replica, and make a new one when it suits. `disconnected` has been handled."""
+        """End the connection to a replica. `disconnected` has been handled. Make a new one when it suits, if the owner
+        still has a member for the disk then."""
 
     def ask(self, request: AuthorityRequest) -> None:
         """Ask the authority; the answer comes as `told` or `refused_by_authority`. One request at a time."""
@@ -80,13 +85,11 @@ class Owner:
         self.epoch = volume.epoch
         self.writes = writes
         self.phase = Phase.OPENING
-        now = surroundings.now()
+        self._node_id = node_id
+        self._members_made = 0
         # A disk without an address has a member too: as long as it is in sync, it must be waited for.
-        here = {disk_id for disk_id, address in volume.disks.items() if address.node_id == node_id}
-        self.members = {
-            disk_id: Member(disk_id, 1 << at, now, is_local=disk_id in here)
-            for at, disk_id in enumerate(dict.fromkeys(disk for extent in volume.layout for disk in extent))
-        }
+        self.members: dict[DiskId, Member] = {}
+        self._make_members(volume)
         self.stamp = frame.first_stamp(volume.epoch)
         # Everything up to this stamp is on every in-sync replica.
         self.commit_stamp = 0
@@ -103,6 +106,7 @@ class Owner:
         self._waiting: list[Request] = []
         self._requests = 0
         self.in_sync = InSyncSet(self, volume)
+        self.joins = Joins(self)
         self.recovery = Recovery(self)
         self.freezing = Freezing(self)
         self.refresh()
@@ -217,8 +221,8 @@ class Owner:
     def abandon(self, write: Write, error: int) -> None:
         """A write that the last replica refuses: the guest is told. Resyncing replicas may have it: they begin anew."""
         if write.stamp in self.inflight:
-            for member in self.members.values():
-                if member.state is MemberState.SYNCING:
+            for member in tuple(self.members.values()):
+                if member.state is MemberState.SYNCING or self.joins.has(member):
                     self.fail(member, "it has a write that the volume has not")
             if write.stamp in self.inflight:
                 write.missing = 0
@@ -228,18 +232,23 @@ class Owner:
 
     def connected(self, disk_id: DiskId) -> None:
         """A connection to a replica has been made."""
-        self.recovery.greet(self.members[disk_id])
+        if disk_id in self.members:
+            self.recovery.greet(self.members[disk_id])
+        else:
+            self.surroundings.drop(disk_id)
 
     def received(self, disk_id: DiskId, view: memoryview, start: int, end: int) -> int:
         """Bytes have come from a replica; where the first frame that is not whole begins. Raises BadFrame."""
-        return self.members[disk_id].receive(view, start, end)
+        member = self.members.get(disk_id)
+        return end if member is None else member.receive(view, start, end)
 
     def disconnected(self, disk_id: DiskId, reason: str) -> None:
         """The connection to a replica has ended, or could not be made."""
-        member = self.members[disk_id]
-        if member.state is not MemberState.AWAY:
+        member = self.members.get(disk_id)
+        if member is not None and member.state is not MemberState.AWAY:
             self.surroundings.note("replica lost", disk=disk_id, reason=reason, state=member.state.value)
             lost = member.disconnect(self.surroundings.now(), reason)
+            self.joins.lost(member)
             self.refresh()
             for asked in lost:
                 asked.lost(member)
@@ -259,6 +268,10 @@ class Owner:
             self.stop(f"disk {member.disk_id}: {reply.words}")
         elif reply.why == Why.FENCED:
             # Somebody claimed the volume to repair it. It is immutable: at its new epoch it says the same.
+            self.in_sync.look_again()
+            self.fail(member, reply.words)
+        elif reply.why == Why.OUTDATED:
+            # Replicas have left this disk, and this owner does not know yet. It must learn of it before it goes on.
             self.in_sync.look_again()
             self.fail(member, reply.words)
         else:
@@ -286,14 +299,49 @@ class Owner:
         current = sum(member.bit for member in by_disk.values() if member.state is MemberState.CURRENT)
         self.trusted = self.in_sync.bits() & current
         self.required, self.recipients, self.readers = [], [], []
-        for disks in self.layout:
+        for extent, disks in enumerate(self.layout):
             members = [by_disk[disk] for disk in disks]
-            recipients = [member for member in members if member.state in sent]
-            must = sum(member.bit for member in members if member.bit & counted or member in recipients)
+            joiners = self.joins.sent(extent)
+            recipients = [*(member for member in members if member.state in sent), *joiners]
+            must = self.in_sync.perhaps_adopted_bits(extent)
+            for member in (*members, *joiners):
+                if member.bit & counted or member in recipients:
+                    must |= member.bit
             readers = [member for member in members if member.bit & self.trusted]
             self.required.append(must)
             self.recipients.append(recipients)
             self.readers.append(sorted(readers, key=lambda member: not member.is_local))
+
+    def take_layout(self, volume: VolumeMap) -> None:
+        """The layout is another one: new replicas are connected, and those that are no part of it any more are not."""
+        before, self.layout = self.layout, volume.layout
+        new = self._make_members(volume)
+        for extent, disks in enumerate(before):
+            for disk_id in disks:
+                if extent >= len(volume.layout) or disk_id not in volume.layout[extent]:
+                    self.recovery.lost_extents(self.members[disk_id])
+        used = {disk for disks in volume.layout for disk in disks} | {joiner.disk_id for joiner in volume.joining}
+        for disk_id in [disk_id for disk_id in self.members if disk_id not in used]:
+            self.fail(self.members[disk_id], "it has no replica of the volume any more")
+            if self.direct is not None:
+                self.direct.forget(self.members[disk_id])
+            del self.members[disk_id]
+        self.joins.settle(before, volume)
+        for disk_id in new:
+            self.surroundings.reach(disk_id)
+
+    def _make_members(self, volume: VolumeMap) -> list[DiskId]:
+        """A member for each disk of the layout that has none; their ids."""
+        here = {disk_id for disk_id, address in volume.disks.items() if address.node_id == self._node_id}
+        wanted = [disk for disks in volume.layout for disk in disks]
+        wanted += [joiner.disk_id for joiner in volume.joining] if self.writes else []
+        new = [disk_id for disk_id in dict.fromkeys(wanted) if disk_id not in self.members]
+        for disk_id in new:
+            # A bit is never given again: a write that is under way may still name who had it.
+            bit = 1 << self._members_made
+            self._members_made += 1
+            self.members[disk_id] = Member(disk_id, bit, self.surroundings.now(), is_local=disk_id in here)
+        return new
 
     def settle_inflight(self) -> None:
         """Complete the writes that wait only for replicas which no longer count."""
@@ -373,7 +421,7 @@ class Owner:
         if self.phase is Phase.STOPPED:
             return
         now = self.surroundings.now()
-        for member in self.members.values():
+        for member in tuple(self.members.values()):
             if member.state is MemberState.AWAY:
                 continue
             if member.is_late(now, LATE_SECONDS):
@@ -382,6 +430,7 @@ class Owner:
                 self._ping(member)
         self.freezing.tick()
         self.recovery.tick()
+        self.joins.tick()
         self.in_sync.adjust()
         if self.direct is not None:
             self.direct.tick()
@@ -392,10 +441,18 @@ class Owner:
             self.phase = Phase.STOPPED
             self.surroundings.stopped(reason)
 
+    def tell_changes(self) -> None:
+        """Let the replicas know at once that the owner goes by another map."""
+        for member in tuple(self.members.values()):
+            if member.state not in {MemberState.AWAY, MemberState.GREETING}:
+                self._ping(member)
+
     def _ping(self, member: Member) -> None:
         request = self.next_request()
         mark = self.commit_stamp if member.bit & self.trusted else 0
-        head = frame.pack(Op.PING, request=request, volume=self.key, mark=mark)
+        # With the number of changes of the map that the owner goes by: what it sends from now on is by this one.
+        changes = self.in_sync.volume.changes
+        head = frame.pack(Op.PING, request=request, volume=self.key, stamp=changes, mark=mark)
         member.ask(Question(_ignore, _nothing), request, head)
 
 

@@ -20,6 +20,7 @@ from storage.extents.messages import (
     FETCH_BLOCKS_MAX,
     BlockState,
     Digest,
+    Drop,
     FilesState,
     Hello,
     Usage,
@@ -65,6 +66,7 @@ class Replica(Protocol):
     sealed_epoch: int
     watermark: int
     writer: object
+    layout_changes: int  # how many changes a map must have to be none from before extents were dropped here
 
 
 R = TypeVar("R", bound=Replica)
@@ -103,6 +105,9 @@ class Store(Protocol[R]):
     def remove(self, volume_id: str) -> None:
         """Forget a volume and give its space back, durably at the next commit. Nothing happens if it isn't there."""
 
+    def drop(self, volume_id: str, extents: Sequence[int], changes: int) -> None:
+        """Give the space of some extents back, durably, and keep `changes`. Nothing happens if it isn't there."""
+
     def usage(self) -> Usage:
         """How full the disk is."""
 
@@ -116,6 +121,7 @@ class Session(Generic[R]):
         self.replica: R | None = None
         self.volume_id = ""
         self.epoch = 0
+        self.changes = 0
         self._staged: list[int] = []
 
     def receive(self, view: memoryview, start: int, end: int) -> int:
@@ -169,7 +175,7 @@ class Session(Generic[R]):
         elif op == Op.SEAL:
             self._seal(stamp, whole, request)
         elif op == Op.PING:
-            self._ping(mark)
+            self._ping(stamp, mark)
             self._staged.append(request)
         elif op == Op.FILES:
             replica = self._bound(0, 0, BLOCK_BYTES)
@@ -180,6 +186,9 @@ class Session(Generic[R]):
             self._answer(request, msgspec.msgpack.encode(self.store.usage()))
         elif op == Op.REMOVE:
             self.store.remove(bytes(whole[HEADER_BYTES:]).decode())
+            self._staged.append(request)
+        elif op == Op.DROP:
+            self._drop(bytes(whole[HEADER_BYTES:]))
             self._staged.append(request)
         else:
             raise BadFrame(f"op {op} is not known")
@@ -201,11 +210,20 @@ class Session(Generic[R]):
             raise Refusal(Why.MALFORMED, "no HELLO was said on this connection")
         if self.epoch < replica.sealed_epoch:
             raise Refusal(Why.FENCED, f"sealed at epoch {replica.sealed_epoch}, this connection has {self.epoch}")
+        self._refuse_outdated(replica)
         if (offset | length) % BLOCK_BYTES or offset + length > replica.extent_bytes or extent > EXTENTS_MAX:
             raise Refusal(Why.MALFORMED, f"extent {extent} has no blocks at {offset}+{length}")
         if not 0 < length <= frame.SPAN_BYTES_MAX:
             raise Refusal(Why.MALFORMED, f"a span of {length} bytes; 1 to {frame.SPAN_BYTES_MAX} are allowed")
         return replica
+
+    def _refuse_outdated(self, replica: R) -> None:
+        """By an old map an extent that was dropped here would be taken for one that was never written."""
+        if self.changes < replica.layout_changes:
+            raise Refusal(
+                Why.OUTDATED,
+                f"extents were dropped here at change {replica.layout_changes}, the map has {self.changes}",
+            )
 
     def _read(self, extent: int, offset: int, length: int, request: int) -> None:
         replica = self._bound(extent, offset, length)
@@ -246,6 +264,8 @@ class Session(Generic[R]):
         assert replica.key == key
         if hello.epoch < replica.sealed_epoch:
             raise Refusal(Why.FENCED, f"sealed at epoch {replica.sealed_epoch}, this connection has {hello.epoch}")
+        self.changes = hello.changes
+        self._refuse_outdated(replica)
         self.replica = replica
         self.volume_id = hello.volume_id
         self.epoch = hello.epoch
@@ -264,7 +284,16 @@ class Session(Generic[R]):
         self.store.stage(replica, Change(Op.SEAL, 0, 0, 0, stamp, 0, 0, b"", 0, whole))
         self._staged.append(request)
 
-    def _ping(self, mark: int) -> None:
+    def _drop(self, payload: bytes) -> None:
+        try:
+            drop = msgspec.msgpack.decode(payload, type=Drop)
+        except UNREADABLE as error:
+            raise BadFrame(f"not a list of extents: {error}") from error
+        self.store.drop(drop.volume_id, drop.extents, drop.changes)
+
+    def _ping(self, changes: int, mark: int) -> None:
+        # Its owner has another map since it greeted. What it sent by the old one came before this on the same way.
+        self.changes = max(self.changes, changes)
         replica = self.replica
         if replica is not None and replica.writer is self and mark > replica.watermark:
             replica.watermark = mark

@@ -1,6 +1,6 @@
 """How does the daemon talk to a volume server? Over a unix socket: one JSON object a line, one answer a line.
 
-{"do": "status"}   {"do": "export"}   {"do": "unexport"}   {"do": "stop"}
+{"do": "status"}   {"do": "look"}   {"do": "export"}   {"do": "unexport"}   {"do": "stop"}
 """
 
 import socket

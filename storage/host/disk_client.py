@@ -13,7 +13,7 @@ from noded.core.ids import VolumeId
 from storage.extents import frame
 from storage.extents.authority import VolumeMap
 from storage.extents.frame import HEADER, HEADER_BYTES, PAYLOAD, Op, hash_of
-from storage.extents.messages import Digest, Hello, Usage, volume_key
+from storage.extents.messages import Digest, Drop, Hello, Usage, volume_key
 from storage.pools.links import ReplicaDigest
 
 ANSWER_S_MAX = 30.0
@@ -35,6 +35,14 @@ async def remove(socket: Path, volume_id: VolumeId) -> None:
         raise Unavailable(f"The extent server at {socket} answers REMOVE with {Op(op).name}.")
 
 
+async def drop(socket: Path, volume_id: VolumeId, extents: Sequence[int], changes: int) -> None:
+    """Remove some extents of a volume from the disk, durably. Raises `Unavailable`."""
+    question = msgspec.msgpack.encode(Drop(volume_id=volume_id, extents=tuple(extents), changes=changes))
+    op, _ = await _ask(socket, Op.DROP, question)
+    if op != Op.ACK:
+        raise Unavailable(f"The extent server at {socket} answers DROP with {Op(op).name}.")
+
+
 async def digest(socket: Path, volume: VolumeMap, extents: Sequence[int]) -> ReplicaDigest:
     """Read a replica's extents from end to end, part by part. Raises `Unavailable`."""
     hello = Hello(
@@ -42,6 +50,7 @@ async def digest(socket: Path, volume: VolumeMap, extents: Sequence[int]) -> Rep
         epoch=volume.epoch,
         size_bytes=volume.size_bytes,
         extent_bytes=volume.extent_bytes,
+        changes=volume.changes,
         parents=tuple(parent.volume_id for parent in volume.parents),
     )
     hasher, damaged = xxhash.xxh3_128(), 0

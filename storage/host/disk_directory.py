@@ -1,6 +1,7 @@
 """Which disk is a directory, and which volumes does it hold? Found at start, and made when a volume first comes."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +91,20 @@ def to_trash(replica: DiskReplica, number: int) -> Path:
     trash = replica.directory.with_name(f"{_TRASH_PREFIX}{replica.volume_id}-{number}")
     replica.directory.rename(trash)
     sync_directory(trash.parent)
+    return trash
+
+
+def extents_to_trash(replica: DiskReplica, extents: Sequence[int], number: int) -> Path | None:
+    """Take the files of some extents out of a volume, durably. Where they are now; None if there were none."""
+    files = [replica.directory / f"{extent}.{part}" for extent in extents for part in ("data", "table")]
+    files = [file for file in files if file.exists()]
+    if not files:
+        return None
+    trash = replica.directory.with_name(f"{_TRASH_PREFIX}{replica.volume_id}-extents-{number}")
+    trash.mkdir(exist_ok=True)
+    for file in files:
+        file.rename(trash / file.name)
+    sync_directory(replica.directory)
     return trash
 
 

@@ -89,6 +89,10 @@ class HostDisks:
         """See `DiskServers.remove`."""
         await disk_client.remove(extent_socket(self.run, disk_id), volume_id)
 
+    async def drop(self, disk_id: DiskId, volume_id: VolumeId, extents: Sequence[int], changes: int) -> None:
+        """See `DiskServers.drop`."""
+        await disk_client.drop(extent_socket(self.run, disk_id), volume_id, extents, changes)
+
     async def digest(self, disk_id: DiskId, volume: VolumeMap) -> ReplicaDigest:
         """See `DiskServers.digest`."""
         extents = [number for number, disks in enumerate(volume.layout) if disk_id in disks]

@@ -169,6 +169,7 @@ class DiskReplica:
         self.parents = facts.parents
         self.sealed_epoch = facts.sealed_epoch
         self.watermark = facts.watermark
+        self.layout_changes = facts.layout_changes
         self.parent = parent
         self.writer: object = None
         self.removed = False
@@ -192,7 +193,14 @@ class DiskReplica:
             parents=self.parents,
             sealed_epoch=self.sealed_epoch,
             watermark=self.watermark,
+            layout_changes=self.layout_changes,
         )
+
+    def forget_extent(self, index: int) -> None:
+        """Nothing is known of an extent any more: it has no files."""
+        extent = self.extents.pop(index, None)
+        if extent is not None:
+            extent.close()
 
     def resolve(self, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
         """Where the bytes of some blocks are, going up to the parents where the volume has none."""

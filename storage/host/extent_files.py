@@ -52,6 +52,7 @@ class VolumeFacts(msgspec.Struct, frozen=True):
     parents: tuple[str, ...]
     sealed_epoch: int = 0
     watermark: int = 0
+    layout_changes: int = 0  # see `serving.Replica`
 
 
 class ExtentFiles:

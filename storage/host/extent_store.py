@@ -32,7 +32,7 @@ from storage.extents.serving import Buffer, Change, Refusal
 from storage.host import disk_directory
 from storage.host.direct_files import SealCount
 from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
-from storage.host.extent_files import NOWHERE, Entry
+from storage.host.extent_files import NOWHERE, Entry, write_facts
 from storage.host.journal import Journal, Record
 from storage.host.settling import ExtentPart, FactsPart, Settling
 
@@ -202,6 +202,38 @@ class ExtentStore:
             self._open_extents.pop(extent, None)
         threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
 
+    def drop(self, volume_id: str, extents: Sequence[int], changes: int) -> None:
+        """See `serving.Store`. What was dropped at a later change was dropped by an owner who knew of this one."""
+        self.commit()
+        replica = self._replicas.get(volume_key(volume_id))
+        if replica is None or changes <= replica.layout_changes:
+            return
+        if self._seals is not None:
+            self._seals.add()  # whoever reads the files directly must not take those that go for empty ones
+        # Nothing of them may be on its way into the files that go.
+        self.finish_settling(wait=True)
+        notes = [frame.pack(Op.DROP, volume=replica.key, extent=extent) for extent in extents]
+        if not self._journal.fits(HEADER_BYTES * len(notes)):
+            self._switch()
+            self.finish_settling(wait=True)
+        # The note first: should the power fail now, a replay removes the files, and what came before it shows nothing.
+        self._journal.append(notes, [note[HEADER_BYTES - 8 :] for note in notes])
+        self._forget_extents(replica, extents)
+        replica.layout_changes = changes
+        replica.facts_sequence += 1
+        write_facts(replica.directory, replica.facts(), replica.facts_sequence)
+        trash = disk_directory.extents_to_trash(replica, extents, changes)
+        if trash is not None:
+            threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
+
+    def _forget_extents(self, replica: DiskReplica, extents: Sequence[int]) -> None:
+        for index in extents:
+            extent = replica.extents.get(index)
+            if extent is not None:
+                self._dirty.pop(extent, None)
+                self._open_extents.pop(extent, None)
+            replica.forget_extent(index)
+
     def files(self, replica: DiskReplica) -> FilesState:
         """See `serving.Store`."""
         if self._seals is None:
@@ -346,9 +378,10 @@ class ExtentStore:
     def _create(self, hello: Hello) -> DiskReplica:
         parent = None
         if hello.parents:
-            parent = self._replicas.get(volume_key(hello.parents[0]))
-            if parent is None:
-                raise Refusal(Why.UNKNOWN, f"the parent {hello.parents[0]} of volume {hello.volume_id} is not here")
+            # A clone may have extents here beyond its parent, which has none: an empty place is kept for it, so that
+            # what it may get later shows through. That it is up to date where it must be is the log's affair.
+            above = Hello(hello.parents[0], 0, 0, hello.extent_bytes, hello.parents[1:])
+            parent = self._replicas.get(volume_key(above.volume_id)) or self._create(above)
         replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
         self._replicas[replica.key] = replica
         return replica
@@ -363,6 +396,11 @@ class ExtentStore:
                 # The volume has come back since; what was said of it before is of the one that is gone.
                 for extent in replica.extents.values():
                     extent.fresh = {}
+            elif record.op == Op.DROP:
+                self._forget_extents(replica, [record.extent])
+                trash = disk_directory.extents_to_trash(replica, [record.extent], record.position)
+                if trash is not None:
+                    disk_directory.remove_tree(trash)
             else:
                 self._apply(replica, _change_in(record), record.position)
         if self._journal.damaged:

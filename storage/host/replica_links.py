@@ -54,8 +54,13 @@ class ReplicaLinks:
         stream = self._streams.pop(disk_id, None)
         if stream is not None:
             stream.close()
-        is_full = self._owner is not None and self._owner.members[disk_id].is_full
+        member = self._owner.members.get(disk_id) if self._owner is not None else None
+        is_full = member is not None and member.is_full
         self._loop.call_later(FULL_SECONDS if is_full else REFUSED_SECONDS, partial(self._dial, disk_id))
+
+    def reach(self, disk_id: DiskId) -> None:
+        """Connect to a replica that is new."""
+        self._dial(disk_id)
 
     def close(self) -> None:
         """End all of them."""
@@ -71,7 +76,7 @@ class ReplicaLinks:
         self._loop.call_later(pause, partial(self._dial, disk_id))
 
     def _dial(self, disk_id: DiskId) -> None:
-        if self._owner is None or disk_id in self._streams:
+        if self._owner is None or disk_id in self._streams or disk_id not in self._owner.members:
             return
         # The newest map's: a node may have another address than when the volume was opened.
         address = self._owner.in_sync.volume.disks.get(disk_id)
@@ -112,7 +117,7 @@ class ReplicaLinks:
             if owner is not None:
                 self._dial_later(disk_id)
             return
-        if owner is None or disk_id in self._streams:
+        if owner is None or disk_id in self._streams or disk_id not in owner.members:
             made.close()
             return
         stream = Stream(self._loop, made, partial(self._handle, disk_id))

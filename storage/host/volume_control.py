@@ -12,7 +12,7 @@ from noded.core.unreadable import UNREADABLE
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 256 * 1024
 
-Verb = Literal["status", "export", "unexport"]
+Verb = Literal["status", "look", "export", "unexport"]
 
 
 class VolumeStatus(msgspec.Struct, frozen=True):

@@ -93,7 +93,13 @@ class VolumeServer:
         self._links.start(self._owner)
         if not self._asked.repair:
             NbdServer(self._loop, nbd_socket(run, volume_id), volume_id, self._front, run.stat().st_gid)
-        commands = {"status": self._status, "export": self._export, "unexport": self._unexport, "stop": self._stop}
+        commands = {
+            "status": self._status,
+            "look": self._look,
+            "export": self._export,
+            "unexport": self._unexport,
+            "stop": self._stop,
+        }
         ControlServer(self._loop, control_socket(run, volume_id), commands)
         self._tick()
 
@@ -110,6 +116,9 @@ class VolumeServer:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def reach(self, disk_id: DiskId) -> None:
+        self._links.reach(disk_id)
 
     def drop(self, disk_id: DiskId) -> None:
         self._links.drop(disk_id)
@@ -142,9 +151,15 @@ class VolumeServer:
             "replicas": {disk_id: member.state.value for disk_id, member in owner.members.items()},
             "requests_under_way": len(owner.inflight),
             "resyncs": owner.recovery.progress(),
+            "joins": owner.joins.progress(),
+            "blocks_copied": owner.recovery.blocks_copied,
             "damaged_blocks": owner.damaged_blocks,
             "exported": self._file is not None and self._file.mounted,
         }
+
+    def _look(self) -> Mapping[str, Any]:
+        self._owner.in_sync.look_again()
+        return {"looking": True}
 
     def _export(self) -> Mapping[str, Any]:
         if self._file is None:

@@ -1,15 +1,15 @@
 """The disks of all nodes: what the pool consists of. No OpenStack API; Cinder's and Glance's data live on it."""
 
 from noded.core.service import Service
-from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk, SetDisk
+from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk, SetDisk, SetMovePolicy
 from storage.pools.departure import departure
-from storage.pools.model import Disk
+from storage.pools.model import Disk, MovePolicy
 from storage.pools.reconcile import DisksReconciler
 
 SERVICE = Service(
     name="storage.pools",
-    records=(Disk,),
-    commands=(RegisterDisk, ReportDisk, RemoveDisks, SetDisk),
+    records=(Disk, MovePolicy),
+    commands=(RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy),
     reconcilers=(DisksReconciler,),
     departure=departure,
 )

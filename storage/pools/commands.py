@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from consensus.members.commands import refuse_gone, takes_work
 from consensus.members.model import ZONE_LABELS, Node
@@ -10,7 +10,8 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid
 from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
-from storage.pools.model import Disk, DiskState, reserve_of
+from noded.core.units import GIB, MIB
+from storage.pools.model import Disk, DiskState, MovePolicy, policy, reserve_of
 
 WEIGHT_MAX: Final = 100.0
 
@@ -68,12 +69,14 @@ class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
     state: DiskState
     fault: str = ""
     used_bytes: int
+    now_ms: int = 0
 
     def apply(self, tx: Transaction) -> None:
         disk = tx.need(Disk, self.disk_id)
         if disk.node_id != self.node_id:
             raise Conflict(f"Disk {disk.id} is in node {disk.node_id} now, not in {self.node_id}.")
-        tx.put(replace(disk, state=self.state, fault=self.fault, used_bytes=self.used_bytes))
+        since_ms = (disk.failed_since_ms or self.now_ms) if self.state is DiskState.FAILED else 0
+        tx.put(replace(disk, state=self.state, fault=self.fault, used_bytes=self.used_bytes, failed_since_ms=since_ms))
 
 
 class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
@@ -109,6 +112,40 @@ class SetDisk(Command, frozen=True, kw_only=True, tag="disk.set.1"):
             raise Invalid(f"A disk's weight is a number from 0 to {WEIGHT_MAX:g}, not {weight}.")
         draining = disk.draining if self.draining is None else self.draining
         tx.put(replace(disk, weight=weight, draining=draining))
+
+
+class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1"):
+    """How patiently and how fast replicas are moved; None leaves a part as it is."""
+
+    TOLD: ClassVar[str] = "changed how replicas are moved"
+
+    patience_s: int | None = None
+    at_once: int | None = None
+    per_disk: int | None = None
+    bytes_s: int | None = None
+    balances: bool | None = None
+
+    def apply(self, tx: Transaction) -> None:
+        before = policy(tx)
+        ranges = {
+            "patience_s": (self.patience_s, 0, 30 * 86_400),
+            "at_once": (self.at_once, 0, 1000),
+            "per_disk": (self.per_disk, 1, 100),
+            "bytes_s": (self.bytes_s, MIB, 100 * GIB),
+        }
+        for name, (value, least, most) in ranges.items():
+            if value is not None and not least <= value <= most:
+                raise Invalid(f"{name} is a number from {least} to {most}, not {value}.")
+        numbers = {name: value for name, (value, _, _) in ranges.items() if value is not None}
+        balances = before.balances if self.balances is None else self.balances
+        tx.put(MovePolicy(**(asdict(before) | numbers | {"balances": balances})))
+
+
+def count_moved(tx: Transaction, disk_id: DiskId, size_bytes: int) -> None:
+    """So much was copied to a disk from others."""
+    disk = tx.get(Disk, disk_id)
+    if disk is not None and size_bytes:
+        tx.put(replace(disk, moved_in_bytes=disk.moved_in_bytes + size_bytes))
 
 
 def zones_of(view: View, node_id: NodeId) -> tuple[str, ...]:

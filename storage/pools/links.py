@@ -1,6 +1,6 @@
 """What the pool asks of this machine: which disks were given to it, and a running extent server for each."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,12 @@ class DiskServers(Protocol):
 
     async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
         """Remove all that the disk holds of a volume, durably. Again: nothing. Raises `Unavailable`."""
+
+    async def drop(self, disk_id: DiskId, volume_id: VolumeId, extents: Sequence[int], changes: int) -> None:
+        """Remove some extents of a volume, durably; refuse who goes by a map with fewer `changes`. Again: nothing.
+
+        To be called in the order of the changes. Raises `Unavailable`.
+        """
 
     async def digest(self, disk_id: DiskId, volume: VolumeMap) -> ReplicaDigest:
         """Read the volume's replica on the disk, all of it, without its parents. Raises `Unavailable`."""

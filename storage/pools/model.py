@@ -1,11 +1,14 @@
 """What the cluster knows of the disks that make up its pool."""
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from noded.core.ids import DiskId, NodeId
 from noded.core.record import Record
-from noded.core.units import GIB
+from noded.core.store import View
+from noded.core.units import GIB, MIB
+
+MOVES: Final = "moves"  # the id of the one policy
 
 
 class DiskState(StrEnum):
@@ -34,6 +37,7 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
     used_bytes: int = 0  # reported in steps, not at each write
     weight: float = 1.0  # its share of the data, against what its size alone would give it; 0: none
     draining: bool = False  # it gets nothing new, and what it holds moves to other disks
+    failed_since_ms: int = 0  # 0: it has not failed
     moved_in_bytes: int = 0  # what was copied to it from other disks since it came, to restore or to balance
 
     @property
@@ -55,6 +59,24 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
     def share(self) -> float:
         """How much of the data it should have, in proportion to the others."""
         return self.weight * self.size_bytes / GIB
+
+
+class MovePolicy(Record, frozen=True, kw_only=True, tag="move_policy.1"):
+    """How replicas are moved from disk to disk. There is one of it, or none: then this is how."""
+
+    NOUN: ClassVar[str] = "move policy"
+
+    id: str = MOVES
+    patience_s: int = 600  # a node or disk that is away for longer loses its replicas to others
+    at_once: int = 8  # replicas of extents that are being made at the same time, in the whole cluster
+    per_disk: int = 2  # the same on one disk
+    bytes_s: int = 64 * MIB  # how fast one volume is copied
+    balances: bool = True  # whether replicas move to disks that have less than their share
+
+
+def policy(view: View) -> MovePolicy:
+    """How replicas are moved now."""
+    return view.get(MovePolicy, MOVES) or MovePolicy()
 
 
 def reserve_of(size_bytes: int) -> int:

@@ -34,7 +34,7 @@ def served_report(
     return ReportDisk(disk_id=disk_id, node_id=node_id, state=state, used_bytes=served.used_bytes)
 
 
-def fault_report(known: Disk, fault: str) -> Command | None:
+def fault_report(known: Disk, fault: str, now_ms: int) -> Command | None:
     """The command that tells the cluster that a disk can't be used, or None where it knows."""
     if known.state is DiskState.FAILED and known.fault == fault:
         return None
@@ -44,6 +44,7 @@ def fault_report(known: Disk, fault: str) -> Command | None:
         state=DiskState.FAILED,
         fault=fault,
         used_bytes=known.used_bytes,
+        now_ms=now_ms,
     )
 
 

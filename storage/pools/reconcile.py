@@ -59,14 +59,14 @@ class DisksReconciler:
                 self._served.add(disk_id)
                 return served_report(known, disk_id, node_id, found.name, served, now_ms())
         self._warn(found.name, fault)
-        return fault_report(known, fault) if known is not None and known.node_id == node_id else None
+        return fault_report(known, fault, now_ms()) if known is not None and known.node_id == node_id else None
 
     async def _report_missing(self, present: set[str]) -> None:
         for disk in self._cluster.view().find(Disk, "node_id", self._cluster.node_id):
             if disk.name in present:
                 continue
             fault = "It was taken out of the node's configuration."
-            command = fault_report(disk, fault)
+            command = fault_report(disk, fault, now_ms())
             if command is not None:
                 self._warn(disk.name, fault)
                 await self._cluster.propose(command)

@@ -9,6 +9,7 @@ from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume,
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Volume
+from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
 from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
 
 SERVICE = Service(
@@ -16,6 +17,11 @@ SERVICE = Service(
     endpoint=BLOCK_STORAGE,
     records=(Volume,),
     commands=(
+        AdoptReplicas,
+        CancelJoins,
+        ConfirmDrop,
+        JoinReplicas,
+        LeaveDisk,
         ChangeVolume,
         ClaimVolume,
         ConfirmRemoval,

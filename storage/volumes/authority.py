@@ -9,12 +9,14 @@ from noded.core.ids import VolumeId
 from noded.core.service import PeerContext, PeerHandler
 from noded.core.unreadable import UNREADABLE
 from storage.extents.authority import (
+    ADOPT,
     CLAIM,
     GROW,
     LOCATE,
     SHRINK,
     SUPERSEDED,
     THAW,
+    Adopt,
     Claim,
     Grow,
     Locate,
@@ -23,6 +25,7 @@ from storage.extents.authority import (
 )
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume, volume_map
 from storage.volumes.model import Volume
+from storage.volumes.moving import AdoptReplicas
 
 Q = TypeVar("Q")
 
@@ -56,6 +59,22 @@ async def grow(context: PeerContext, payload: bytes) -> bytes:
     return _map_of_epoch(context, asked.volume_id, asked.epoch)
 
 
+async def adopt(context: PeerContext, payload: bytes) -> bytes:
+    """Count replicas that were filled on another disk."""
+    asked = _decode(payload, Adopt)
+    await context.cluster.propose(
+        AdoptReplicas(
+            volume_id=asked.volume_id,
+            epoch=asked.epoch,
+            changes=asked.changes,
+            disk_id=asked.disk_id,
+            extents=asked.extents,
+            blocks=asked.blocks,
+        )
+    )
+    return _map_of_epoch(context, asked.volume_id, asked.epoch)
+
+
 async def thaw(context: PeerContext, payload: bytes) -> bytes:
     """Make a mark worthless; the map says whether a snapshot was made with it before."""
     asked = _decode(payload, Thaw)
@@ -72,7 +91,14 @@ async def locate(context: PeerContext, payload: bytes) -> bytes:
     return _map(context, asked.volume_id)
 
 
-CALLS: dict[str, PeerHandler] = {CLAIM: claim, SHRINK: shrink, GROW: grow, THAW: thaw, LOCATE: locate}
+CALLS: dict[str, PeerHandler] = {
+    ADOPT: adopt,
+    CLAIM: claim,
+    SHRINK: shrink,
+    GROW: grow,
+    THAW: thaw,
+    LOCATE: locate,
+}
 
 
 def _map(context: PeerContext, volume_id: VolumeId) -> bytes:

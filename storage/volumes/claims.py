@@ -16,12 +16,13 @@ from storage.extents.authority import (
     STALE_CHANGE,
     SUPERSEDED,
     DiskAddress,
+    Joiner,
     ParentMap,
     VolumeMap,
 )
 from storage.extents.layout import may_leave
-from storage.pools.model import Disk
-from storage.volumes.model import Volume, ancestors, disks_of
+from storage.pools.model import Disk, policy
+from storage.volumes.model import Volume, ancestors, disks_of, may_read_through
 
 
 class ClaimVolume(Command, frozen=True, kw_only=True, tag="volume.claim.1"):
@@ -53,7 +54,7 @@ class ShrinkInSync(Command, frozen=True, kw_only=True, tag="volume.shrink.1"):
     disk_ids: tuple[DiskId, ...]
 
     def apply(self, tx: Transaction) -> None:
-        volume = _current(tx, self.volume_id, self.epoch, self.changes)
+        volume = current(tx, self.volume_id, self.epoch, self.changes)
         leaving = set(self.disk_ids) & set(volume.in_sync)
         if not leaving:
             return
@@ -74,15 +75,13 @@ class GrowInSync(Command, frozen=True, kw_only=True, tag="volume.grow.1"):
     disk_id: DiskId
 
     def apply(self, tx: Transaction) -> None:
-        volume = _current(tx, self.volume_id, self.epoch, self.changes)
+        volume = current(tx, self.volume_id, self.epoch, self.changes)
         if self.disk_id in volume.in_sync:
             return
         if self.disk_id not in disks_of(volume.layout):
             raise Conflict(f"Disk {self.disk_id} holds no replica of volume {volume.id}.", code=STALE_CHANGE)
-        for parent in ancestors(tx, volume):
-            # The replica reads through to the parent's on the same disk.
-            if self.disk_id in parent.out_of_sync:
-                raise Conflict(f"Disk {self.disk_id} is behind in the source volume {parent.id}.", code=STALE_CHANGE)
+        if not _may_count(tx, volume, self.disk_id):
+            raise Conflict(f"Disk {self.disk_id} is behind in a source of volume {volume.id}.", code=STALE_CHANGE)
         tx.put(replace(volume, in_sync=(*volume.in_sync, self.disk_id), changes=volume.changes + 1))
 
 
@@ -122,6 +121,22 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
         parents=parents,
         disks={disk.disk_id: DiskAddress(node_id=disk.node_id, host=disk.host, port=disk.port) for disk in disks},
         writable=not volume.immutable,
+        joining=tuple(
+            Joiner(extent=join.extent, disk_id=join.disk_id)
+            for join in volume.joining
+            if may_read_through(view, volume, join.extent, join.disk_id, stays=True)
+        ),
+        held_back=tuple(disk_id for disk_id in volume.out_of_sync if not _may_count(view, volume, disk_id)),
+        copy_bytes_s=policy(view).bytes_s,
+    )
+
+
+def _may_count(view: View, volume: Volume, disk_id: DiskId) -> bool:
+    """Whether what a replica reads through to, on the same disk, is up to date."""
+    return all(
+        may_read_through(view, volume, extent, disk_id)
+        for extent, disks in enumerate(volume.layout)
+        if disk_id in disks
     )
 
 
@@ -132,7 +147,8 @@ def _served(view: View, volume_id: VolumeId) -> Volume:
     return volume
 
 
-def _current(view: View, volume_id: VolumeId, epoch: int, changes: int) -> Volume:
+def current(view: View, volume_id: VolumeId, epoch: int, changes: int) -> Volume:
+    """The volume, if its record is what an owner believes it to be. Raises `Conflict` with what the owner must do."""
     volume = _served(view, volume_id)
     if volume.epoch != epoch:
         raise Conflict(f"Volume {volume_id} was claimed again: epoch {volume.epoch} now.", code=SUPERSEDED)

@@ -338,6 +338,8 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
         size_bytes=size_bytes,
         layout=layout,
         in_sync=tuple(disk for disk in volume.in_sync if disk in disks),
+        joining=tuple(each for each in volume.joining if each.extent < len(layout)),
+        leaving=tuple(each for each in volume.leaving if each.extent < len(layout)),
         immutable=True,
         node_id=None,
         server_id=None,

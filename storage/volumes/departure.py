@@ -13,6 +13,7 @@ from noded.core.store import Transaction, View
 from storage.extents.layout import may_leave
 from storage.pools.model import Disk
 from storage.volumes.model import Volume
+from storage.volumes.moving import without_disks
 
 NAMED_MAX: Final = 20  # so many lost volumes are named one by one
 
@@ -67,18 +68,8 @@ def _is_lost(volume: Volume, disk_ids: Collection[DiskId]) -> bool:
 
 
 def _drop(tx: Transaction, volume: Volume, going: set[DiskId]) -> None:
-    disk_ids = tuple(disk for disk in volume.disk_ids if disk not in going)
-    if volume.deleting and set(disk_ids) <= set(volume.removed_from):
+    left = without_disks(volume, going)
+    if left.deleting and set(left.disk_ids) <= set(left.removed_from):
         tx.delete(Volume, volume.id)
-        return
-    in_sync = tuple(disk for disk in volume.in_sync if disk not in going)
-    tx.put(
-        replace(
-            volume,
-            layout=tuple(tuple(disk for disk in disks if disk not in going) for disks in volume.layout),
-            disk_ids=disk_ids,
-            in_sync=in_sync,
-            changes=volume.changes + (in_sync != volume.in_sync),
-            removed_from=tuple(disk for disk in volume.removed_from if disk not in going),
-        )
-    )
+    else:
+        tx.put(left)

@@ -49,6 +49,30 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     detaching: bool = False
 
 
+class Joining(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica of an extent that is being made on a disk; `instead` of one that is to leave then."""
+
+    extent: int
+    disk_id: DiskId
+    instead: DiskId | None = None
+
+
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica that counts until enough others are in sync, and then leaves the layout."""
+
+    extent: int
+    disk_id: DiskId
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """Extents of which a disk still has bytes, although they left it when the record had counted `changes` changes."""
+
+    disk_id: DiskId
+    extents: tuple[int, ...]
+    changes: int
+    since_ms: int
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
@@ -95,6 +119,9 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     # What goes on with it, in Cinder's word (`attaching`, `awaiting-transfer`, `error`): somebody's mark, as it is no
     # state of the engine. Empty: nothing; the status follows from the rest of the record.
     phase: str = ""
+    joining: tuple[Joining, ...] = ()
+    leaving: tuple[Leaving, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()  # oldest first
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:
@@ -172,3 +199,26 @@ def ancestors(view: View, volume: Volume) -> Iterator[Volume]:
         parent = view.need(Volume, parent_id)
         yield parent
         parent_id = parent.parent_id
+
+
+def may_read_through(
+    view: View, volume: Volume, extent: int, disk_id: DiskId, *, stays: bool = False, in_sync: bool = True
+) -> bool:
+    """Whether every source of the volume has the extent on the disk: up to date (`in_sync`), and to stay (`stays`)."""
+    return all(
+        disk_id in parent.layout[extent]
+        and not (stays and is_leaving(parent, extent, disk_id))
+        and (not in_sync or disk_id in parent.in_sync)
+        for parent in ancestors(view, volume)
+        if extent < len(parent.layout)
+    )
+
+
+def is_leaving(volume: Volume, extent: int, disk_id: DiskId) -> bool:
+    """Whether a replica is to leave."""
+    return any((each.extent, each.disk_id) == (extent, disk_id) for each in volume.leaving)
+
+
+def is_needed(view: View, volume: Volume) -> bool:
+    """Whether somebody wants its blocks: also those of a deleted volume show through in its clones."""
+    return not volume.deleting or bool(children(view, volume.volume_id))

@@ -1,5 +1,6 @@
 """What an owner may count on from an extent server: the store on a real disk, and its twin in memory."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,8 +166,12 @@ def test_a_clone_shows_its_parent_where_it_has_nothing_of_its_own(store: Any) ->
     assert parent.read(0, 4) == block(1) * 4
 
 
-def test_a_clone_without_its_parent_is_refused(store: Any) -> None:
-    assert refusal(Talk(store, CLONE, parents=(VOLUME,)).welcome) == Why.UNKNOWN
+def test_what_a_parent_gets_later_shows_through_in_a_clone_that_was_there_before(store: Any) -> None:
+    clone = Talk(store, CLONE, parents=(VOLUME,))
+    clone.write(1, block(7))
+    assert clone.read(0, 2) == block(0) + block(7)
+    Talk(store).write(0, block(1) * 4)
+    assert clone.read(0, 2) == block(1) + block(7)
 
 
 def test_a_reader_finds_a_volume_and_changes_nothing(store: Any) -> None:
@@ -232,3 +237,59 @@ def test_equal_replicas_have_equal_digests(store: Any, tmp_path: Path) -> None:
     one.write(1, block(9))
     assert one.digest() != two.digest()
     other.close()
+
+
+def drop(talk: Talk, extents: tuple[int, ...], changes: int) -> None:
+    talk.store.drop(VOLUME, extents, changes)
+
+
+def test_what_was_dropped_is_gone_and_the_rest_stays(store: Any) -> None:
+    talk = Talk(store)
+    talk.write(0, block(1), extent=1)
+    talk.write(0, block(2), extent=2)
+    drop(talk, (1,), 5)
+    again = Talk(store, changes=5)
+    assert again.read(0, extent=1) == block(0)
+    assert again.read(0, extent=2) == block(2)
+    again.write(1, block(3), extent=1)
+    assert again.read(0, 2, extent=1) == block(0) + block(3)
+
+
+def test_who_goes_by_a_map_from_before_a_drop_is_refused_until_it_has_another(store: Any) -> None:
+    talk = Talk(store)
+    talk.write(0, block(1), extent=1)
+    drop(talk, (1,), 5)
+    assert refusal(talk.write(0, block(2), extent=1)) == Why.OUTDATED
+    assert refusal(Talk(store, epoch=2, changes=4).welcome) == Why.OUTDATED
+    assert talk.send(frame.pack(Op.PING, request=1, stamp=5))[0].op == Op.ACK
+    assert talk.write(0, block(2), extent=2).op == Op.ACK
+
+
+def test_a_drop_that_comes_again_late_takes_nothing_away(store: Any) -> None:
+    talk = Talk(store)
+    drop(talk, (1,), 5)
+    again = Talk(store, changes=6)
+    again.write(0, block(1), extent=1)
+    drop(talk, (1,), 5)
+    assert again.read(0, extent=1) == block(1)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_dropped_extent_does_not_come_back_with_a_restart(tmp_path: Path, settled: bool) -> None:
+    disk = ExtentStore(tmp_path, DiskId("d"), segment_bytes=4 << 20)
+    talk = Talk(disk)
+    talk.write(0, block(1), extent=1)
+    talk.write(0, block(2), extent=2)
+    if settled:
+        disk.settle()
+    drop(talk, (1,), 5)
+    Talk(disk, changes=5).write(3, block(3), extent=1)
+    for thread in threading.enumerate():
+        if thread.name == "remove":
+            thread.join()
+    found = ExtentStore(tmp_path, DiskId("d"), segment_bytes=4 << 20)
+    assert refusal(Talk(found).welcome) == Why.OUTDATED
+    again = Talk(found, changes=5)
+    assert again.read(0, 4, extent=1) == block(0) * 3 + block(3)
+    assert again.read(0, extent=2) == block(2)
+    found.close()

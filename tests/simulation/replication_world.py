@@ -19,13 +19,25 @@ from msgspec.structs import replace
 from noded.core.errors import Conflict, Refused, Unavailable
 from noded.core.ids import DiskId, NodeId, VolumeId
 from storage.extents import authority
-from storage.extents.authority import Claim, DiskAddress, Grow, Locate, Mark, ParentMap, Shrink, Thaw, VolumeMap
+from storage.extents.authority import (
+    Adopt,
+    Claim,
+    DiskAddress,
+    Grow,
+    Locate,
+    Mark,
+    ParentMap,
+    Shrink,
+    Thaw,
+    VolumeMap,
+)
 from storage.extents.frame import BadFrame
 from storage.extents.layout import BLOCK_BYTES, may_leave
 from storage.extents.member import MemberState
 from storage.extents.messages import volume_key
 from storage.extents.replication import Owner
 from storage.extents.serving import Buffer, Session
+from tests.simulation.replication_mover import Mover
 from tests.twins.extents import MemoryReplica, MemoryStore
 
 VOLUME = VolumeId("5e3f7a10-0000-4000-8000-000000000001")
@@ -66,6 +78,8 @@ class Weather:
     slow: float = 0.02
     # How long it is from one snapshot to the next; 0: there are none.
     snapshot: float = 0.0
+    # A replica begins to move to another disk this often; 0: the layout stays as it is.
+    move: float = 0.0
 
 
 class Disk:
@@ -82,7 +96,8 @@ class Disk:
 
     def content(self, key: int, extent: int) -> dict[int, tuple[int, int, bytes]]:
         """What it holds of one extent of the volume."""
-        blocks = self.store.replicas[key].blocks
+        replica = self.store.replicas.get(key)
+        blocks = replica.blocks if replica is not None else {}
         return {number: block for (where, number), block in blocks.items() if where == extent}
 
     def power_cut(self) -> None:
@@ -225,7 +240,7 @@ class Server:
 
     def _connect(self, disk_id: DiskId) -> None:
         self.waiting.discard(disk_id)
-        if not self.alive or disk_id in self.links:
+        if not self.alive or disk_id in self.links or disk_id not in self.owner.members:
             return
         disk = self.world.disks[disk_id]
         if not disk.up or self.world.is_cut(self, disk):
@@ -249,7 +264,8 @@ class Server:
 
     def flush(self) -> None:
         for disk_id, link in tuple(self.links.items()):
-            link.send(self.owner.members[disk_id].out)
+            if disk_id in self.owner.members:
+                link.send(self.owner.members[disk_id].out)
 
     # --- the guest
 
@@ -293,6 +309,9 @@ class Server:
     def now(self) -> float:
         return self.world.now
 
+    def reach(self, disk_id: DiskId) -> None:
+        self._connect_later(disk_id)
+
     def drop(self, disk_id: DiskId) -> None:
         link = self.links.pop(disk_id, None)
         if link is not None:
@@ -334,6 +353,10 @@ class Log:
     def volume(self) -> VolumeMap:
         """The volume that guests use."""
         return self.map_of(VOLUME)
+
+    @volume.setter
+    def volume(self, volume: VolumeMap) -> None:
+        self._put(volume)
 
     def ask(
         self,
@@ -389,6 +412,9 @@ class Log:
             return self._put(volume)
         if request.changes != volume.changes and not self.world.is_broken("changes are not counted"):
             return Conflict("stale", code=authority.STALE_CHANGE)
+        if isinstance(request, Adopt):
+            adopted = self.world.mover.adopted(volume, request)
+            return Conflict("stale", code=authority.STALE_CHANGE) if adopted is None else self._put(adopted)
         if isinstance(request, Grow):
             if any(request.disk_id not in parent.in_sync for parent in volume.parents):
                 return Conflict("its source is behind", code=authority.STALE_CHANGE)
@@ -409,7 +435,8 @@ class Log:
             ParentMap(above.layer, above.size_bytes, above.epoch, above.in_sync)  # type: ignore[arg-type]
             for above in (self.volumes[parent] for parent in self._chain(volume_id))
         )
-        return replace(volume, parents=parents)
+        behind = tuple(disk for disk in DISKS if any(disk not in parent.in_sync for parent in parents))
+        return replace(volume, parents=parents, held_back=behind)
 
     def take(self, mark: Mark) -> None:
         """Make a snapshot, if the mark is still good: what the volume has becomes the snapshot's."""
@@ -480,6 +507,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self._value = 0
+        self.mover = Mover(self)
 
     def is_broken(self, rule: str) -> bool:
         return self.broken == rule
@@ -527,6 +555,8 @@ class World:
         self.later(1.0, self._supervise)
         if self.weather.snapshot:
             self.later(1.0, self._snapshot)
+        if self.weather.move:
+            self.later(0.5, self.mover.step)
         self.run_until(self.weather.seconds)
         self._heal()
         # Each snapshot that is behind is mended in its turn.
@@ -632,9 +662,10 @@ class World:
     def check(self) -> None:
         for volume in self.log.volumes.values():
             assert self._is_whole(volume), f"{volume.volume_id} is not whole: {volume.in_sync}"
-            for extent, disks in enumerate(self.weather.layout):
+            for extent, disks in enumerate(volume.layout):
                 contents = [self.disks[disk].content(volume_key(volume.layer), extent) for disk in disks]
                 assert all(content == contents[0] for content in contents), f"replicas of {volume.volume_id} differ"
+        self.mover.check()
         owner = next(server for server in self.servers if server.alive).owner
         assert all(member.state is MemberState.CURRENT for member in owner.members.values())
         self._read_snapshots()

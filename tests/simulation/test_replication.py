@@ -14,6 +14,7 @@ from storage.extents.authority import Shrink
 from storage.extents.comparison import Comparison
 from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
+from storage.extents.joining import Join, Joins
 from storage.extents.member import Member, MemberState
 from storage.extents.recovery import Recovery
 from storage.extents.replication import Owner, Phase
@@ -94,8 +95,8 @@ def nothing_is_compared_at_opening(patch: Patch) -> None:
 def what_was_not_acknowledged_is_kept(patch: Patch) -> None:
     careful = comparison.source_wins
 
-    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
-        return careful(source, right, target, {block: other[block] for block in other if block in right})
+    def source_wins(source: Member, right: Any, target: Member, other: Any, since: Any) -> Any:
+        return careful(source, right, target, {block: other[block] for block in other if block in right}, since)
 
     patch(comparison, "source_wins", source_wins)
 
@@ -103,8 +104,8 @@ def what_was_not_acknowledged_is_kept(patch: Patch) -> None:
 def repairs_overwrite_newer_writes(patch: Patch) -> None:
     careful = comparison.source_wins
 
-    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
-        return [copy._replace(below=1 << 63) for copy in careful(source, right, target, other)]
+    def source_wins(source: Member, right: Any, target: Member, other: Any, since: Any) -> Any:
+        return [copy._replace(below=1 << 63) for copy in careful(source, right, target, other, since)]
 
     patch(comparison, "source_wins", source_wins)
 
@@ -112,11 +113,11 @@ def repairs_overwrite_newer_writes(patch: Patch) -> None:
 def all_after_the_oldest_write_under_way_is_taken_as_sent(patch: Patch) -> None:
     careful = comparison.source_wins
 
-    def source_wins(source: Member, right: Any, target: Member, other: Any) -> Any:
-        floor = min(target.resent, default=target.sent_after + 1)
+    def source_wins(source: Member, right: Any, target: Member, other: Any, since: Any) -> Any:
+        floor = min(since.resent, default=since.sent_after + 1)
         sent = {block for block, state in right.items() if state.stamp >= floor}
         rest = [{block: lines[block] for block in lines if block not in sent} for lines in (right, other)]
-        return careful(source, rest[0], target, rest[1])
+        return careful(source, rest[0], target, rest[1], since)
 
     patch(comparison, "source_wins", source_wins)
 
@@ -232,6 +233,36 @@ def a_replica_joins_whose_source_is_behind(patch: Patch) -> None:
     patch(replication_world.Log, "map_of", map_of)
 
 
+def joining_replicas_trust_the_watermark(patch: Patch) -> None:
+    patch(Join, "watermark", property(lambda join: join.member.watermark))
+
+
+def joining_replicas_are_not_sent_writes(patch: Patch) -> None:
+    patch(Joins, "sent", lambda _joins, _extent: [])
+
+
+def a_lost_connection_does_not_end_a_join(patch: Patch) -> None:
+    patch(Joins, "lost", lambda _joins, _member: None)
+
+
+def a_replica_being_adopted_does_not_count(patch: Patch) -> None:
+    patch(InSyncSet, "perhaps_adopted_bits", lambda _set, _extent: 0)
+
+
+def replicas_are_adopted_before_they_have_everything(patch: Patch) -> None:
+    careful = Joins._begin
+
+    def begin(self: Joins, member: Member, extent: int) -> None:
+        careful(self, member, extent)
+        self._joins[extent, member].is_complete = True
+
+    patch(Joins, "_begin", begin)
+
+
+def old_maps_are_not_refused(patch: Patch) -> None:
+    patch(Session, "_refuse_outdated", lambda _session, _replica: None)
+
+
 # Each rule, and a seed that notices when it is missing: the search begins there, since some are noticed rarely.
 RULES: Final[dict[Rule, int]] = {
     a_majority_is_enough: 1,
@@ -265,6 +296,18 @@ SNAPSHOT_RULES: Final[dict[Rule | str, int]] = {
     "marks are not looked at": 1,
 }
 
+# The same for the rules of a layout that changes.
+MOVING_RULES: Final[dict[Rule, int]] = {
+    joining_replicas_trust_the_watermark: 1,
+    joining_replicas_are_not_sent_writes: 1,
+    a_lost_connection_does_not_end_a_join: 1,
+    a_replica_being_adopted_does_not_count: 250,
+    replicas_are_adopted_before_they_have_everything: 1,
+    old_maps_are_not_refused: 1,
+}
+MOVING: Final = Weather(layout=SAME, move=3.0)
+MOVING_FAST: Final = Weather(layout=SAME, move=1.0, fault=1.0, log_latency=0.6, blocks=8)
+
 WEATHERS: Final = {
     "mixed layout": Weather(),
     "the same disks": Weather(layout=SAME),
@@ -274,6 +317,9 @@ WEATHERS: Final = {
     "slow network": Weather(latency=0.15, fault=4.0, slow=0.01),
     "snapshots": Weather(snapshot=2.0),
     "many snapshots": Weather(snapshot=0.5, layout=SAME, fault=4.0),
+    "replicas move": MOVING,
+    "replicas move while the log is slow": MOVING_FAST,
+    "replicas of a mixed layout move": Weather(move=2.0),
 }
 
 
@@ -305,6 +351,25 @@ def test_the_simulator_of_snapshots_notices_when(rule: Rule | str, monkeypatch: 
     assert first_violation(SNAPSHOT_RULES[rule], SEEDS_TO_NOTICE, broken, WEATHERS["snapshots"]) is not None
 
 
+@pytest.mark.parametrize("rule", MOVING_RULES, ids=lambda rule: rule.__name__)
+def test_the_simulator_notices_while_replicas_move_when(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule(monkeypatch.setattr)
+    weather = MOVING_FAST if rule is a_replica_being_adopted_does_not_count else MOVING
+    assert first_violation(MOVING_RULES[rule], SEEDS_TO_NOTICE, weather=weather) is not None
+
+
+def test_the_simulator_notices_when_a_replica_leaves_too_early() -> None:
+    broken = "replicas leave before the others are in sync"
+    assert first_violation(1, SEEDS_TO_NOTICE, broken, MOVING) is not None
+
+
+def test_replicas_do_move_in_the_simulator() -> None:
+    worlds = [World(seed, MOVING) for seed in range(1, 21)]
+    for world in worlds:
+        world.run()
+    assert sum(world.mover.moved for world in worlds) > 30
+
+
 def first_violation(
     first: int, count: int, broken: str = "", weather: Weather = WEATHERS["mixed layout"]
 ) -> tuple[int, Exception] | None:
@@ -318,10 +383,14 @@ def first_violation(
 
 
 def main(first: int, count: int, rule: str = "") -> None:
-    for each in (*RULES, *(rule for rule in SNAPSHOT_RULES if not isinstance(rule, str))):
+    for each in (*RULES, *MOVING_RULES, *(rule for rule in SNAPSHOT_RULES if not isinstance(rule, str))):
         if each.__name__ == rule:
             each(setattr)
-    found = first_violation(first, count, rule)
+    for weather in (Weather(), MOVING):
+        report(first_violation(first, count, rule, weather))
+
+
+def report(found: tuple[int, Exception] | None) -> None:
     print("nothing found" if found is None else f"seed {found[0]}: {type(found[1]).__name__} {found[1]}")
 
 

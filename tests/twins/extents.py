@@ -26,6 +26,7 @@ class MemoryReplica:
     sealed_epoch: int = 0
     watermark: int = 0
     writer: object = None
+    layout_changes: int = 0
     blocks: dict[tuple[int, int], Block] = field(default_factory=dict)
     # What a power cut leaves, as far as it is not in `blocks`.
     durable_epoch: int = 0
@@ -61,11 +62,15 @@ class MemoryStore:
         if key not in self.replicas:
             if not hello.writer:
                 raise Refusal(Why.UNKNOWN, "not here")
-            parent = self.replicas.get(volume_key(hello.parents[0])) if hello.parents else None
-            if hello.parents and parent is None:
-                raise Refusal(Why.UNKNOWN, "the parent is not here")
+            parent = None
+            if hello.parents:
+                above = Hello(hello.parents[0], 0, 0, hello.extent_bytes, hello.parents[1:], writer=True)
+                parent = self.open(above)
             self.replicas[key] = MemoryReplica(key, hello.volume_id, hello.size_bytes, hello.extent_bytes, parent)
-        return self.replicas[key]
+        replica = self.replicas[key]
+        if hello.writer:
+            replica.size_bytes = max(replica.size_bytes, hello.size_bytes)
+        return replica
 
     def stage(self, replica: MemoryReplica, change: Change) -> None:
         if change.op in {Op.WRITE, Op.ZERO}:
@@ -129,6 +134,14 @@ class MemoryStore:
     def remove(self, volume_id: str) -> None:
         self.commit()
         self.replicas.pop(volume_key(volume_id), None)
+
+    def drop(self, volume_id: str, extents: Sequence[int], changes: int) -> None:
+        self.commit()
+        replica = self.replicas.get(volume_key(volume_id))
+        if replica is not None and changes > replica.layout_changes:
+            replica.layout_changes = changes
+            for place in [place for place in replica.blocks if place[0] in extents]:
+                del replica.blocks[place]
 
     def files(self, replica: MemoryReplica) -> FilesState:
         raise Refusal(Why.UNKNOWN, f"volume {replica.volume_id} is in memory")

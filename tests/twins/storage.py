@@ -1,6 +1,6 @@
 """A machine's disks and volume servers in memory and in plain files: what the services see of the block engine."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class SimulatedDisks:
         self.disks: dict[str, FoundDisk] = {name: FoundDisk(name=name) for name in names}
         self.held: dict[DiskId, set[VolumeId]] = {}
         self.silent: set[DiskId] = set()
+        self.dropped: list[tuple[DiskId, VolumeId, tuple[int, ...], int]] = []
         self.used_bytes = 0
         self.size_bytes = 100 * GIB
         self.broken: set[str] = set()
@@ -53,6 +54,11 @@ class SimulatedDisks:
 
     async def volumes(self, disk_id: DiskId) -> Collection[VolumeId]:
         return self.held[disk_id]
+
+    async def drop(self, disk_id: DiskId, volume_id: VolumeId, extents: Sequence[int], changes: int) -> None:
+        if disk_id not in self.held or disk_id in self.silent:
+            raise Unavailable("the disk does not answer")
+        self.dropped.append((disk_id, volume_id, tuple(extents), changes))
 
     async def remove(self, disk_id: DiskId, volume_id: VolumeId) -> None:
         if disk_id not in self.held or disk_id in self.silent:

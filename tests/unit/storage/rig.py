@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from noded.core.errors import Refused
 from noded.core.ids import DiskId, NodeId
-from storage.extents.authority import DiskAddress, Grow, Locate, ParentMap, Shrink, VolumeMap
+from storage.extents.authority import Adopt, DiskAddress, Grow, Locate, ParentMap, Shrink, VolumeMap
 from storage.extents.authority import Request as AuthorityRequest
 from storage.extents.layout import BLOCK_BYTES
 from storage.extents.replication import Owner
@@ -45,6 +45,7 @@ class Rig:
     volume: VolumeMap = field(default_factory=volume_map)
     stores: dict[DiskId, MemoryStore] = field(default_factory=lambda: {disk: MemoryStore() for disk in DISKS})
     writes: bool = True
+    disks: tuple[DiskId, ...] = DISKS
 
     def __post_init__(self) -> None:
         self.time = 100.0
@@ -56,13 +57,13 @@ class Rig:
         self.down: set[DiskId] = set()
         self.reads: list[DiskId] = []
         self.owner = Owner(self.volume, NODE, self, writes=self.writes)
-        for disk_id in DISKS:
+        for disk_id in self.disks:
             self.connect(disk_id)
 
     # --- what a test does
 
     def connect(self, disk_id: DiskId) -> None:
-        if disk_id not in self.sessions and disk_id not in self.down:
+        if disk_id not in self.sessions and disk_id not in self.down and disk_id in self.owner.members:
             self.sessions[disk_id] = Session(self.stores[disk_id], [])
             self.owner.connected(disk_id)
             self.settle()
@@ -82,7 +83,7 @@ class Rig:
             self.time += 0.25
             self.owner.tick()
             self.settle()
-            for disk_id in DISKS:
+            for disk_id in self.disks:
                 self.connect(disk_id)
 
     def write(self, block: int, data: bytes) -> list[int]:
@@ -140,6 +141,9 @@ class Rig:
     def now(self) -> float:
         return self.time
 
+    def reach(self, disk_id: DiskId) -> None:
+        """It is connected as time passes."""
+
     def drop(self, disk_id: DiskId) -> None:
         self.sessions.pop(disk_id, None)
 
@@ -159,11 +163,28 @@ class Rig:
             in_sync -= set(request.disk_ids)
         elif isinstance(request, Grow):
             in_sync.add(request.disk_id)
+        elif isinstance(request, Adopt):
+            self._adopt(request)
+            return
         else:
             assert isinstance(request, Locate)
         changed = in_sync != set(volume.in_sync)
         ordered = tuple(disk for disk in DISKS if disk in in_sync)
         self.volume = replace(volume, in_sync=ordered, changes=volume.changes + changed)
+        self.owner.told(self.volume)
+
+    def _adopt(self, request: Adopt) -> None:
+        volume = self.volume
+        self.volume = replace(
+            volume,
+            layout=tuple(
+                (*disks, request.disk_id) if extent in request.extents else disks
+                for extent, disks in enumerate(volume.layout)
+            ),
+            joining=tuple(each for each in volume.joining if each.extent not in request.extents),
+            in_sync=tuple(dict.fromkeys((*volume.in_sync, request.disk_id))),
+            changes=volume.changes + 1,
+        )
         self.owner.told(self.volume)
 
     def stopped(self, reason: str) -> None:
@@ -176,4 +197,5 @@ class Rig:
 def clone_map(parent_in_sync: tuple[DiskId, ...] = DISKS, **changes: Any) -> VolumeMap:
     """A clone of `volume_map`'s volume."""
     parent = ParentMap(VOLUME, BLOCKS * BLOCK_BYTES, 1, parent_in_sync)
-    return volume_map(volume_id=CLONE, parents=(parent,), **changes)
+    held_back = tuple(disk for disk in DISKS if disk not in parent_in_sync)
+    return volume_map(volume_id=CLONE, parents=(parent,), held_back=held_back, **changes)

@@ -29,7 +29,14 @@ class Talk:
     """One connection to a store, which commits after each exchange."""
 
     def __init__(
-        self, store: Any, volume_id: str = VOLUME, epoch: int = 1, *, writer: bool = True, parents: tuple[str, ...] = ()
+        self,
+        store: Any,
+        volume_id: str = VOLUME,
+        epoch: int = 1,
+        *,
+        writer: bool = True,
+        parents: tuple[str, ...] = (),
+        changes: int = 0,
     ) -> None:
         self.store = store
         self.key = volume_key(volume_id)
@@ -37,7 +44,7 @@ class Talk:
         self.sequence = 0
         self._replies: list[Buffer] = []
         self.session: Session[Any] = Session(store, self._replies)
-        hello = Hello(volume_id, epoch, SIZE_BYTES, EXTENT_BYTES, parents, writer)
+        hello = Hello(volume_id, epoch, SIZE_BYTES, EXTENT_BYTES, parents, writer, changes)
         self.welcome = self.ask(self.frame(Op.HELLO, msgspec.msgpack.encode(hello)))
         if writer and self.welcome.op == Op.DATA:
             self.sealed = self.ask(self.frame(Op.SEAL, stamp=frame.first_stamp(epoch)))

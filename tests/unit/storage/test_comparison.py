@@ -19,7 +19,7 @@ def lines(**stamps: int) -> dict[int, BlockState]:
 def test_equal_replicas_give_nothing() -> None:
     same = lines(b1=10, b2=11)
     assert newest_wins([(A, same), (B, same)]) == []
-    assert source_wins(A, same, B, same) == []
+    assert source_wins(A, same, B, same, B) == []
 
 
 def test_the_newest_write_of_each_block_goes_to_all_that_lack_it() -> None:
@@ -29,24 +29,24 @@ def test_the_newest_write_of_each_block_goes_to_all_that_lack_it() -> None:
 
 def test_adjoining_blocks_travel_together_up_to_a_limit() -> None:
     right = {block: BlockState(15, 5) for block in range(10, 10 + FETCH_BLOCKS_MAX + 3)}
-    assert source_wins(A, right, B, {}) == [
+    assert source_wins(A, right, B, {}, B) == [
         Copy(A, (B,), 10, FETCH_BLOCKS_MAX, 10),
         Copy(A, (B,), 10 + FETCH_BLOCKS_MAX, 3, 10),
     ]
 
 
 def test_a_write_that_only_the_returning_replica_has_is_taken_back() -> None:
-    assert source_wins(A, {}, B, lines(b3=40, b4=12)) == [Copy(A, (B,), 3, 1, 41), Copy(A, (B,), 4, 1, 13)]
+    assert source_wins(A, {}, B, lines(b3=40, b4=12), B) == [Copy(A, (B,), 3, 1, 41), Copy(A, (B,), 4, 1, 13)]
 
 
 def test_what_guests_write_meanwhile_is_left_to_them() -> None:
-    assert source_wins(A, lines(b1=43, b2=40), B, lines(b1=44, b2=61, b3=62)) == []
+    assert source_wins(A, lines(b1=43, b2=40), B, lines(b1=44, b2=61, b3=62), B) == []
 
 
 def test_what_was_completed_between_writes_under_way_is_copied() -> None:
-    assert source_wins(A, lines(b1=45), B, lines(b1=12)) == [Copy(A, (B,), 1, 1, 13)]
+    assert source_wins(A, lines(b1=45), B, lines(b1=12), B) == [Copy(A, (B,), 1, 1, 13)]
 
 
 def test_a_block_with_the_same_stamp_and_another_hash_is_copied() -> None:
     other = {4: BlockState(17, 8)}
-    assert source_wins(A, {4: BlockState(17, 7)}, B, other) == [Copy(A, (B,), 4, 1, 18)]
+    assert source_wins(A, {4: BlockState(17, 7)}, B, other, B) == [Copy(A, (B,), 4, 1, 18)]
