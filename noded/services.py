@@ -47,6 +47,7 @@ import noded.identity.projects
 import noded.identity.regions
 import noded.identity.roles
 import noded.identity.services
+import noded.identity.sign_in_rules
 import noded.identity.tokens
 import noded.identity.users
 import noded.identity.versions
@@ -85,6 +86,7 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.projects.SERVICE,
     noded.identity.project_tags.SERVICE,
     noded.identity.roles.SERVICE,
+    noded.identity.sign_in_rules.SERVICE,
     noded.identity.users.SERVICE,
     noded.identity.groups.SERVICE,
     noded.identity.grants.SERVICE,

@@ -56,7 +56,23 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "server.1": ("key_name", "public_key"),
     "server.create.1": ("form.key_name", "form.public_key"),
     "token_key.add.1": ("key_id",),  # a name
-    "user.1": ("password_generation", "password_set_ms", "password_is_own"),  # how often it changed, when, by whom
+    "sign_in_rules.1": (  # what is asked of everyone's password
+        "unique_last_passwords",
+        "password_expires_days",
+        "password_age_min_days",
+        "password_pattern",
+        "password_pattern_words",
+        "change_first_password",
+    ),
+    "sign_in_rules.set.1": (
+        "rules.unique_last_passwords",
+        "rules.password_expires_days",
+        "rules.password_age_min_days",
+        "rules.password_pattern",
+        "rules.password_pattern_words",
+        "rules.change_first_password",
+    ),
+    "user.1": ("password_generation", "password_set_ms", "password_expires_ms"),  # how often it changed, and when
     "volume_type.1": ("encryption.key_bits",),  # how long keys are
     "volume_type.set_encryption.1": ("encryption.key_bits",),
     "user.set_password.1": ("known_generation",),

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from noded.core.errors import Invalid
+from noded.core.errors import Forbidden, Invalid
 from noded.core.record import Record
-from noded.identity.model import Extra
+from noded.identity.model import Extra, Options
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R", bound=Record)
@@ -22,6 +22,10 @@ Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
 Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=80)]
+Method = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+MultiFactorRules = Annotated[
+    tuple[Annotated[tuple[Method, ...], msgspec.Meta(min_length=1, max_length=8)], ...], msgspec.Meta(max_length=16)
+]
 
 EXTRA_BYTES_MAX: Final = 16 * 1024
 _NEVER_KEPT: Final = frozenset({"id", "links", "options", "password", "original_password", "is_domain"})
@@ -45,11 +49,55 @@ def merged(before: Extra, change: Extra) -> Extra:
     return {name: value for name, value in {**before, **change}.items() if value is not None}
 
 
+def told_options(form: msgspec.Struct | msgspec.UnsetType) -> Options:
+    """The options that a request names, as a command carries them."""
+    return {} if isinstance(form, msgspec.UnsetType) else given(form)
+
+
 def changed(before: R, change: msgspec.Struct, extra: Extra) -> R:
     """The record with every attribute that the change names, so that two changes at once both count."""
-    names = set(before.__struct_fields__) - {"id", "extra"}
+    names = set(before.__struct_fields__) - {"id", "extra", "options"}
     values = {name: value for name, value in given(change).items() if name in names}
     return msgspec.structs.replace(before, **values, extra=extra)
+
+
+class ResourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a domain, a project or a role; null takes one away."""
+
+    immutable: bool | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class UserOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a user; null takes one away."""
+
+    ignore_change_password_upon_first_use: bool | msgspec.UnsetType | None = msgspec.UNSET
+    ignore_password_expiry: bool | msgspec.UnsetType | None = msgspec.UNSET
+    ignore_lockout_failure_attempts: bool | msgspec.UnsetType | None = msgspec.UNSET
+    ignore_user_inactivity: bool | msgspec.UnsetType | None = msgspec.UNSET
+    lock_password: bool | msgspec.UnsetType | None = msgspec.UNSET
+    multi_factor_auth_enabled: bool | msgspec.UnsetType | None = msgspec.UNSET
+    multi_factor_auth_rules: MultiFactorRules | msgspec.UnsetType | None = msgspec.UNSET
+
+
+def expect_mutable(record: Record, options: Options, change: msgspec.Struct | None, extra: Extra) -> None:
+    """Raises `Forbidden` where the option `immutable` forbids it; taking that option away is allowed, alone.
+
+    `change` None: the record shall be deleted.
+    """
+    if not options.get("immutable"):
+        return
+    if change is None:
+        raise Forbidden(
+            f'The immutable {record.NOUN} resource `{record.id}` can\'t be deleted. Set its resource option "immutable"'
+            " to false first."
+        )
+    values = given(change)
+    named = {name for name in values if name != "options" and not name.endswith("_id") and name != "extra"}
+    if named or extra or values.get("options", {}).get("immutable", True):
+        raise Forbidden(
+            f'The immutable {record.NOUN} resource `{record.id}` can\'t be changed. Set its resource option "immutable"'
+            " to false first."
+        )
 
 
 def given(form: msgspec.Struct) -> dict[str, Any]:

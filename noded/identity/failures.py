@@ -3,8 +3,6 @@
 from collections import OrderedDict
 from typing import Final
 
-FAILURES_MAX: Final = 10  # then nobody signs in as this user for a while
-LOCK_MS: Final = 30_000
 _REMEMBERED_MS: Final = 300_000
 _USERS_MAX: Final = 10_000
 

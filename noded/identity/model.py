@@ -72,7 +72,7 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     options: Options = msgspec.field(default_factory=dict)
     past_hashes: tuple[str, ...] = ()  # of earlier passwords, the newest first; as many as the rules look back
     password_set_ms: int = 0  # 0: not known
-    password_is_own: bool = True  # False: somebody else chose it, so the rules may ask for a new one
+    password_expires_ms: int | None = None
 
 
 class Group(Record, frozen=True, kw_only=True, tag="group.1"):

@@ -1,7 +1,13 @@
 """How does Keystone write domains, projects, users and roles? Pure. (Identity API v3, attribute by attribute.)"""
 
+from noded.core.times import naive_micro
 from noded.identity.endpoint import IDENTITY
 from noded.identity.model import Domain, Group, Project, Role, User
+
+
+def when(ms: int | None) -> str | None:
+    """A time as Keystone writes it for passwords: without a zone."""
+    return None if ms is None else naive_micro(ms)
 
 
 def link(base_url: str, *parts: str) -> str:
@@ -59,7 +65,7 @@ def user(base_url: str, record: User) -> dict[str, object]:
         "name": record.name,
         "domain_id": record.domain_id,
         "enabled": record.enabled,
-        "password_expires_at": None,
+        "password_expires_at": when(record.password_expires_ms),
         "options": record.options,
         "links": {"self": link(base_url, "users", record.id)},
     }

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from noded.identity.failures import FAILURES_MAX
+from noded.identity.sign_in_rules.model import SignInRules
 from tests.twins.cloud import ADMIN_PASSWORD, BASE, Cloud, found_cloud, sign_in_body
 
 V3 = "/identity/v3"
@@ -141,7 +141,7 @@ async def test_after_many_wrong_passwords_the_right_one_waits_on_every_node(
     cloud: Cloud, client: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:
     await make(client, admin, "user", name="ann", password="pw")
-    for _ in range(FAILURES_MAX):
+    for _ in range(SignInRules().lockout_failures):
         assert (await cloud.sign_in(client, "ann", "no", None)).status_code == 401
     async with cloud.client("node2") as other:
         assert (await cloud.sign_in(other, "ann", "pw", None)).status_code == 401
@@ -152,7 +152,7 @@ async def test_where_passwords_are_changed_they_can_be_guessed_no_more_often(
     cloud: Cloud, client: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:
     user = await make(client, admin, "user", name="ann", password="pw")
-    for _ in range(FAILURES_MAX):
+    for _ in range(SignInRules().lockout_failures):
         guess = {"user": {"original_password": "no", "password": "new"}}
         assert (await client.post(f"{V3}/users/{user['id']}/password", json=guess)).status_code == 401
     right = {"user": {"original_password": "pw", "password": "new"}}

@@ -9,7 +9,7 @@ from noded.core.errors import Forbidden
 from noded.core.ids import DomainId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Name64, Text, read
+from noded.identity.attributes import Name64, ResourceOptions, Text, read, told_options
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
 from noded.identity.listing import listed
 from noded.identity.model import DEFAULT_DOMAIN, Domain
@@ -27,6 +27,7 @@ class DomainForm(msgspec.Struct, frozen=True):
     name: Name64
     description: Text | None = None
     enabled: bool = True
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 class DomainChange(msgspec.Struct, frozen=True):
@@ -35,6 +36,7 @@ class DomainChange(msgspec.Struct, frozen=True):
     name: Name64 | msgspec.UnsetType = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create_domain(request: Request) -> Response:
@@ -48,6 +50,7 @@ async def create_domain(request: Request) -> Response:
             description=form.description or "",
             enabled=form.enabled,
             extra=extra,
+            options=told_options(form.options),
         )
     )
     return _answer(request, domain_id)
@@ -82,6 +85,7 @@ async def update_domain(request: Request) -> Response:
             description="" if change.description is None else change.description,
             enabled=change.enabled,
             extra=extra,
+            options=told_options(change.options),
         )
     )
     return _answer(request, before.id)

@@ -8,7 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden
 from noded.core.ids import DomainId
 from noded.core.store import Transaction, View
-from noded.identity.attributes import changed, merged
+from noded.identity.attributes import changed, expect_mutable, merged
 from noded.identity.domain_config.commands import forget_domain as forget_config
 from noded.identity.grants.commands import forget_target
 from noded.identity.groups.commands import remove_group
@@ -30,6 +30,7 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
     enabled: bool = True
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         _expect_free(tx, self.name, self.domain_id)
@@ -40,6 +41,7 @@ class CreateDomain(Command, frozen=True, kw_only=True, tag="domain.create.1"):
                 description=self.description,
                 enabled=self.enabled,
                 extra=self.extra,
+                options=merged({}, self.options),
                 tags=self.tags,
             )
         )
@@ -56,10 +58,13 @@ class UpdateDomain(Command, frozen=True, kw_only=True, tag="domain.update.1"):
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
     tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Domain, self.domain_id)
+        expect_mutable(before, before.options, self, self.extra)
         after = changed(before, self, merged(before.extra, self.extra))
+        after = msgspec.structs.replace(after, options=merged(before.options, self.options))
         _expect_free(tx, after.name, self.domain_id)
         tx.put(after)
 
@@ -75,6 +80,7 @@ class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
 
     def apply(self, tx: Transaction) -> None:
         domain = tx.need(Domain, self.domain_id)
+        expect_mutable(domain, domain.options, None, {})
         if domain.enabled:
             raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
         for project in tx.find(Project, "domain_id", self.domain_id):

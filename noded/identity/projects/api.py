@@ -9,7 +9,7 @@ from noded.core.errors import Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity import views
-from noded.identity.attributes import Id, Name64, Tags, Text, read, truth
+from noded.identity.attributes import Id, Name64, ResourceOptions, Tags, Text, read, told_options, truth
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
 from noded.identity.listing import listed
 from noded.identity.model import DEFAULT_DOMAIN, Domain, Project, Scope
@@ -35,6 +35,7 @@ class ProjectForm(msgspec.Struct, frozen=True):
     enabled: bool = True
     is_domain: bool = False
     tags: Tags = ()
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProjectChange(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class ProjectChange(msgspec.Struct, frozen=True):
     domain_id: Id | msgspec.UnsetType | None = msgspec.UNSET
     parent_id: Id | msgspec.UnsetType | None = msgspec.UNSET
     is_domain: bool | msgspec.UnsetType = msgspec.UNSET
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create_project(request: Request) -> Response:
@@ -67,6 +69,7 @@ async def create_project(request: Request) -> Response:
             enabled=form.enabled,
             tags=form.tags,
             extra=extra,
+            options=told_options(form.options),
         )
     )
     return _answer(request, project_id)
@@ -83,6 +86,7 @@ async def _create_domain(request: Request, form: ProjectForm, extra: dict[str, A
             description=form.description or "",
             enabled=form.enabled,
             extra=extra,
+            options=told_options(form.options),
             tags=form.tags,
         )
     )
@@ -153,6 +157,7 @@ async def update_project(request: Request) -> Response:
             enabled=change.enabled,
             tags=change.tags,
             extra=extra,
+            options=told_options(change.options),
         )
     )
     return _answer(request, before.id)
@@ -172,6 +177,7 @@ async def _update_domain(request: Request, before: Domain, change: ProjectChange
             description="" if change.description is None else change.description,
             enabled=change.enabled,
             extra=extra,
+            options=told_options(change.options),
             tags=change.tags,
         )
     )

@@ -8,7 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, Invalid
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import Transaction, View
-from noded.identity.attributes import changed, merged
+from noded.identity.attributes import changed, expect_mutable, merged
 from noded.identity.model import Domain, Project
 from noded.identity.removal import remove_project
 from noded.identity.standing import below_project, parents_of
@@ -29,6 +29,7 @@ class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
     enabled: bool = True
     tags: tuple[str, ...] = ()
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         tx.need(Domain, self.domain_id)
@@ -45,6 +46,7 @@ class CreateProject(Command, frozen=True, kw_only=True, tag="project.create.1"):
                 enabled=self.enabled,
                 tags=self.tags,
                 extra=self.extra,
+                options=merged({}, self.options),
             )
         )
 
@@ -60,10 +62,13 @@ class UpdateProject(Command, frozen=True, kw_only=True, tag="project.update.1"):
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Project, self.project_id)
+        expect_mutable(before, before.options, self, self.extra)
         after = changed(before, self, merged(before.extra, self.extra))
+        after = msgspec.structs.replace(after, options=merged(before.options, self.options))
         _expect_free(tx, after.name, after.domain_id, self.project_id)
         if after.enabled and not before.enabled:
             _expect_enabled_above(tx, before)
@@ -86,6 +91,7 @@ class DeleteProject(Command, frozen=True, kw_only=True, tag="project.delete.1"):
 
     def apply(self, tx: Transaction) -> None:
         project = tx.need(Project, self.project_id)
+        expect_mutable(project, project.options, None, {})
         if tx.find(Project, "parent_id", self.project_id):
             raise Forbidden(
                 f"Cannot delete the project {self.project_id} since it is not a leaf in the hierarchy: delete the"

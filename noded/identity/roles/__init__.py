@@ -11,13 +11,14 @@ from noded.identity.roles.commands import CreateRole, DeleteRole, ImplyRole, Sto
 
 def _found(founding: Founding) -> list[Command]:
     """The ladder from the lowest up, so that what a role implies is there before it."""
+    fixed = {"immutable": True}  # policy asks for them by name: nobody shall delete or rename one by mistake
     ladder: list[Command] = []
     below: str | None = None
     for name in reversed(LADDER):
         implies = () if below is None else (role_id(founding, below),)
-        ladder.append(CreateRole(role_id=role_id(founding, name), name=name, implies=implies))
+        ladder.append(CreateRole(role_id=role_id(founding, name), name=name, implies=implies, options=fixed))
         below = name
-    return [*ladder, CreateRole(role_id=role_id(founding, SERVICE_ROLE), name=SERVICE_ROLE)]
+    return [*ladder, CreateRole(role_id=role_id(founding, SERVICE_ROLE), name=SERVICE_ROLE, options=fixed)]
 
 
 SERVICE = Service(

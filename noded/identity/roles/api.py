@@ -9,7 +9,7 @@ from noded.core.ids import DomainId, RoleId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
 from noded.identity import views
-from noded.identity.attributes import Id, Name255, Text, read
+from noded.identity.attributes import Id, Name255, ResourceOptions, Text, read, told_options
 from noded.identity.listing import listed
 from noded.identity.model import Role
 from noded.identity.roles.commands import (
@@ -34,6 +34,7 @@ class RoleForm(msgspec.Struct, frozen=True):
     name: Name255
     domain_id: Id | None = None
     description: Text | None = None
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 class RoleChange(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ class RoleChange(msgspec.Struct, frozen=True):
 
     name: Name255 | msgspec.UnsetType = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    options: ResourceOptions | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create_role(request: Request) -> Response:
@@ -54,6 +56,7 @@ async def create_role(request: Request) -> Response:
             domain_id=DomainId(form.domain_id) if form.domain_id else None,
             description=form.description,
             extra=extra,
+            options=told_options(form.options),
         )
     )
     return _answer(request, role_id)
@@ -82,6 +85,7 @@ async def update_role(request: Request) -> Response:
             name=change.name,
             description=change.description,
             extra=extra,
+            options=told_options(change.options),
         )
     )
     return _answer(request, before.id)

@@ -8,7 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, NotFound
 from noded.core.ids import DomainId, RoleId
 from noded.core.store import Transaction, View
-from noded.identity.attributes import changed, merged
+from noded.identity.attributes import changed, expect_mutable, merged
 from noded.identity.grants.commands import forget_role
 from noded.identity.model import Domain, Role
 from noded.identity.standing import with_implied
@@ -25,6 +25,7 @@ class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
     description: str | None = None
     implies: tuple[RoleId, ...] = ()
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         if self.domain_id is not None:
@@ -40,6 +41,7 @@ class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
                 description=self.description,
                 implies=self.implies,
                 extra=self.extra,
+                options=merged({}, self.options),
             )
         )
 
@@ -53,10 +55,13 @@ class UpdateRole(Command, frozen=True, kw_only=True, tag="role.update.1"):
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType | None = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(Role, self.role_id)
+        expect_mutable(before, before.options, self, self.extra)
         after = changed(before, self, merged(before.extra, self.extra))
+        after = msgspec.structs.replace(after, options=merged(before.options, self.options))
         _expect_free(tx, after.name, after.domain_id, self.role_id)
         tx.put(after)
 
@@ -71,7 +76,9 @@ class DeleteRole(Command, frozen=True, kw_only=True, tag="role.delete.1"):
     role_id: RoleId
 
     def apply(self, tx: Transaction) -> None:
-        remove_role(tx, tx.need(Role, self.role_id))
+        role = tx.need(Role, self.role_id)
+        expect_mutable(role, role.options, None, {})
+        remove_role(tx, role)
 
 
 class ImplyRole(Command, frozen=True, kw_only=True, tag="role.imply.1"):

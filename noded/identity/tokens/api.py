@@ -1,7 +1,7 @@
 """Answers /auth: signing in, looking at tokens, ending them, and what a token opens."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
@@ -15,11 +15,11 @@ from noded.core.units import KIB
 from noded.gateway.catalog import Catalog
 from noded.gateway.freshness import freshest_view
 from noded.identity import views
-from noded.identity.failures import FAILURES_MAX, LOCK_MS
 from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listing
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
+from noded.identity.sign_in_rules.model import is_expired, may_be_locked, rules_of
 from noded.identity.standing import (
     Standing,
     active_user,
@@ -61,6 +61,7 @@ async def issue_token(request: Request) -> Response:
     # The user, or a role of theirs, may have been made through another node just now.
     await freshest_view(request.cluster)
     proof = await _prove(request, auth.identity)
+    _expect_factors(proof)
     view = request.cluster.view()
     scope, target_id = _scope_of(view, auth.scope, proof.user)
     standing = standing_of(view, proof.user.id, scope, target_id)
@@ -145,7 +146,20 @@ async def _prove(request: Request, identity: Identity) -> _Proof:
         proofs.append(_prove_by_token(request, identity.token.id))
     if any(proof.user.id != proofs[0].user.id for proof in proofs):
         raise Unauthenticated(_NO)
-    return proofs[-1]
+    methods = tuple(dict.fromkeys(method for proof in proofs for method in proof.methods))
+    return replace(proofs[-1], methods=methods)
+
+
+def _expect_factors(proof: _Proof) -> None:
+    """Raises `Unauthenticated` unless the methods are enough for a user who has to give several."""
+    options = proof.user.options
+    rules = options.get("multi_factor_auth_rules") or ()
+    if (
+        options.get("multi_factor_auth_enabled")
+        and rules
+        and not any(set(rule) <= set(proof.methods) for rule in rules)
+    ):
+        raise Unauthenticated(_NO)
 
 
 async def _prove_by_password(request: Request, claimed: UserProof) -> _Proof:
@@ -163,6 +177,8 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> _Proof:
     if current.locked_until_ms > now:
         raise Unauthenticated(_NO)
     active_user(request.cluster.view(), current.id)
+    if is_expired(current, now):
+        raise Unauthenticated(f"The password is expired and needs to be changed for user: {current.id}.")
     request.driver(SignInFailures).forget(current.id)
     return _Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
 
@@ -177,13 +193,13 @@ def _claimed_user(view: View, claimed: UserProof) -> User | None:
 
 
 async def _note_failure(request: Request, user: User, now: int) -> None:
-    failures = request.driver(SignInFailures)
-    if failures.count(user.id, now) < FAILURES_MAX:
+    failures, rules = request.driver(SignInFailures), rules_of(request.cluster.view())
+    if not may_be_locked(rules, user) or failures.count(user.id, now) < rules.lockout_failures:
         return
-    log.warning("user locked after wrong passwords", user=user.id, failures=FAILURES_MAX)
+    log.warning("user locked after wrong passwords", user=user.id, failures=rules.lockout_failures)
     failures.forget(user.id)
     try:
-        await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + LOCK_MS))
+        await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + rules.lockout_s * 1000))
     except Unavailable as reason:
         # Whether the lock can be written or not, this sign-in has failed.
         log.warning("lock not written", user=user.id, reason=reason.message)

@@ -6,6 +6,7 @@ from noded.core.times import zulu_micro
 from noded.identity.model import Domain, Scope
 from noded.identity.standing import Standing
 from noded.identity.tokens.seal import Token
+from noded.identity.views import when
 
 
 def token_body(
@@ -19,7 +20,7 @@ def token_body(
             "domain": _domain(standing.user_domain),
             "id": user.id,
             "name": user.name,
-            "password_expires_at": None,
+            "password_expires_at": when(user.password_expires_ms),
         },
         "audit_ids": list(token.audit_ids),
         "expires_at": zulu_micro(token.expires_ms),

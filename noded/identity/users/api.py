@@ -7,15 +7,16 @@ import msgspec
 
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id
-from noded.core.errors import Conflict, Forbidden, Unauthenticated, Unavailable
+from noded.core.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
+from noded.core.times import zulu
 from noded.identity import views
-from noded.identity.attributes import Id, Name255, Password, Text, read
-from noded.identity.failures import FAILURES_MAX, LOCK_MS
+from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, read, told_options
 from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listed, listing
 from noded.identity.model import User
+from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, may_be_locked, rules_of
 from noded.identity.standing import projects_of
 from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
 
@@ -41,6 +42,7 @@ class UserForm(msgspec.Struct, frozen=True):
     description: Text | None = None
     email: Email | None = None
     default_project_id: Id | None = None
+    options: UserOptions | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"UserForm(name={self.name!r})"
@@ -56,6 +58,7 @@ class UserChange(msgspec.Struct, frozen=True):
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
     email: Email | msgspec.UnsetType | None = msgspec.UNSET
     default_project_id: Id | msgspec.UnsetType | None = msgspec.UNSET
+    options: UserOptions | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return "UserChange()"
@@ -82,6 +85,7 @@ async def create_user(request: Request) -> Response:
     form, extra = read((await request.json(UserBody)).user, UserForm)
     password_hash = None
     if form.password is not None:
+        expect_strong(rules_of(request.cluster.view()), form.password)
         password_hash = await request.driver(Passwords).hash(form.password)
     user_id = UserId(new_hex_id())
     await request.cluster.propose(
@@ -95,6 +99,8 @@ async def create_user(request: Request) -> Response:
             email=form.email,
             default_project_id=ProjectId(form.default_project_id) if form.default_project_id else None,
             extra=extra,
+            options=told_options(form.options),
+            now_ms=now_ms(),
         )
     )
     return _answer(request, user_id)
@@ -129,17 +135,23 @@ async def update_user(request: Request) -> Response:
         email=change.email,
         default_project_id=cast("ProjectId | msgspec.UnsetType | None", change.default_project_id),
         extra=extra,
+        options=told_options(change.options),
     )
     if change.password is msgspec.UNSET or change.password is None:
         await request.cluster.propose(update)
     else:
+        expect_strong(rules_of(request.cluster.view()), change.password)
         password_hash = await request.driver(Passwords).hash(change.password)
-        await request.cluster.propose(update, SetPassword(user_id=before.id, password_hash=password_hash))
+        reset = SetPassword(user_id=before.id, password_hash=password_hash, now_ms=now_ms())
+        await request.cluster.propose(update, reset)
     return _answer(request, before.id)
 
 
 async def change_password(request: Request) -> Response:
-    """POST /users/{user_id}/password: whoever knows the old password sets the new one; no token is needed."""
+    """POST /users/{user_id}/password: whoever knows the old password sets the new one; no token is needed.
+
+    An expired password is enough, since this is where it is renewed.
+    """
     change = (await request.json(PasswordBody)).user
     passwords = request.driver(Passwords)
     user = request.cluster.view().get(User, request.params["user_id"])
@@ -149,25 +161,47 @@ async def change_password(request: Request) -> Response:
         await _note_failure(request, user, now)
     if user is None or not old_matches or not user.enabled or user.locked_until_ms > now:
         raise Unauthenticated("The request you have made requires authentication.")
-    if change.password == change.original_password:
-        raise Conflict("The new password must differ from the old one.")
+    request.driver(SignInFailures).forget(user.id)
+    await _expect_new(request, user, change.password, now)
     await request.cluster.propose(
         SetPassword(
             user_id=user.id,
             password_hash=await passwords.hash(change.password),
             known_generation=user.password_generation,
+            now_ms=now,
         )
     )
     return Response()
 
 
+async def _expect_new(request: Request, user: User, password: str, now: int) -> None:
+    """Raises `Invalid` unless the rules allow this user to choose this password now."""
+    rules = rules_of(request.cluster.view())
+    if user.options.get("lock_password"):
+        raise Invalid("The password of this user can't be changed by the user; an administrator can set one.")
+    is_young = now < user.password_set_ms + rules.password_age_min_days * DAY_MS
+    if is_young and not is_expired(user, now):
+        raise Invalid(
+            f"Cannot change password before the minimum age of {rules.password_age_min_days} days is met. It was set at"
+            f" {zulu(user.password_set_ms)}."
+        )
+    expect_strong(rules, password)
+    last = (user.password_hash, *user.past_hashes)[: rules.unique_last_passwords]
+    for password_hash in last:
+        if await request.driver(Passwords).matches(password_hash, password):
+            raise Invalid(
+                "The new password cannot be identical to a previous password. The total number which includes the new"
+                f" password must be unique is {rules.unique_last_passwords}."
+            )
+
+
 async def _note_failure(request: Request, user: User, now: int) -> None:
     """A wrong password counts as it does at the sign-in: here, too, one could guess."""
-    failures = request.driver(SignInFailures)
-    if failures.count(user.id, now) >= FAILURES_MAX:
+    failures, rules = request.driver(SignInFailures), rules_of(request.cluster.view())
+    if may_be_locked(rules, user) and failures.count(user.id, now) >= rules.lockout_failures:
         failures.forget(user.id)
         with suppress(Unavailable):  # whether the lock can be written or not, this try has failed
-            await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + LOCK_MS))
+            await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + rules.lockout_s * 1000))
 
 
 async def delete_user(request: Request) -> Response:

@@ -12,6 +12,7 @@ from noded.identity.attributes import changed, merged
 from noded.identity.credentials.commands import forget_user as forget_credentials
 from noded.identity.grants.commands import forget_actor
 from noded.identity.model import Domain, Membership, User
+from noded.identity.sign_in_rules.model import expires_ms, rules_of
 
 
 class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
@@ -28,6 +29,8 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
     email: str | None = None
     default_project_id: ProjectId | None = None
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    now_ms: int = 0
 
     def apply(self, tx: Transaction) -> None:
         tx.need(Domain, self.domain_id)
@@ -43,6 +46,11 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
                 email=self.email,
                 default_project_id=self.default_project_id,
                 extra=self.extra,
+                options=merged({}, self.options),
+                password_set_ms=self.now_ms,
+                password_expires_ms=None
+                if self.password_hash is None
+                else expires_ms(rules_of(tx), self.options, self.now_ms, is_own=False),
             )
         )
 
@@ -59,10 +67,12 @@ class UpdateUser(Command, frozen=True, kw_only=True, tag="user.update.1"):
     email: str | msgspec.UnsetType | None = msgspec.UNSET
     default_project_id: ProjectId | msgspec.UnsetType | None = msgspec.UNSET
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(User, self.user_id)
         after = changed(before, self, merged(before.extra, self.extra))
+        after = msgspec.structs.replace(after, options=merged(before.options, self.options))
         _expect_free(tx, after.name, after.domain_id, self.user_id)
         if before.enabled and not after.enabled:
             after = msgspec.structs.replace(after, password_generation=before.password_generation + 1)
@@ -82,17 +92,24 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
     user_id: UserId
     password_hash: str
     known_generation: int | None = None
+    now_ms: int = 0
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(User, self.user_id)
         if self.known_generation not in (None, before.password_generation):
             raise Conflict("The password was changed by someone else at the same moment.")
+        rules = rules_of(tx)
+        last = (() if before.password_hash is None else (before.password_hash,)) + before.past_hashes
+        is_own = self.known_generation is not None
         tx.put(
             msgspec.structs.replace(
                 before,
                 password_hash=self.password_hash,
                 password_generation=before.password_generation + 1,
                 locked_until_ms=0,
+                past_hashes=last[: max(0, rules.unique_last_passwords - 1)],
+                password_set_ms=self.now_ms,
+                password_expires_ms=expires_ms(rules, before.options, self.now_ms, is_own=is_own),
             )
         )
 
