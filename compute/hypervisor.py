@@ -59,6 +59,7 @@ class GuestDisk:
     volume_id: VolumeId
     socket: str
     device: str = ""  # such as vdb; empty: the next one
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

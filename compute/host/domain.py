@@ -115,6 +115,8 @@ def _disk(devices: Xml.Element, disk: GuestDisk, number: int) -> None:
     _put(source, "reconnect", delay=str(RECONNECT_S))
     _put(element, "target", dev=disk.device or f"vd{chr(ord('a') + number)}", bus="virtio")
     _put(element, "serial", disk.volume_id[:20])
+    if disk.read_only:
+        _put(element, "readonly")
 
 
 def _card(devices: Xml.Element, card: GuestCard) -> None:

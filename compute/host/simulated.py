@@ -155,6 +155,10 @@ class SimulatedHypervisor:
         """The disks that the guest has, whether or not the hypervisor answers."""
         return frozenset(self._disks(server_id))
 
+    def disk(self, server_id: ServerId, volume_id: str) -> GuestDisk:
+        """One of them."""
+        return self._disks(server_id)[VolumeId(volume_id)]
+
     def write_console(self, server_id: ServerId, data: bytes) -> None:
         """The guest writes to its serial console."""
         self._machine.consoles[server_id] = self._machine.consoles.get(server_id, b"") + data

@@ -39,6 +39,7 @@ from noded.core.reconciler import Drivers
 from noded.core.record import Record
 from noded.core.store import View
 from storage.volumes.links import VolumeAttachments
+from storage.volumes.model import Volume
 
 log = structlog.get_logger(__name__)
 
@@ -258,7 +259,13 @@ class ServersReconciler:
             volume_id=attachment.volume_id,
             socket=await self._attachments.attach(attachment.volume_id),
             device=attachment.device.removeprefix("/dev/"),
+            read_only=self._may_only_read(attachment),
         )
+
+    def _may_only_read(self, attachment: Attachment) -> bool:
+        volume = self._cluster.view().get(Volume, attachment.volume_id)
+        mine = () if volume is None else volume.attachments
+        return any(each.read_only for each in mine if each.id == attachment.id)
 
     async def _unplug(self, server: Server, attachments: tuple[Attachment, ...]) -> None:
         """Each time counts as failed until the guest is seen without them: it may be busy, or may not listen at all."""

@@ -1,9 +1,11 @@
 """Who uses a volume: attachments (Cinder, block storage v3, "Attachments", from microversion 3.27 on)."""
 
 from noded.core.service import Service
-from storage.attachments.api import ROUTES
+from storage.attachments.api import ACTIONS, ROUTES
 from storage.attachments.commands import ChangeAttachment, CreateAttachment, DeleteAttachment
 from storage.endpoint import BLOCK_STORAGE
+
+__all__ = ["ACTIONS", "SERVICE"]
 
 SERVICE = Service(
     name="storage.attachments",

@@ -1,4 +1,9 @@
-"""What the attachment routes do: reserve a volume, say how it is reached and that it is, let go of it (Cinder 3.27)."""
+"""What the attachment routes do: reserve a volume, say how it is reached and that it is, let go of it (Cinder 3.27).
+
+The actions of the older way only note who has a volume.
+"""
+
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -8,14 +13,17 @@ from noded.core.errors import Invalid, NotFound
 from noded.core.ids import AttachmentId
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
 from noded.core.store import View
+from storage.actions import Action
 from storage.attachments.commands import (
     ChangeAttachment,
     CreateAttachment,
     DeleteAttachment,
     need_attachment,
-    need_data_volume,
 )
-from storage.attachments.views import attach_status, attachment_brief, attachment_detail
+from storage.attachments.connecting import Connector, checked_connector, is_read_only
+from storage.attachments.views import attach_status, attachment_brief, attachment_detail, connection
+from storage.inputs import Body
+from storage.lookup import volume_of
 from storage.volumes.model import Attachment, Purpose, Volume
 
 SINCE = (3, 27)
@@ -23,9 +31,7 @@ COMPLETE_SINCE = (3, 44)
 MODE_SINCE = (3, 54)
 LIMIT_MAX = 1000
 TEXT_CHARS_MAX = 255
-CONNECTOR_ENTRIES_MAX = 64
 
-Connector = dict[str, object]
 Pair = tuple[Volume, Attachment]
 
 
@@ -67,7 +73,7 @@ async def create_attachment(request: Request) -> Response:
     new = (await request.json(NewAttachmentBody)).attachment
     if new.mode is not None and request.microversion < MODE_SINCE:
         raise Invalid("Additional properties are not allowed ('mode' was unexpected); it is understood from 3.54 on.")
-    volume = own_volume(request, new.volume_uuid)
+    volume = volume_of(request, new.volume_uuid)
     connector = checked_connector(new.connector or {})
     attachment = Attachment(
         id=AttachmentId(dice.new_uuid()),
@@ -130,32 +136,6 @@ async def delete_attachment(request: Request) -> Response:
     return Response(
         body={"attachments": [attachment_brief(left, each) for each in left.attachments] if left is not None else []}
     )
-
-
-def own_volume(request: Request, volume_id: str) -> Volume:
-    """The volume of that id if the caller may use it."""
-    volume = need_data_volume(request.cluster.view(), volume_id)
-    if not _may_use(request.caller, volume):
-        raise NotFound(f"Volume {volume_id[:TEXT_CHARS_MAX]} could not be found.")
-    return volume
-
-
-def is_read_only(mode: str) -> bool:
-    """Whether the mode of an attachment is `ro`; raises `Invalid` if it is no mode."""
-    if mode not in ("rw", "ro"):
-        raise Invalid(f"Invalid request to attach volume: the mode is 'rw' or 'ro', not {mode[:64]}.")
-    return mode == "ro"
-
-
-def checked_connector(connector: Connector) -> dict[str, str]:
-    """A connector's plain entries as text; what is nested tells us nothing that we need."""
-    if len(connector) > CONNECTOR_ENTRIES_MAX:
-        raise Invalid(f"A connector has at most {CONNECTOR_ENTRIES_MAX} entries, not {len(connector)}.")
-    plain = {key: value if isinstance(value, str) else str(value) for key, value in sorted(connector.items()) if value}
-    for key, value in plain.items():
-        if not 0 < len(key) <= TEXT_CHARS_MAX or len(value) > TEXT_CHARS_MAX:
-            raise Invalid(f"An entry of a connector has at most {TEXT_CHARS_MAX} characters: {key[:64]}.")
-    return plain
 
 
 def _may_use(caller: Caller, volume: Volume) -> bool:
@@ -223,13 +203,104 @@ def _whole(text: str | None, name: str, default: int) -> int:
     return int(text)
 
 
+# --- the older way: actions on a volume ---------------------------------------------------------------------------------
+
+
+class Attach(Body, frozen=True):
+    """The value of `os-attach`."""
+
+    mountpoint: str
+    instance_uuid: str | None = None
+    host_name: str | None = None
+    mode: str = "rw"
+
+
+class Detach(Body, frozen=True):
+    """The value of `os-detach`."""
+
+    attachment_id: str | None = None
+
+
+class Connection(Body, frozen=True):
+    """The value of `os-initialize_connection` and of `os-terminate_connection`."""
+
+    connector: Connector
+
+
+async def _attach(request: Request, volume: Volume, asked: Attach) -> Response:
+    """Note that somebody has the volume."""
+    if (asked.instance_uuid is None) == (asked.host_name is None):
+        raise Invalid("Invalid request to attach volume to an invalid target: name an instance_uuid or a host_name.")
+    for text in (asked.mountpoint, asked.instance_uuid or "", asked.host_name or ""):
+        if len(text) > TEXT_CHARS_MAX:
+            raise Invalid(f"At most {TEXT_CHARS_MAX} characters are allowed: {text[:64]}.")
+    attached_ms = now_ms()
+    attachment = Attachment(
+        id=AttachmentId(dice.new_uuid()),
+        server_id=asked.instance_uuid,
+        host=asked.host_name,
+        device=asked.mountpoint,
+        read_only=is_read_only(asked.mode),
+        asked_ms=attached_ms,
+        attached_ms=attached_ms,
+    )
+    await request.cluster.propose(
+        CreateAttachment(volume_id=volume.volume_id, attachment=attachment, was_reserved=True)
+    )
+    return Response()
+
+
+async def _detach(request: Request, volume: Volume, asked: Detach | None) -> Response:
+    """Note that somebody no longer has it: the one that is named, or the only one."""
+    named = asked.attachment_id if asked is not None else None
+    if named is None:
+        if len(volume.attachments) > 1:
+            raise Invalid("Volume is attached several times: say which one to detach, by its attachment_id.")
+        named = volume.attachments[0].id if volume.attachments else None
+    if named is None:
+        raise Invalid(f"Invalid volume: Unable to detach volume {volume.id}: it is {volume.status}, not in-use.")
+    if named not in volume.attachment_ids:
+        raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {named[:TEXT_CHARS_MAX]}.")
+    await request.cluster.propose(DeleteAttachment(attachment_id=AttachmentId(named)))
+    return Response()
+
+
+async def _initialize(_: Request, volume: Volume, asked: Connection) -> Response:
+    """How the machine would reach the volume. It changes nothing: who may write is said by an attachment."""
+    connector = checked_connector(asked.connector)
+    attachment = Attachment(id=AttachmentId(""), connector=connector, read_only=volume.readonly is True)
+    info = connection(volume, attachment)
+    driver = info.pop("driver_volume_type")
+    return Response(body={"connection_info": {"driver_volume_type": driver, "data": info}})
+
+
+async def _terminate(_: Request, __: Volume, asked: Connection) -> Response:
+    """Nothing was set up for the machine, so nothing is taken down."""
+    checked_connector(asked.connector)
+    return Response()
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "os-attach": Action(act=_attach, form=Attach),
+    "os-detach": Action(act=_detach, form=Detach | None),
+    "os-initialize_connection": Action(act=_initialize, form=Connection, done=Done.OK),
+    "os-terminate_connection": Action(act=_terminate, form=Connection),
+}
+
 _ONE = "/v3/attachments/{attachment_id}"
 ROUTES = (
-    Route(verb="POST", path="/v3/attachments", handler=create_attachment, allow=Allow.MEMBER),
-    Route(verb="GET", path="/v3/attachments", handler=list_attachments, allow=Allow.READER),
-    Route(verb="GET", path="/v3/attachments/detail", handler=list_attachments_detail, allow=Allow.READER),
-    Route(verb="GET", path=_ONE, handler=show_attachment, allow=Allow.READER),
-    Route(verb="PUT", path=_ONE, handler=update_attachment, allow=Allow.MEMBER),
-    Route(verb="DELETE", path=_ONE, handler=delete_attachment, allow=Allow.MEMBER),
-    Route(verb="POST", path=f"{_ONE}/action", handler=act_on_attachment, allow=Allow.MEMBER, done=Done.EMPTY),
+    Route(verb="POST", path="/v3/attachments", handler=create_attachment, allow=Allow.MEMBER, since=SINCE),
+    Route(verb="GET", path="/v3/attachments", handler=list_attachments, allow=Allow.READER, since=SINCE),
+    Route(verb="GET", path="/v3/attachments/detail", handler=list_attachments_detail, allow=Allow.READER, since=SINCE),
+    Route(verb="GET", path=_ONE, handler=show_attachment, allow=Allow.READER, since=SINCE),
+    Route(verb="PUT", path=_ONE, handler=update_attachment, allow=Allow.MEMBER, since=SINCE),
+    Route(verb="DELETE", path=_ONE, handler=delete_attachment, allow=Allow.MEMBER, since=SINCE),
+    Route(
+        verb="POST",
+        path=f"{_ONE}/action",
+        handler=act_on_attachment,
+        allow=Allow.MEMBER,
+        done=Done.EMPTY,
+        since=COMPLETE_SINCE,
+    ),
 )

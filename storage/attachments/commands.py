@@ -3,7 +3,7 @@
 Errors are Cinder's: a volume in the wrong state is an invalid request (`InvalidVolume`), not a conflict.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
@@ -14,6 +14,9 @@ from noded.core.store import Transaction, View
 from storage.volumes.commands import attach_volume, detach_volume
 from storage.volumes.model import Attachment, Purpose, Volume
 
+RESERVED: Final = "attaching"  # the phase of a volume that somebody reserved
+DETACHING: Final = "detaching"
+
 
 class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.create.1"):
     """Somebody outside of compute takes the volume: reserves it, connects to it, or says that it is attached."""
@@ -22,13 +25,15 @@ class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachmen
 
     volume_id: VolumeId
     attachment: Attachment
+    was_reserved: bool = False  # it may be reserved already: for this
 
     def apply(self, tx: Transaction) -> None:
         volume = need_data_volume(tx, self.volume_id)
-        must_be_free(volume)
+        reserved = self.was_reserved and volume.phase == RESERVED
+        must_be_free(replace(volume, phase="") if reserved else volume)
         _must_not_be_there(volume, self.attachment)
-        kept = replace(self.attachment, node_id=None)
-        tx.put(replace(volume, attachments=(*volume.attachments, kept)))
+        kept = replace(self.attachment, node_id=None, read_only=_mode(volume, self.attachment))
+        tx.put(replace(volume, attachments=(*volume.attachments, kept), phase="" if reserved else volume.phase))
 
 
 class ChangeAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.change.1"):
@@ -94,11 +99,12 @@ def need_attachment(view: View, attachment_id: str) -> tuple[Volume, Attachment]
 
 def must_be_free(volume: Volume) -> None:
     """Raise `Invalid` unless a new user of the volume is welcome."""
-    if volume.deleting:
-        raise NotFound(f"Volume {volume.id} could not be found.")
-    holder = volume.server_id or next((each.server_id or each.host or each.id for each in volume.attachments), None)
-    if holder is not None:
-        raise Invalid(f"Invalid volume: volume {volume.id} is in use by {holder}; detach it there first.")
+    if volume.status != "available":
+        holder = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
+        by = f" by {holder}; detach it there first" if holder is not None else ""
+        raise Invalid(
+            f"Invalid volume: volume {volume.id} status must be available to attach it, but it is {volume.status}{by}."
+        )
 
 
 def attach_to_server(tx: Transaction, volume_id: VolumeId, attachment: Attachment) -> None:
@@ -107,7 +113,7 @@ def attach_to_server(tx: Transaction, volume_id: VolumeId, attachment: Attachmen
     must_be_free(volume)
     assert attachment.node_id is not None, "a server has a node"
     attach_volume(tx, volume_id, server_id=attachment.server_id, node_id=attachment.node_id)
-    note_attachment(tx, volume_id, attachment)
+    note_attachment(tx, volume_id, replace(attachment, read_only=volume.readonly is True))
 
 
 def note_attachment(tx: Transaction, volume_id: VolumeId, attachment: Attachment) -> None:
@@ -161,7 +167,14 @@ def _with(volume: Volume, attachment: Attachment) -> Volume:
 
 def _without(volume: Volume, attachment_id: AttachmentId) -> Volume:
     kept = tuple(each for each in volume.attachments if each.id != attachment_id)
-    return replace(volume, attachments=kept)
+    return replace(volume, attachments=kept, phase="" if volume.phase == DETACHING else volume.phase)
+
+
+def _mode(volume: Volume, attachment: Attachment) -> bool:
+    """Whether it may only read. Raises `Invalid` for who wants to write a volume that may only be read."""
+    if volume.readonly is True and not attachment.read_only and attachment.attached_ms is not None:
+        raise Invalid(f"Invalid attaching mode 'rw' for volume {volume.id}: it may only be read; attach it as 'ro'.")
+    return attachment.read_only or volume.readonly is True
 
 
 def _must_not_be_there(volume: Volume, attachment: Attachment) -> None:

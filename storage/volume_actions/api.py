@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+import storage.attachments
 from noded.core.clock import now_ms
 from noded.core.command import Command
 from noded.core.errors import Forbidden, Invalid
@@ -169,6 +170,6 @@ _OWN: Final[dict[str, Action]] = {
     "os-show_image_metadata": Action(act=_show_image_metadata, form=NOTHING, done=Done.OK),
 }
 # Every action of every service: a service that has some is one more line here.
-ACTIONS: Final[dict[str, Action]] = {**_OWN}
+ACTIONS: Final[dict[str, Action]] = {**_OWN, **storage.attachments.ACTIONS}
 
 ROUTES = (Route(verb="POST", path="/v3/volumes/{volume_id}/action", handler=act_on_volume, allow=Allow.MEMBER),)
