@@ -203,7 +203,7 @@ def _whole(text: str | None, name: str, default: int) -> int:
     return int(text)
 
 
-# --- the older way: actions on a volume ---------------------------------------------------------------------------------
+# --- the older way: actions on a volume -------------------------------------------------------------------------------
 
 
 class Attach(Body, frozen=True):
