@@ -170,6 +170,7 @@ class DiskReplica:
         self.sealed_epoch = facts.sealed_epoch
         self.watermark = facts.watermark
         self.layout_changes = facts.layout_changes
+        self.newest_stamp = facts.newest_stamp
         self.parent = parent
         self.writer: object = None
         self.removed = False
@@ -194,6 +195,7 @@ class DiskReplica:
             sealed_epoch=self.sealed_epoch,
             watermark=self.watermark,
             layout_changes=self.layout_changes,
+            newest_stamp=self.newest_stamp,
         )
 
     def forget_extent(self, index: int) -> None:
@@ -235,4 +237,5 @@ def facts_from(hello: Hello) -> VolumeFacts:
         size_bytes=hello.size_bytes,
         extent_bytes=hello.extent_bytes,
         parents=hello.parents,
+        newest_stamp=0,
     )

@@ -39,6 +39,8 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 # What the journal knows of a block: stamp, hash, and where in the journal its bytes lie.
 Entry = tuple[int, int, int]
+# Above every stamp: an earlier release kept no account of the newest.
+STAMP_UNKNOWN: Final = (1 << 64) - 1
 # The place of a block that needs no bytes, because it is all zero or absent.
 NOWHERE: Final = -1
 
@@ -53,6 +55,7 @@ class VolumeFacts(msgspec.Struct, frozen=True):
     sealed_epoch: int = 0
     watermark: int = 0
     layout_changes: int = 0  # see `serving.Replica`
+    newest_stamp: int = STAMP_UNKNOWN  # no block has a newer one
 
 
 class ExtentFiles:

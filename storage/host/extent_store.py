@@ -333,6 +333,9 @@ class ExtentStore:
 
     def _refuse_older(self, replica: DiskReplica, change: Change) -> None:
         """The last stamp wins. An owner never sends an older write after a newer one: it would be a bug of its."""
+        # Nearly always it is the newest of the whole volume, and no block has to be looked at.
+        if change.stamp > replica.newest_stamp:
+            return
         extent = replica.extent(change.extent)
         first = change.offset >> BLOCK_SHIFT
         if extent.newest_stamp(first, change.length >> BLOCK_SHIFT) > change.stamp:
@@ -361,6 +364,7 @@ class ExtentStore:
         if op == Op.SEAL:
             replica.sealed_epoch = max(replica.sealed_epoch, frame.epoch_of(change.stamp))
             return
+        replica.newest_stamp = max(replica.newest_stamp, change.stamp)
         if op in {Op.WRITE, Op.ZERO} and change.mark > replica.watermark:
             replica.watermark = change.mark
         extent = replica.extent(change.extent)

@@ -293,3 +293,23 @@ def test_a_dropped_extent_does_not_come_back_with_a_restart(tmp_path: Path, sett
     assert again.read(0, 4, extent=1) == block(0) * 3 + block(3)
     assert again.read(0, extent=2) == block(2)
     found.close()
+
+
+def test_an_older_write_after_a_newer_one_is_refused(store: Any) -> None:
+    talk = Talk(store)
+    talk.write(1, block(1), stamp=frame.first_stamp(1) + 9)
+    assert refusal(talk.write(1, block(2), stamp=frame.first_stamp(1) + 8)) == Why.MALFORMED
+    assert talk.write(2, block(3), stamp=frame.first_stamp(1) + 7).op == Op.ACK
+    assert talk.read(1, 2) == block(1) + block(3)
+
+
+def test_it_is_refused_after_a_restart_too(tmp_path: Path) -> None:
+    for settled in (True, False):
+        directory = tmp_path / str(settled)
+        store = ExtentStore(directory, DiskId("d"), segment_bytes=4 << 20)
+        Talk(store).write(1, block(1), stamp=frame.first_stamp(1) + 9)
+        if settled:
+            store.settle()
+        again = ExtentStore(directory, DiskId("d"), segment_bytes=4 << 20)  # the first one was killed
+        assert refusal(Talk(again).write(1, block(2), stamp=frame.first_stamp(1) + 8)) == Why.MALFORMED
+        again.close()
