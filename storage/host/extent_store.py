@@ -9,15 +9,15 @@ A block that the volume never had written (stamp 0) is the parent's, down the ch
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from noded.core.ids import DiskId
 from storage.extents import frame
-from storage.extents.frame import ALWAYS, HEADER_BYTES, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
-from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.extents.frame import ALWAYS, HEADER_BYTES, ZERO_BLOCK_HASH, Op, Why, hash_of
+from storage.extents.layout import BLOCK_SHIFT
 from storage.extents.messages import (
     BLOCK_LINE,
     DIGEST_BLOCKS_MAX,
@@ -30,10 +30,11 @@ from storage.extents.messages import (
 )
 from storage.extents.serving import Buffer, Change, Refusal
 from storage.host import disk_directory
+from storage.host.changes import change_in, part_of, show_data, true_runs
 from storage.host.direct_files import SealCount
 from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
 from storage.host.extent_files import NOWHERE, Entry, write_facts
-from storage.host.journal import Journal, Record
+from storage.host.journal import Journal
 from storage.host.settling import ExtentPart, FactsPart, Settling
 
 SEGMENT_BYTES: Final = 32 << 20
@@ -354,8 +355,8 @@ class ExtentStore:
         if all(applies):
             self._put(replica, change)
             return
-        for start, stop in _true_runs(applies):
-            self._put(replica, _part_of(replica.key, change, start << BLOCK_SHIFT, stop << BLOCK_SHIFT))
+        for start, stop in true_runs(applies):
+            self._put(replica, part_of(replica.key, change, start << BLOCK_SHIFT, stop << BLOCK_SHIFT))
 
     def _apply(self, replica: DiskReplica, change: Change, position: int) -> None:
         """Show a change that is in the journal, its payload at `position`."""
@@ -372,7 +373,7 @@ class ExtentStore:
         first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
         self._entries += count
         if op in {Op.WRITE, Op.REPAIR}:
-            _show_data(extent.fresh, first, count, change, position)
+            show_data(extent.fresh, first, count, change, position)
         else:
             entry = (0, 0, NOWHERE) if op == Op.REPAIR_ABSENT else (change.stamp, ZERO_BLOCK_HASH, NOWHERE)
             extent.fresh.update(dict.fromkeys(range(first, first + count), entry))
@@ -406,7 +407,7 @@ class ExtentStore:
                 if trash is not None:
                     disk_directory.remove_tree(trash)
             else:
-                self._apply(replica, _change_in(record), record.position)
+                self._apply(replica, change_in(record), record.position)
         if self._journal.damaged:
             # Records are missing that may have been acknowledged: nothing here is trusted until it has been compared.
             for replica in self._replicas.values():
@@ -438,66 +439,3 @@ class ExtentStore:
             oldest = next(iter(self._open_extents))
             del self._open_extents[oldest]
             oldest.close()
-
-
-def _show_data(fresh: dict[int, Entry], first: int, count: int, change: Change, position: int) -> None:
-    """Enter the blocks of a change with data into an overlay."""
-    stamp, payload, digest = change.stamp, change.payload, change.payload_hash
-    if count == 1:
-        fresh[first] = (stamp, digest, NOWHERE if digest == ZERO_BLOCK_HASH else position)
-        return
-    for at in range(0, count * BLOCK_BYTES, BLOCK_BYTES):
-        digest = hash_of(payload[at : at + BLOCK_BYTES])
-        fresh[first + (at >> BLOCK_SHIFT)] = (stamp, digest, NOWHERE if digest == ZERO_BLOCK_HASH else position + at)
-
-
-def _change_in(record: Record) -> Change:
-    return Change(
-        op=record.op,
-        extent=record.extent,
-        offset=record.offset,
-        length=record.length,
-        stamp=record.stamp,
-        mark=record.mark,
-        flags=0,
-        payload=record.payload,
-        payload_hash=record.payload_hash,
-        frame=b"",
-    )
-
-
-def _part_of(key: int, change: Change, start: int, stop: int) -> Change:
-    """The bytes `start` to `stop` of a repair, as a frame of its own."""
-    payload = bytes(change.payload[start:stop])
-    digest = hash_of(payload) if payload else 0
-    head = frame.pack(
-        change.op,
-        flags=PAYLOAD if payload else 0,
-        extent=change.extent,
-        length=stop - start,
-        volume=key,
-        stamp=change.stamp,
-        offset=change.offset + start,
-        payload_hash=digest,
-    )
-    return Change(
-        op=change.op,
-        extent=change.extent,
-        offset=change.offset + start,
-        length=stop - start,
-        stamp=change.stamp,
-        mark=0,
-        flags=0,
-        payload=payload,
-        payload_hash=digest,
-        frame=head + payload,
-    )
-
-
-def _true_runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    at = 0
-    for value, group in groupby(flags):
-        size = len(list(group))
-        if value:
-            yield at, at + size
-        at += size
