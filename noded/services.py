@@ -53,6 +53,7 @@ import noded.identity.users
 import noded.identity.versions
 import noded.inspection
 import storage.attachments
+import storage.backups
 import storage.discovery
 import storage.pools
 import storage.quota_sets
@@ -115,6 +116,7 @@ SERVICES: tuple[Service, ...] = (
     storage.volume_metadata.SERVICE,
     storage.volume_actions.SERVICE,
     storage.quota_sets.SERVICE,
+    storage.backups.SERVICE,
     images.discovery.SERVICE,
     images.catalog.SERVICE,
     images.contents.SERVICE,

@@ -18,6 +18,8 @@ HIDDEN: Final = "<hidden>"
 SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "authority.rotate.1": ("key_pem",),
     "authority_rotation.1": ("new_key_pem",),
+    "backup_target.1": ("access_key", "secret_key", "seal_key"),
+    "backup_target.add.1": ("target.access_key", "target.secret_key", "target.seal_key"),
     "cluster_authority.1": ("key_pem",),
     "credential.1": ("blob",),
     "credential.create.1": ("blob",),

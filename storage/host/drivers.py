@@ -5,6 +5,8 @@ from pathlib import Path
 
 from noded.core.ids import NodeId
 from noded.core.reconciler import Drivers
+from storage.backups.links import BackupBytes
+from storage.host.backup_bytes import HostBackups
 from storage.host.disk_servers import HostDisks
 from storage.host.volume_servers import HostVolumes
 from storage.pools.links import DiskServers
@@ -29,3 +31,4 @@ def add_storage_drivers(
     drivers.add(VolumeAttachments, volumes)
     drivers.add(VolumeFiles, volumes)
     drivers.add(VolumeServers, volumes)
+    drivers.add(BackupBytes, HostBackups())

@@ -326,6 +326,20 @@ def detach_volume(tx: Transaction, volume_id: VolumeId) -> None:
     tx.put(replace(tx.need(Volume, volume_id), server_id=None, node_id=None))
 
 
+def hold_volume(tx: Transaction, volume_id: VolumeId, *, phase: str, node_id: NodeId | None) -> None:
+    """What goes on with a volume that no server uses, and the one node that may serve it for that."""
+    tx.put(replace(tx.need(Volume, volume_id), phase=phase, node_id=node_id))
+
+
+def fill_volume(
+    tx: Transaction, volume_id: VolumeId, *, metadata: dict[str, str], bootable: bool, image_metadata: dict[str, str]
+) -> None:
+    """What was known of other bytes is true of this volume now, or will be when they have been written to it."""
+    volume = tx.need(Volume, volume_id)
+    words = volume.metadata | metadata
+    tx.put(replace(volume, metadata=words, bootable=bootable, image_metadata=image_metadata or volume.image_metadata))
+
+
 def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume:
     """The volume never changes again, and ends after `size_bytes`. What lies beyond must never have been written."""
     volume = tx.need(Volume, volume_id)

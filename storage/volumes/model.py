@@ -32,6 +32,7 @@ class Purpose(StrEnum):
     ROOT = "root"  # a server's root disk
     IMAGE = "image"  # the bytes of an image, or what root disks are cloned from
     DATA = "data"
+    BACKUP = "backup"  # the bytes of a backup
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):

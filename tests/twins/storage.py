@@ -11,6 +11,8 @@ from noded.core.errors import Unavailable
 from noded.core.ids import DiskId, VolumeId
 from noded.core.reconciler import Drivers
 from noded.core.units import GIB
+from storage.backups.links import BackupBytes
+from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskServers, FoundDisk, ServedDisk
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
 from storage.volumes.links import OpenVolume, VolumeAttachments, VolumeFiles, VolumeServers
@@ -141,6 +143,7 @@ def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Pat
     """Register a machine's simulated disks and volumes."""
     volumes = SimulatedVolumes(cluster, directory)
     drivers.add(DiskServers, SimulatedDisks(number))
+    drivers.add(BackupBytes, HostBackups())  # the real one: it needs nothing but files
     for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
         drivers.add(protocol, volumes)
     return volumes
