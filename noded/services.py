@@ -33,6 +33,7 @@ import net.tags
 import net.wiring
 import noded.dashboard
 import noded.health
+import noded.identity.application_credentials
 import noded.identity.credentials
 import noded.identity.domain_config
 import noded.identity.domains
@@ -41,6 +42,7 @@ import noded.identity.endpoints
 import noded.identity.grants
 import noded.identity.groups
 import noded.identity.limits
+import noded.identity.oauth1
 import noded.identity.policies
 import noded.identity.project_tags
 import noded.identity.projects
@@ -49,6 +51,7 @@ import noded.identity.roles
 import noded.identity.services
 import noded.identity.sign_in_rules
 import noded.identity.tokens
+import noded.identity.trusts
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
@@ -100,6 +103,9 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.credentials.SERVICE,
     noded.identity.limits.SERVICE,
     noded.identity.domain_config.SERVICE,
+    noded.identity.application_credentials.SERVICE,
+    noded.identity.trusts.SERVICE,
+    noded.identity.oauth1.SERVICE,
     net.discovery.SERVICE,
     net.extensions.SERVICE,
     net.networks.SERVICE,

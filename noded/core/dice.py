@@ -30,6 +30,11 @@ def new_password() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(21))
 
 
+def new_secret() -> str:
+    """A secret of 512 random bits for a program to keep."""
+    return secrets.token_urlsafe(64)
+
+
 def new_fraction() -> float:
     """A number from 0 up to, but not including, 1: each as likely as any other."""
     return secrets.randbelow(1 << 53) / (1 << 53)

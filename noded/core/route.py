@@ -39,6 +39,33 @@ class Done(Enum):
     SEE_OTHER = auto()  # the dashboard's redirect after a form
 
 
+class DelegationKind(StrEnum):
+    """Through what somebody else's, or a narrowed, right was given to a token."""
+
+    TRUST = "trust"
+    APPLICATION_CREDENTIAL = "application_credential"
+    ACCESS_TOKEN = "access_token"  # noqa: S105  # OAuth's word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRule:
+    """One verb on one path of one service, by its catalogue type: what a narrowed token may do."""
+
+    service: str
+    verb: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """Through what a token was made. `unrestricted`: it may make further delegations. `rules` None: no access rules."""
+
+    kind: DelegationKind
+    id: str
+    unrestricted: bool = False
+    rules: tuple[AccessRule, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks: the token's user, and its scope."""
@@ -51,6 +78,7 @@ class Caller:
     roles: frozenset[str]  # names, implied ones included
     domain_id: DomainId | None = None  # a token of a whole domain
     is_system: bool = False  # a token of the whole system
+    delegation: Delegation | None = None  # None: a token of who signed in for themselves
 
     @property
     def is_admin(self) -> bool:

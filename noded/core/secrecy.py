@@ -16,6 +16,8 @@ HIDDEN: Final = "<hidden>"
 
 # By tag, the paths of its secret fields. A path goes through nested structs and tuples of them.
 SECRET: Final[Mapping[str, tuple[str, ...]]] = {
+    "application_credential.1": ("secret_hash",),
+    "application_credential.create.1": ("secret_hash",),
     "authority.rotate.1": ("key_pem",),
     "authority_rotation.1": ("new_key_pem",),
     "backup_target.1": ("access_key", "secret_key", "seal_key"),
@@ -29,6 +31,13 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "join_token.1": ("secret_hash",),  # it is what members know a token by at their doors
     "join_token.create.1": ("secret_hash",),
     "members.found.1": ("authority_key_pem",),
+    "oauth_access.1": ("secret",),
+    "oauth_access.create.1": ("secret", "verifier"),
+    "oauth_consumer.1": ("secret",),
+    "oauth_consumer.create.1": ("secret",),
+    "oauth_request.1": ("secret", "verifier"),
+    "oauth_request.authorize.1": ("verifier",),
+    "oauth_request.create.1": ("secret",),
     "server.1": ("user_data",),
     "server.create.1": ("form.user_data",),
     "token_key.1": ("secret",),
@@ -44,6 +53,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "authority_rotation.1": ("other_pem",),
     "cluster_authority.1": ("certificate_pem",),
     "members.found.1": ("authority_certificate_pem",),
+    "application_credential.create.1": ("credential_id",),  # a name
+    "application_credential.delete.1": ("credential_id",),
     "credential.create.1": ("credential_id",),  # a name
     "credential.update.1": ("credential_id",),
     "credential.delete.1": ("credential_id",),

@@ -24,7 +24,7 @@ from noded.core.route import Caller
 from noded.core.service import Endpoint, Service
 from noded.gateway import faults, versions
 from noded.gateway.answer import Answer, Send, answer_of, send_answer
-from noded.gateway.authenticate import Recognizer, WorthNothing, recognize
+from noded.gateway.authenticate import Recognizer, WorthNothing, expect_permitted, recognize
 from noded.gateway.body import Body, ClientGone, Receive
 from noded.gateway.client import answering, client_of
 from noded.gateway.freshness import freshest_view
@@ -153,6 +153,8 @@ class _Exchange:
         self._body = Body(self._receive, route.body_max, gateway.drain_bytes_max)
         version = self._negotiate(match.target.endpoint)
         self._caller = await self._authenticate(match)
+        if self._caller is not None:
+            expect_permitted(self._caller, match.target, self._verb, self._path)
         if match.project_id is not None and self._caller is not None:
             _check_project(match.project_id, self._caller)
         if version < route.since:

@@ -19,6 +19,7 @@ from noded.core.errors import Forbidden, Unauthenticated
 from noded.core.route import Allow, Caller
 from noded.core.service import FaultStyle
 from noded.core.store import View
+from noded.gateway.access_rules import permits
 from noded.gateway.limits import TOKEN_CHARS_MAX
 from noded.gateway.router import Target
 
@@ -61,6 +62,13 @@ def recognize(
     if allow is not Allow.ANY_TOKEN:
         _check(allow, caller, target)
     return caller
+
+
+def expect_permitted(caller: Caller, target: Target, verb: str, path: str) -> None:
+    """Raises `Unauthenticated`, as Keystone's middleware does, for what a token's access rules do not name."""
+    rules = None if caller.delegation is None else caller.delegation.rules
+    if rules is not None and not permits(rules, target.endpoint, verb, path):
+        raise Unauthenticated("The access rules of this application credential do not allow this request.")
 
 
 def _check(allow: Allow, caller: Caller, target: Target) -> None:

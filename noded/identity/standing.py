@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from noded.core.errors import Unauthenticated
 from noded.core.ids import DomainId, ProjectId
 from noded.core.store import View
+from noded.identity.delegations import Delegated
 from noded.identity.model import SYSTEM_ID, Assignment, Domain, Membership, Project, Role, Scope, User, holding_of
 
 _NO = "The request you have made requires authentication."
@@ -21,6 +22,7 @@ class Standing:
     project: Project | None = None
     domain: Domain | None = None  # the scope's domain, or the project's
     roles: tuple[Role, ...] = ()
+    through: Delegated | None = None  # what it came to be through, when the user does not act for themselves
 
 
 def standing_of(view: View, user_id: str, scope: Scope, target_id: str) -> Standing:

@@ -22,7 +22,13 @@ OPEN = {
     "noded-health": "for load balancers",
     "nova-versions": "version documents",
 }
-OPEN_IN_KEYSTONE = {("POST", "/auth/tokens"), ("POST", "/users/{user_id}/password")}
+OPEN_IN_KEYSTONE = {
+    ("POST", "/auth/tokens"),
+    ("POST", "/users/{user_id}/password"),
+    # An OAuth consumer has no token: it signs its requests with its secret.
+    ("POST", "/OS-OAUTH1/request_token"),
+    ("POST", "/OS-OAUTH1/access_token"),
+}
 # The greatest role that is still too small.
 TOO_SMALL = {Allow.READER: "service", Allow.MEMBER: "reader", Allow.MANAGER: "member", Allow.ADMIN: "manager"}
 

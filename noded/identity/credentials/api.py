@@ -9,9 +9,9 @@ from noded.core.errors import Forbidden, Invalid
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
 from noded.identity.attributes import Id, Name255, read
 from noded.identity.credentials.commands import CreateCredential, DeleteCredential, UpdateCredential
-from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_id
+from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_id, made_through
 from noded.identity.listing import chosen, listing
-from noded.identity.overseeing import may_oversee
+from noded.identity.overseeing import expect_reach, expect_unrestricted, may_oversee, reaches
 from noded.identity.views import link
 
 Blob = Annotated[str, msgspec.Meta(max_length=64 * 1024)]
@@ -56,16 +56,21 @@ async def create_credential(request: Request) -> Response:
     """POST /credentials."""
     form, extra = read((await request.json(CredentialBody)).credential, CredentialForm)
     _expect_owner(request.caller, form.user_id)
-    credential_id = new_hex_id()
+    expect_reach(request.caller, form.project_id)
+    credential_id, blob = new_hex_id(), form.blob
     if form.type.lower() == EC2:
-        credential_id = ec2_id(_ec2(form.blob).access)
+        expect_unrestricted(request.caller)
         _expect_project(form.project_id)
+        pair = _ec2(form.blob)
+        credential_id = ec2_id(pair.access)
+        if request.caller.delegation is not None:
+            blob = msgspec.json.encode(made_through(pair, request.caller.delegation)).decode()
     await request.cluster.propose(
         CreateCredential(
             credential_id=credential_id,
             user_id=form.user_id,
             type=form.type,
-            blob=form.blob,
+            blob=blob,
             project_id=form.project_id,
             extra=extra,
         )
@@ -77,6 +82,7 @@ async def list_credentials(request: Request) -> Response:
     """GET /credentials, by `user_id` and `type`: one's own, or everybody's for who oversees the cloud."""
     view, caller = request.cluster.view(), request.caller
     found = view.all(Credential) if may_oversee(caller) else view.find(Credential, "user_id", caller.user_id)
+    found = [credential for credential in found if reaches(caller, credential.project_id)]
     entries = [_body(request.base_url, credential) for credential in found]
     entries = chosen(entries, request.query, ("user_id", "type"))
     return Response(body=listing("credentials", entries, link(request.base_url, "credentials")))
@@ -85,8 +91,7 @@ async def list_credentials(request: Request) -> Response:
 async def show_credential(request: Request) -> Response:
     """GET /credentials/{credential_id}."""
     credential_id = request.params["credential_id"]
-    if not may_oversee(request.caller):
-        _expect_owned(request, credential_id)
+    _expect_owned(request, credential_id, oversees=may_oversee(request.caller))
     return _answer(request, credential_id)
 
 
@@ -97,6 +102,8 @@ async def update_credential(request: Request) -> Response:
     _expect_owned(request, credential_id)
     if change.user_id is not msgspec.UNSET:
         _expect_owner(request.caller, change.user_id)
+    if change.project_id is not msgspec.UNSET:
+        expect_reach(request.caller, change.project_id)
     before = request.cluster.view().need(Credential, credential_id)
     type_ = before.type if change.type is msgspec.UNSET else change.type
     if type_.lower() == EC2:
@@ -153,11 +160,15 @@ def _expect_owner(caller: Caller, user_id: str) -> None:
         raise Forbidden(_NOT_YOURS)
 
 
-def _expect_owned(request: Request, credential_id: str) -> None:
+def _expect_owned(request: Request, credential_id: str, *, oversees: bool = False) -> None:
     """Who is no administrator does not learn whether it is there."""
+    caller = request.caller
     credential = request.cluster.view().get(Credential, credential_id)
-    if not request.caller.is_admin and (credential is None or credential.user_id != request.caller.user_id):
+    allowed = oversees or caller.is_admin
+    if not allowed and (credential is None or credential.user_id != caller.user_id):
         raise Forbidden(_NOT_YOURS)
+    if credential is not None:
+        expect_reach(caller, credential.project_id)
 
 
 def _body(base_url: str, credential: Credential) -> dict[str, object]:

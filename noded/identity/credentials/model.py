@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from noded.core.record import Record
+from noded.core.route import Delegation, DelegationKind
 from noded.identity.model import Extra
 
 EC2: Final = "ec2"
@@ -40,6 +41,17 @@ class Ec2Blob(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __repr__(self) -> str:
         return f"Ec2Blob(access={self.access!r})"  # never the secret
+
+
+def made_through(blob: Ec2Blob, delegation: Delegation) -> Ec2Blob:
+    """The same, bound to the delegation that the caller acts through: it opens no more than that."""
+    return Ec2Blob(
+        access=blob.access,
+        secret=blob.secret,
+        trust_id=delegation.id if delegation.kind is DelegationKind.TRUST else None,
+        app_cred_id=delegation.id if delegation.kind is DelegationKind.APPLICATION_CREDENTIAL else None,
+        access_token_id=delegation.id if delegation.kind is DelegationKind.ACCESS_TOKEN else None,
+    )
 
 
 def ec2_id(access: str) -> str:

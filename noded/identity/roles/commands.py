@@ -8,10 +8,13 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, NotFound
 from noded.core.ids import DomainId, RoleId
 from noded.core.store import Transaction, View
+from noded.identity.application_credentials.commands import forget_role as forget_application_credentials
 from noded.identity.attributes import changed, expect_mutable, merged
 from noded.identity.grants.commands import forget_role
 from noded.identity.model import Domain, Role
+from noded.identity.oauth1.commands import forget_role as forget_oauth
 from noded.identity.standing import with_implied
+from noded.identity.trusts.commands import forget_role as forget_trusts
 
 
 class CreateRole(Command, frozen=True, kw_only=True, tag="role.create.1"):
@@ -126,6 +129,9 @@ def need_implication(view: View, prior_id: str, implied_id: str) -> Role:
 def remove_role(tx: Transaction, role: Role) -> None:
     """The role, every assignment of it, and every rule that implies it."""
     forget_role(tx, role.id)
+    forget_application_credentials(tx, role.id)
+    forget_trusts(tx, role.id)
+    forget_oauth(tx, role.id)
     for prior in tx.find(Role, "implies", role.id):
         rest = tuple(role_id for role_id in prior.implies if role_id != role.id)
         tx.put(msgspec.structs.replace(prior, implies=rest))

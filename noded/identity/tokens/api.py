@@ -1,13 +1,11 @@
 """Answers /auth: signing in, looking at tokens, ending them, and what a token opens."""
 
-import base64
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 import structlog
 
 from noded.core.clock import now_ms
-from noded.core.dice import new_hex_id
 from noded.core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
@@ -31,28 +29,27 @@ from noded.identity.standing import (
     standing_of,
 )
 from noded.identity.tokens.commands import RevokeToken
-from noded.identity.tokens.forms import AuthBody, DomainRef, Identity, ProjectRef, ScopeForm, UserProof
+from noded.identity.tokens.delegated.api import prove_by_application_credential, prove_by_oauth, standing_by
+from noded.identity.tokens.forms import (
+    ApplicationProof,
+    AuthBody,
+    DomainRef,
+    Identity,
+    ProjectRef,
+    ScopeForm,
+    UserProof,
+    UserRef,
+)
+from noded.identity.tokens.issuing import TOKEN_LIFE_MS, Proof, answer, issue
 from noded.identity.tokens.recognize import worth
 from noded.identity.tokens.seal import METHODS, Token, TokenBook
-from noded.identity.tokens.views import token_body
 from noded.identity.users.commands import LockUser
 
-TOKEN_LIFE_MS: Final = 8 * 3_600_000
 SUBJECT: Final = "x-subject-token"
 Wish = ScopeForm | Literal["unscoped"] | None
 _NO: Final = "The request you have made requires authentication."
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Proof:
-    """Who signed in, how, and what a token made from it may be at most."""
-
-    user: User
-    methods: tuple[str, ...]
-    expires_ms: int
-    first_audit_id: str | None = None
 
 
 async def issue_token(request: Request) -> Response:
@@ -61,29 +58,37 @@ async def issue_token(request: Request) -> Response:
     # The user, or a role of theirs, may have been made through another node just now.
     await freshest_view(request.cluster)
     proof = await _prove(request, auth.identity)
-    _expect_factors(proof)
+    if proof.through is None:  # a program that was let in has no second factor to give
+        _expect_factors(proof)
     view = request.cluster.view()
+    trust_id = _trust_id(auth.scope)
+    if proof.through is not None or trust_id is not None:
+        _expect_alone(auth.scope, proof)
+        return issue(request, proof, await standing_by(request, proof, trust_id))
     scope, target_id = _scope_of(view, auth.scope, proof.user)
-    standing = standing_of(view, proof.user.id, scope, target_id)
-    own = base64.urlsafe_b64encode(bytes.fromhex(new_hex_id())).rstrip(b"=").decode()
-    token = Token(
-        user_id=proof.user.id,
-        password_generation=proof.user.password_generation,
-        scope=scope,
-        target_id=target_id,
-        methods=proof.methods,
-        issued_ms=now_ms(),
-        expires_ms=proof.expires_ms,
-        audit_ids=(own,) if proof.first_audit_id is None else (own, proof.first_audit_id),
-    )
-    sealed = request.driver(TokenBook).seal(view, token)
-    return _token_answer(request, sealed, token, standing)
+    return issue(request, proof, standing_of(view, proof.user.id, scope, target_id))
+
+
+def _trust_id(asked: Wish) -> str | None:
+    if asked is None or asked == "unscoped" or asked.trust is None:
+        return None
+    return asked.trust.id or ""
+
+
+def _expect_alone(asked: Wish, proof: Proof) -> None:
+    """What is asked through a delegation can't be asked for another place than the one that it is for."""
+    if proof.through is not None and asked is not None:
+        raise Unauthenticated("Application credentials and OAuth access tokens cannot request a scope.")
+    if asked is None or asked == "unscoped":
+        return
+    if any(wish is not None for wish in (asked.project, asked.domain, asked.system, asked.unscoped)):
+        raise Forbidden("A scope is a trust, or a project, a domain or the system; not two of them.")
 
 
 async def show_token(request: Request) -> Response:
     """GET and HEAD /auth/tokens."""
     sealed, token, standing = _subject(request)
-    return _token_answer(request, sealed, token, standing)
+    return answer(request, sealed, token, standing)
 
 
 async def revoke_token(request: Request) -> Response:
@@ -130,7 +135,7 @@ async def list_systems(request: Request) -> Response:
     return Response(body={"system": entries, "links": links})
 
 
-async def _prove(request: Request, identity: Identity) -> _Proof:
+async def _prove(request: Request, identity: Identity) -> Proof:
     """Who signs in. Raises `Unauthenticated` without saying what was wrong."""
     unknown = [method for method in identity.methods if method not in METHODS]
     if unknown:
@@ -144,13 +149,23 @@ async def _prove(request: Request, identity: Identity) -> _Proof:
         if identity.token is None:
             raise Invalid("Invalid input: Object missing required field `token` - at `$.auth.identity`.")
         proofs.append(_prove_by_token(request, identity.token.id))
+    if "application_credential" in identity.methods:
+        if identity.application_credential is None:
+            raise Invalid(
+                "Invalid input: Object missing required field `application_credential` - at `$.auth.identity`."
+            )
+        proofs.append(await _prove_by_application(request, identity.application_credential))
+    if "oauth1" in identity.methods:
+        proofs.append(prove_by_oauth(request))
+    if len(proofs) > 1 and any(proof.through is not None for proof in proofs):
+        raise Unauthenticated(_NO)  # a delegation stands alone
     if any(proof.user.id != proofs[0].user.id for proof in proofs):
         raise Unauthenticated(_NO)
     methods = tuple(dict.fromkeys(method for proof in proofs for method in proof.methods))
     return replace(proofs[-1], methods=methods)
 
 
-def _expect_factors(proof: _Proof) -> None:
+def _expect_factors(proof: Proof) -> None:
     """Raises `Unauthenticated` unless the methods are enough for a user who has to give several."""
     options = proof.user.options
     rules = options.get("multi_factor_auth_rules") or ()
@@ -162,7 +177,7 @@ def _expect_factors(proof: _Proof) -> None:
         raise Unauthenticated(_NO)
 
 
-async def _prove_by_password(request: Request, claimed: UserProof) -> _Proof:
+async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     user = _claimed_user(request.cluster.view(), claimed)
     password_hash = None if user is None else user.password_hash
     matches = await request.driver(Passwords).matches(password_hash, claimed.password)
@@ -180,15 +195,27 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> _Proof:
     if is_expired(current, now):
         raise Unauthenticated(f"The password is expired and needs to be changed for user: {current.id}.")
     request.driver(SignInFailures).forget(current.id)
-    return _Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
+    return Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
 
 
-def _claimed_user(view: View, claimed: UserProof) -> User | None:
+async def _prove_by_application(request: Request, claimed: ApplicationProof) -> Proof:
+    owner = None
+    if claimed.id is None:
+        if claimed.name is None or claimed.user is None:
+            raise Invalid(
+                "Invalid input: an application credential needs `id`, or `name` and `user` - at"
+                " `$.auth.identity.application_credential`."
+            )
+        owner = _claimed_user(request.cluster.view(), claimed.user, "auth.identity.application_credential.user")
+    return await prove_by_application_credential(request, claimed, owner)
+
+
+def _claimed_user(view: View, claimed: UserProof | UserRef, where: str = "auth.identity.password.user") -> User | None:
     if claimed.id is not None:
         return view.get(User, claimed.id)
     if claimed.name is None:
-        raise Invalid("Invalid input: a user needs `id`, or `name` and `domain` - at `$.auth.identity.password.user`.")
-    domain_id = _domain_id(view, claimed.domain, "auth.identity.password.user.domain")
+        raise Invalid(f"Invalid input: a user needs `id`, or `name` and `domain` - at `$.{where}`.")
+    domain_id = _domain_id(view, claimed.domain, f"{where}.domain")
     return next((user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id), None)
 
 
@@ -205,7 +232,7 @@ async def _note_failure(request: Request, user: User, now: int) -> None:
         log.warning("lock not written", user=user.id, reason=reason.message)
 
 
-def _prove_by_token(request: Request, text: str) -> _Proof:
+def _prove_by_token(request: Request, text: str) -> Proof:
     view = request.cluster.view()
     token = request.driver(TokenBook).open(view, text, now_ms())
     try:
@@ -213,8 +240,13 @@ def _prove_by_token(request: Request, text: str) -> _Proof:
     except Unauthenticated:
         # Keystone's distinction: a token that was good once and ended is "not found" here, a forged one is refused.
         raise NotFound("Could not find token.") from None
+    if standing.through is not None:
+        raise Forbidden(
+            "A token that was made through a trust, an application credential or an OAuth access token can't be used to"
+            " create another token. Create a new one the same way instead."
+        )
     methods = ("token", *(method for method in token.methods if method != "token"))
-    return _Proof(user=standing.user, methods=methods, expires_ms=token.expires_ms, first_audit_id=token.audit_ids[-1])
+    return Proof(user=standing.user, methods=methods, expires_ms=token.expires_ms, first_audit_id=token.audit_ids[-1])
 
 
 def _scope_of(view: View, asked: Wish, user: User) -> tuple[Scope, str]:
@@ -270,22 +302,9 @@ def _subject(request: Request) -> tuple[str, Token, Standing]:
         standing = worth(view, token)
     except Unauthenticated:
         raise NotFound("Could not find token.") from None
-    if token.user_id != caller.user_id and caller.roles.isdisjoint({"admin", "service"}):
+    if standing.user.id != caller.user_id and caller.roles.isdisjoint({"admin", "service"}):
         raise Forbidden("You are not authorized to perform this: it is someone else's token.")
     return sealed, token, standing
-
-
-def _token_answer(request: Request, sealed: str, token: Token, standing: Standing) -> Response:
-    entries = None
-    if standing.scope is not Scope.NONE and "nocatalog" not in request.query:
-        project_id = None if standing.project is None else standing.project.id
-        entries = catalogue(
-            request.cluster.view(), request.driver(Catalog), request.base_url, standing.user.id, project_id
-        )
-    return Response(
-        body=token_body(token, standing, entries),
-        headers={"X-Subject-Token": sealed, "Vary": "X-Auth-Token"},
-    )
 
 
 ROUTES = (

@@ -41,12 +41,33 @@ class TokenProof(msgspec.Struct, frozen=True):
         return "TokenProof()"
 
 
+class UserRef(msgspec.Struct, frozen=True):
+    """A user by id, or by name and domain."""
+
+    id: Short | None = None
+    name: Short | None = None
+    domain: DomainRef | None = None
+
+
+class ApplicationProof(msgspec.Struct, frozen=True):
+    """The method `application_credential`: by id, or by name and user; and its secret."""
+
+    secret: Annotated[str, msgspec.Meta(max_length=4096)]
+    id: Short | None = None
+    name: Short | None = None
+    user: UserRef | None = None
+
+    def __repr__(self) -> str:
+        return f"ApplicationProof(id={self.id!r}, name={self.name!r})"  # never the secret
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who signs in, and how."""
 
     methods: Annotated[tuple[Short, ...], msgspec.Meta(min_length=1, max_length=8)]
     password: PasswordProof | None = None
     token: TokenProof | None = None
+    application_credential: ApplicationProof | None = None
 
 
 class ProjectRef(msgspec.Struct, frozen=True):
@@ -55,6 +76,12 @@ class ProjectRef(msgspec.Struct, frozen=True):
     id: Short | None = None
     name: Short | None = None
     domain: DomainRef | None = None
+
+
+class TrustRef(msgspec.Struct, frozen=True):
+    """A trust."""
+
+    id: Short | None = None
 
 
 class SystemRef(msgspec.Struct, frozen=True):
@@ -70,6 +97,7 @@ class ScopeForm(msgspec.Struct, frozen=True):
     domain: DomainRef | None = None
     system: SystemRef | None = None
     unscoped: dict[str, object] | None = None
+    trust: TrustRef | None = msgspec.field(default=None, name="OS-TRUST:trust")
 
 
 class Auth(msgspec.Struct, frozen=True):

@@ -1,10 +1,11 @@
 """Whose token is it, and what is it worth now? What the gateway asks before each request."""
 
-from noded.core.errors import Unauthenticated
+from noded.core.errors import Forbidden, Unauthenticated
 from noded.core.route import Caller
 from noded.core.store import View
 from noded.gateway.authenticate import WorthNothing
-from noded.identity.model import RevokedToken, Scope
+from noded.identity.acting import delegation_of, standing_through
+from noded.identity.model import RevokedToken, Scope, User
 from noded.identity.standing import Standing, standing_of
 from noded.identity.tokens.seal import Token, TokenBook
 
@@ -21,22 +22,33 @@ class TokenRecognizer:
         """Who holds the token now. Raises `Unauthenticated`, and `WorthNothing` for a real token that ended early."""
         opened = self._book.open(view, token, now_ms)
         try:
-            return caller_of(worth(view, opened))
+            return caller_of(view, worth(view, opened))
         except Unauthenticated as reason:
             raise WorthNothing(reason.message) from None
 
 
 def worth(view: View, token: Token) -> Standing:
     """What an unexpired token is worth now. Raises `Unauthenticated` if it is worth nothing any more."""
-    standing = standing_of(view, token.user_id, token.scope, token.target_id)
-    if token.password_generation != standing.user.password_generation:
+    standing = _standing(view, token)
+    # Who signed in, though they may act as somebody else: a trust may say so.
+    signed_in = standing.user if standing.user.id == token.user_id else view.get(User, token.user_id)
+    if signed_in is None or token.password_generation != signed_in.password_generation:
         raise Unauthenticated(_NO)
     if view.get(RevokedToken, token.audit_ids[0]) is not None:
         raise Unauthenticated(_NO)
     return standing
 
 
-def caller_of(standing: Standing) -> Caller:
+def _standing(view: View, token: Token) -> Standing:
+    if token.through is None:
+        return standing_of(view, token.user_id, token.scope, token.target_id)
+    try:
+        return standing_through(view, token.through, token.through_id, token.user_id)
+    except Forbidden as reason:  # who gave it no longer holds what they gave
+        raise Unauthenticated(reason.message) from None
+
+
+def caller_of(view: View, standing: Standing) -> Caller:
     """The standing as handlers see it."""
     project = standing.project
     return Caller(
@@ -48,4 +60,5 @@ def caller_of(standing: Standing) -> Caller:
         roles=frozenset(role.name for role in standing.roles),
         domain_id=standing.domain.id if standing.scope is Scope.DOMAIN and standing.domain is not None else None,
         is_system=standing.scope is Scope.SYSTEM,
+        delegation=delegation_of(view, standing),
     )

@@ -12,10 +12,11 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from noded.core.errors import Unauthenticated, Unavailable
+from noded.core.route import DelegationKind
 from noded.core.store import View
 from noded.identity.model import Scope, TokenKey
 
-METHODS: Final = ("password", "token")
+METHODS: Final = ("password", "token", "application_credential", "oauth1")
 OPENED_KEPT: Final = 4096  # opened tokens that are remembered, so that a client's token is decrypted once
 _NO: Final = "The request you have made requires authentication."
 
@@ -31,6 +32,8 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     issued_ms: int
     expires_ms: int
     audit_ids: tuple[str, ...]  # its own, then that of the first token of the chain it was made from
+    through: DelegationKind | None = None  # it was made through a delegation, and is worth what that one says
+    through_id: str = ""
 
 
 class TokenBook:

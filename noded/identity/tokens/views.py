@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from noded.core.store import View
 from noded.core.times import zulu_micro
+from noded.identity.delegations import AccessToken, Delegated, Trust, rules_of
 from noded.identity.model import Domain, Scope
 from noded.identity.standing import Standing
 from noded.identity.tokens.seal import Token
@@ -10,7 +12,7 @@ from noded.identity.views import when
 
 
 def token_body(
-    token: Token, standing: Standing, catalog: Sequence[dict[str, object]] | None
+    view: View, token: Token, standing: Standing, catalog: Sequence[dict[str, object]] | None
 ) -> dict[str, dict[str, object]]:
     """The token's JSON, the same when it is issued and when it is looked at. `catalog` None: it was not asked for."""
     user = standing.user
@@ -26,6 +28,8 @@ def token_body(
         "expires_at": zulu_micro(token.expires_ms),
         "issued_at": zulu_micro(token.issued_ms),
     }
+    if standing.through is not None:
+        body |= _delegated(view, standing.through)
     if standing.scope is Scope.NONE:
         return {"token": body}
     body["roles"] = [{"id": role.id, "name": role.name} for role in standing.roles]
@@ -40,6 +44,31 @@ def token_body(
     if catalog is not None:
         body["catalog"] = catalog
     return {"token": body}
+
+
+def _delegated(view: View, through: Delegated) -> dict[str, object]:
+    """What the token says of that through which it was made."""
+    if isinstance(through, Trust):
+        trust: dict[str, object] = {
+            "id": through.id,
+            "trustor_user": {"id": through.trustor_user_id},
+            "trustee_user": {"id": through.trustee_user_id},
+            "impersonation": through.impersonation,
+        }
+        return {"OS-TRUST:trust": trust}
+    if isinstance(through, AccessToken):
+        return {"OS-OAUTH1": {"access_token_id": through.id, "consumer_id": through.consumer_id}}
+    credential: dict[str, object] = {
+        "id": through.id,
+        "name": through.name,
+        "restricted": not through.unrestricted,
+    }
+    if through.rule_ids:
+        credential["access_rules"] = [
+            {"id": rule.id, "path": rule.path, "method": rule.verb, "service": rule.service}
+            for rule in rules_of(view, through)
+        ]
+    return {"application_credential": credential}
 
 
 def _domain(domain: Domain) -> dict[str, str]:

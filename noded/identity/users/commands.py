@@ -8,11 +8,14 @@ from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.store import Transaction, View
+from noded.identity.application_credentials.commands import forget_user as forget_application_credentials
 from noded.identity.attributes import changed, merged
 from noded.identity.credentials.commands import forget_user as forget_credentials
 from noded.identity.grants.commands import forget_actor
 from noded.identity.model import Domain, Membership, User
+from noded.identity.oauth1.commands import forget_user as forget_oauth
 from noded.identity.sign_in_rules.model import expires_ms, rules_of
+from noded.identity.trusts.commands import forget_user as forget_trusts
 
 
 class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
@@ -144,6 +147,9 @@ def remove_user(tx: Transaction, user: User) -> None:
     """The user, and everything in identity that is theirs."""
     forget_actor(tx, user.id)
     forget_credentials(tx, user.id)
+    forget_application_credentials(tx, user.id)
+    forget_trusts(tx, user.id)
+    forget_oauth(tx, user.id)
     for membership in tx.find(Membership, "user_id", user.id):
         tx.delete(Membership, membership.id)
     tx.delete(User, user.id)

@@ -7,10 +7,10 @@ from noded.core.errors import Forbidden, NotFound
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.attributes import Id
 from noded.identity.credentials.commands import CreateCredential, DeleteCredential
-from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_blob, ec2_id
+from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_blob, ec2_id, made_through
 from noded.identity.listing import listing
 from noded.identity.model import Project, User
-from noded.identity.overseeing import may_oversee
+from noded.identity.overseeing import expect_reach, expect_unrestricted, may_oversee, reaches
 from noded.identity.views import link
 
 
@@ -26,11 +26,15 @@ async def create_ec2(request: Request) -> Response:
     _expect_self(request, looking=False)
     if not request.caller.is_admin and "member" not in request.caller.roles:
         raise Forbidden("You are not authorized to perform this: it needs the role member.")
+    expect_unrestricted(request.caller)
     form = await request.json(Ec2Form)
+    expect_reach(request.caller, form.tenant_id)
     view = request.cluster.view()
     view.need(User, user_id)
     view.need(Project, form.tenant_id)
     blob = Ec2Blob(access=new_hex_id(), secret=new_hex_id())
+    if request.caller.delegation is not None:
+        blob = made_through(blob, request.caller.delegation)
     await request.cluster.propose(
         CreateCredential(
             credential_id=ec2_id(blob.access),
@@ -52,7 +56,7 @@ async def list_ec2(request: Request) -> Response:
     entries = [
         _body(request.base_url, credential, blob)
         for credential in view.find(Credential, "user_id", user_id)
-        if (blob := ec2_blob(credential)) is not None
+        if (blob := ec2_blob(credential)) is not None and reaches(request.caller, credential.project_id)
     ]
     return Response(body=listing("credentials", entries, request.base_url + request.path))
 
@@ -67,6 +71,7 @@ async def delete_ec2(request: Request) -> Response:
     """DELETE /users/{user_id}/credentials/OS-EC2/{access}."""
     _expect_self(request, looking=False)
     credential, _ = _need(request, request.params["access"])
+    expect_reach(request.caller, credential.project_id)
     await request.cluster.propose(DeleteCredential(credential_id=credential.id))
     return Response()
 
@@ -99,6 +104,7 @@ def _body(base_url: str, credential: Credential, blob: Ec2Blob) -> dict[str, obj
 
 def _answer(request: Request, access: str) -> Response:
     credential, blob = _need(request, access)
+    expect_reach(request.caller, credential.project_id)
     return Response(body={"credential": _body(request.base_url, credential, blob)})
 
 

@@ -1,0 +1,1 @@
+"""Access rules of users: what their application credentials may be narrowed to."""

@@ -1,0 +1,1 @@
+"""What users authorized consumers to do, and how they take it back."""

@@ -1,0 +1,87 @@
+"""How does a token come to be, once it is known who asks and what for? And how is it told."""
+
+import base64
+from dataclasses import dataclass
+from typing import Final
+
+from noded.core.clock import now_ms
+from noded.core.dice import new_hex_id
+from noded.core.route import DelegationKind, Request, Response
+from noded.gateway.catalog import Catalog
+from noded.identity.delegations import AccessToken, ApplicationCredential, Delegated, Trust
+from noded.identity.model import SYSTEM_ID, Scope, User
+from noded.identity.offers import catalogue
+from noded.identity.standing import Standing
+from noded.identity.tokens.seal import Token, TokenBook
+from noded.identity.tokens.views import token_body
+
+TOKEN_LIFE_MS: Final = 8 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who signed in, how, and what a token made from it may be at most. `through`: what they signed in with."""
+
+    user: User
+    methods: tuple[str, ...]
+    expires_ms: int
+    first_audit_id: str | None = None
+    through: Delegated | None = None
+
+
+def issue(request: Request, proof: Proof, standing: Standing) -> Response:
+    """A new token for that standing."""
+    own = base64.urlsafe_b64encode(bytes.fromhex(new_hex_id())).rstrip(b"=").decode()
+    through = standing.through
+    token = Token(
+        user_id=proof.user.id,
+        password_generation=proof.user.password_generation,
+        scope=standing.scope,
+        target_id=_target_id(standing),
+        methods=proof.methods,
+        issued_ms=now_ms(),
+        expires_ms=min(proof.expires_ms, ends_ms(through) or proof.expires_ms),
+        audit_ids=(own,) if proof.first_audit_id is None else (own, proof.first_audit_id),
+        through=None if through is None else kind_of(through),
+        through_id="" if through is None else through.id,
+    )
+    sealed = request.driver(TokenBook).seal(request.cluster.view(), token)
+    return answer(request, sealed, token, standing)
+
+
+def answer(request: Request, sealed: str, token: Token, standing: Standing) -> Response:
+    """The token as it is told, with the catalogue where it opens something."""
+    view, entries = request.cluster.view(), None
+    if standing.scope is not Scope.NONE and "nocatalog" not in request.query:
+        project_id = None if standing.project is None else standing.project.id
+        entries = catalogue(view, request.driver(Catalog), request.base_url, standing.user.id, project_id)
+    return Response(
+        body=token_body(view, token, standing, entries),
+        headers={"X-Subject-Token": sealed, "Vary": "X-Auth-Token"},
+    )
+
+
+def kind_of(through: Delegated) -> DelegationKind:
+    """What kind of delegation it is."""
+    if isinstance(through, Trust):
+        return DelegationKind.TRUST
+    if isinstance(through, ApplicationCredential):
+        return DelegationKind.APPLICATION_CREDENTIAL
+    return DelegationKind.ACCESS_TOKEN
+
+
+def ends_ms(through: Delegated | None) -> int | None:
+    """When it ends, and every token made through it with it; None: never."""
+    if through is None:
+        return None
+    if isinstance(through, AccessToken):
+        return through.expires_ms
+    return None if through.expires_us is None else through.expires_us // 1000
+
+
+def _target_id(standing: Standing) -> str:
+    if standing.scope is Scope.PROJECT and standing.project is not None:
+        return standing.project.id
+    if standing.scope is Scope.DOMAIN and standing.domain is not None:
+        return standing.domain.id
+    return SYSTEM_ID if standing.scope is Scope.SYSTEM else ""
