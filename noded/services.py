@@ -58,9 +58,14 @@ import noded.inspection
 import storage.attachments
 import storage.backups
 import storage.discovery
+import storage.messages
 import storage.pools
+import storage.qos
 import storage.quota_sets
 import storage.quotas
+import storage.services
+import storage.switches
+import storage.transfers
 import storage.types
 import storage.volume_actions
 import storage.volume_metadata
@@ -120,6 +125,11 @@ SERVICES: tuple[Service, ...] = (
     storage.volumes.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
+    storage.messages.SERVICE,
+    storage.qos.SERVICE,
+    storage.services.SERVICE,
+    storage.switches.SERVICE,
+    storage.transfers.SERVICE,
     storage.volume_actions.SERVICE,
     storage.quota_sets.SERVICE,
     storage.backups.SERVICE,

@@ -8,6 +8,13 @@ LOWEST = (3, 0)
 HIGHEST = (3, 71)
 
 ZONE: Final = "nova"
+BACKEND: Final = "noded"
+POOL: Final = "pool"
+VENDOR: Final = "Open Source"
+PROTOCOL: Final = "NBD"
+# What a type may ask for as its protocol. Types that were written for other clouds ask for iSCSI and mean what there is
+# here: a block device over the network.
+PROTOCOLS: Final = ("nbd", "iscsi")
 
 BLOCK_STORAGE = Endpoint(
     name="cinder",

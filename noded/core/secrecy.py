@@ -43,6 +43,9 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "token_key.1": ("secret",),
     "token_key.add.1": ("secret",),
     "user.1": ("password_hash", "past_hashes"),
+    "volume_transfer.1": ("key_hash", "salt"),
+    "volume_transfer.accept.1": ("key_hash",),
+    "volume_transfer.create.1": ("key_hash", "salt"),
     "user.create.1": ("password_hash",),
     "user.set_password.1": ("password_hash",),
 }

@@ -32,6 +32,11 @@ def need_type(tx: Transaction, type_id: str) -> VolumeType:
     return found
 
 
+def set_type_qos(tx: Transaction, type_id: str, qos_id: str | None) -> None:
+    """The type's volumes have that quality of service from now on; None: no limits."""
+    tx.put(replace(need_type(tx, type_id), qos_id=qos_id))
+
+
 def check_specs(specs: dict[str, str]) -> None:
     """Refuse extra specs that mean something here and can't be."""
     if len(specs) > SPECS_MAX:

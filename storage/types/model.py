@@ -1,5 +1,6 @@
 """What a volume type is: how many replicas, who may use it, which quality of service, whether it is encrypted."""
 
+import re
 from typing import ClassVar, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from noded.core.ids import ProjectId
 from noded.core.record import Record
 from noded.core.store import View
+from storage.endpoint import BACKEND, PROTOCOLS, VENDOR
 
 # The type of volumes that name none. Its id is the same in every cluster; it is there before anybody made a type.
 DEFAULT_TYPE_ID: Final = "6e2f6c5e-6f7d-5c4b-9a53-1d0b7a3c9e01"
@@ -57,6 +59,22 @@ class VolumeType(Record, frozen=True, kw_only=True, tag="volume_type.1"):
     def is_open_to(self, project_id: ProjectId | None) -> bool:
         """Whether the project may use it."""
         return self.is_public or project_id in self.projects
+
+
+def unmet(kind: VolumeType) -> str | None:
+    """The extra spec that nothing here can meet, if there is one: then volumes of the type can't be made."""
+    can = {"storage_protocol": PROTOCOLS, "vendor_name": (VENDOR.lower(),), "volume_backend_name": (BACKEND.lower(),)}
+    for key, wanted in sorted(kind.extra_specs.items()):
+        known = can.get(key.removeprefix("capabilities:"))
+        if known is not None and not set(known) & _words(wanted):
+            return f"{key}={wanted}"
+    return None
+
+
+def _words(wanted: str) -> set[str]:
+    """What is asked for, without the operators that may stand before each word."""
+    words = re.split(r"<or>|<in>|s==|=", wanted.lower())
+    return {word.strip() for word in words if word.strip()}
 
 
 class ProjectType(Record, frozen=True, kw_only=True, tag="volume_type_default.1"):

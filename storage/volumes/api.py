@@ -115,6 +115,8 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
         layout=choose_layout(view, reachable, volume_id, extents, replicas=kind.replicas),
         now_ms=now_ms(),
         type_id=kind.id,
+        message_id=dice.new_uuid(),
+        request_id=request.request_id,
         multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
     )
 

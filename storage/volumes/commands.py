@@ -14,10 +14,13 @@ from noded.core.store import Transaction, View
 from noded.core.units import GIB
 from storage.extents.layout import extent_count
 from storage.extents.placement import Candidate, place_extent
+from storage.messages.commands import tell
 from storage.pools.commands import disks_in_use, zones_of
 from storage.pools.model import Disk
 from storage.quotas.commands import charge, check_size, discharge
+from storage.switches.model import takes_volumes
 from storage.types.commands import need_type
+from storage.types.model import unmet
 from storage.volumes.model import (
     EXTENTS_MAX,
     METADATA_MAX,
@@ -51,7 +54,7 @@ def choose_layout(
     brought up to date when it returns.
     """
     copies = copies_wanted(view, replicas)
-    disks = [disk for disk in disks_in_use(view) if disk.free_bytes > 0]
+    disks = _open_disks(view)
     present = [disk for disk in disks if disk.node_id in reachable]
     if len({disk.node_id for disk in present}) >= copies:
         disks = present
@@ -66,8 +69,13 @@ def choose_layout(
 
 def copies_wanted(view: View, replicas: int = REPLICAS_WANTED) -> int:
     """How many replicas a new extent gets: `replicas`, or one a node where fewer nodes have disks with room."""
-    nodes = {disk.node_id for disk in disks_in_use(view) if disk.free_bytes > 0}
+    nodes = {disk.node_id for disk in _open_disks(view)}
     return min(replicas, len(nodes))
+
+
+def _open_disks(view: View) -> list[Disk]:
+    """The disks on which new replicas may be placed, as far as disks, nodes and operators are asked."""
+    return [disk for disk in disks_in_use(view) if disk.free_bytes > 0 and takes_volumes(view, disk.node_id)]
 
 
 def no_disk_takes_it(view: View) -> str:
@@ -79,6 +87,8 @@ def no_disk_takes_it(view: View) -> str:
 def _why_not(view: View, disk: Disk) -> str:
     if not takes_work(view, disk.node_id):
         return "its node is being drained"
+    if not takes_volumes(view, disk.node_id):
+        return "its node's volume service is disabled or frozen"
     if disk.draining or not disk.weight:
         return "it is being drained" if disk.draining else "its weight is 0"
     return disk.fault or f"{disk.state}, {disk.free_bytes} bytes free"
@@ -101,6 +111,8 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
     now_ms: int
     type_id: str = ""
     multiattach: bool = False
+    message_id: str = ""  # of the message to leave where no pool can do what the type asks for
+    request_id: str = ""
 
     def apply(self, tx: Transaction) -> None:
         kind = need_type(tx, self.type_id)
@@ -124,6 +136,23 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
             multiattach=self.multiattach or kind.multiattach,
         )
         charge_volume(tx, volume)
+        lacking = unmet(kind)
+        if lacking is not None:
+            self._fail(tx, volume, f"No pool has {lacking}, which volume type {kind.name} asks for")
+
+    def _fail(self, tx: Transaction, volume: Volume, reason: str) -> None:
+        """Cinder accepts such a volume and tells later, in the volume's status and in a message."""
+        tx.put(replace(volume, phase="error"))
+        tell(
+            tx,
+            message_id=self.message_id,
+            project_id=self.project_id,
+            request_id=self.request_id,
+            resource=("VOLUME", volume.id),
+            event="001_003",
+            text=f"schedule allocate volume:Could not find any available weighted backend. {reason}.",
+            now_ms=self.now_ms,
+        )
 
 
 class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):

@@ -26,7 +26,6 @@ SORT_KEYS: Final[Mapping[str, Callable[[Volume], Any]]] = {
     "updated_at": lambda volume: volume.updated_at_ms,
     "bootable": bootable,
     "availability_zone": lambda _: ZONE,
-    "host": lambda volume: host_of(volume.node_id) or "",
 }
 # What a list's query says besides filters.
 _NO_FILTERS: Final = {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_tenants", "with_count"}
@@ -89,7 +88,7 @@ def _test(view: View, word: str, value: str, caller: Caller, version: Version) -
         facts |= {
             "project_id": lambda volume: volume.project_id,
             "user_id": lambda volume: volume.user_id,
-            "host": lambda volume: host_of(volume.node_id or volume.owner_id) or "",
+            "host": lambda volume: host_of(view, volume) or "",
         }
     like = word.endswith("~") and version >= versions.LIKE_FILTERS
     fact = facts.get(word.removesuffix("~") if like else word)

@@ -2,18 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
 
+from consensus.members.model import Node
 from noded.core.store import View
 from noded.core.times import naive_micro
-from storage.endpoint import ZONE
+from storage.endpoint import BACKEND, POOL, ZONE
+from storage.pools.model import Disk
 from storage.types.model import get_type, type_name
 from storage.volumes import versions
 from storage.volumes.model import Volume
 from storage.volumes.versions import Version
-
-BACKEND: Final = "noded"
-POOL: Final = "pool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +30,13 @@ def bootable(volume: Volume) -> str:
     return "true" if can else "false"
 
 
-def host_of(node_id: str | None) -> str | None:
-    """Cinder's name for where a volume is served: host@backend#pool."""
-    return f"{node_id}@{BACKEND}#{POOL}" if node_id is not None else None
+def host_of(view: View, volume: Volume) -> str | None:
+    """Cinder's name for where a volume is: host@backend#pool of the node that serves it, or has its first replica."""
+    disk = view.get(Disk, volume.layout[0][0]) if volume.layout and volume.layout[0] else None
+    node_id = volume.node_id or volume.owner_id or (disk.node_id if disk is not None else None)
+    node = view.get(Node, node_id) if node_id is not None else None
+    name = node.name if node is not None else node_id
+    return f"{name}@{BACKEND}#{POOL}" if name is not None else None
 
 
 def volume_links(volume: Volume, base_url: str) -> list[dict[str, str]]:
@@ -103,7 +105,7 @@ def volume_detail(volume: Volume, reader: Reader) -> dict[str, object]:
         body["volume_image_metadata"] = dict(volume.image_metadata)
     if reader.for_admin:
         body |= {
-            "os-vol-host-attr:host": host_of(volume.node_id or volume.owner_id),
+            "os-vol-host-attr:host": host_of(reader.view, volume),
             "os-vol-mig-status-attr:migstat": None,
             "os-vol-mig-status-attr:name_id": None,
         }
