@@ -5,9 +5,13 @@ from pathlib import Path
 
 import trio
 
+from consensus.members import SERVICE as members_service
+from consensus.members.commands import AdmitNode
 from images import catalog, contents, discovery, members
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
+from noded.core.cluster import Cluster
+from noded.core.ids import NodeId
 from noded.core.reconciler import Reconciler
 from noded.services import SERVICES
 from tests.scenarios.images.stage import SimulatedBytes
@@ -20,16 +24,34 @@ STORES = (
 )
 
 
-async def found_stores(directory: Path) -> tuple[Cloud, list[Reconciler]]:
-    """The cloud, and the reconcilers of all its nodes, which have run until nothing changed."""
-    cloud = await found_cloud((*IDENTITY_SERVICES, *STORES))
-    reconcilers: list[Reconciler] = []
+async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Reconciler, Cluster]]]:
+    """The cloud, and the reconcilers of all its nodes, each with its node's handle."""
+    cloud = await found_cloud((*IDENTITY_SERVICES, members_service, *STORES))
+    for node in sorted(cloud.shared.drivers):
+        await cloud.shared.cluster(node).propose(
+            AdmitNode(
+                node_id=NodeId(node),
+                name=node,
+                addresses=(),
+                fingerprint=node,
+                release="1",
+                now_ms=cloud.shared.machine.picture.revision,
+            )
+        )
+    reconcilers: list[tuple[Reconciler, Cluster]] = []
     for number, (node, drivers) in enumerate(sorted(cloud.shared.drivers.items()), 1):
         cluster = cloud.shared.cluster(node)
         give_storage(drivers, cluster, number, directory)
         drivers.add(ImageBytes, SimulatedBytes())
         drivers.add(LiveUploads, LiveUploads())
-        reconcilers += [make(cluster, drivers) for service in STORES for make in service.reconcilers]
+        reconcilers += [(make(cluster, drivers), cluster) for service in STORES for make in service.reconcilers]
+    return cloud, reconcilers
+
+
+async def found_stores(directory: Path) -> tuple[Cloud, list[Reconciler]]:
+    """The cloud, and the reconcilers of all its nodes, which have run until nothing changed."""
+    cloud, working = await found_working_stores(directory)
+    reconcilers = [reconciler for reconciler, _ in working]
     await cloud.shared.settle(*reconcilers)
     return cloud, reconcilers
 

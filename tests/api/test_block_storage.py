@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from noded.core.reconciler import Reconciler
+from storage.pools.model import Disk
+from storage.qos.model import guest_limits
 from storage.volumes.model import Volume
 from tests.api.stores import found_stores
 from tests.twins.cloud import Cloud
@@ -182,3 +184,91 @@ async def test_actions_change_what_goes_on_with_a_volume(stores: Stores, client:
     assert refused.status_code == 403
     await post(client, f"{path}/action", {"os-force_delete": {}})
     assert (await shown())["status"] == "deleting"
+
+
+async def test_a_qos_of_a_type_says_what_its_guests_may_do(stores: Stores, client: httpx.AsyncClient) -> None:
+    type_id = await make_type(client, "limited")
+    specs = {"name": "slow", "consumer": "front-end", "total_iops_sec": "500", "read_bytes_sec_per_gb": "1000"}
+    qos_id = (await post(client, "/qos-specs", {"qos_specs": specs}, 200))["qos_specs"]["id"]
+    await post(client, "/qos-specs", {"qos_specs": specs}, 409)
+    await post(client, "/qos-specs", {"qos_specs": {"name": "odd", "total_iops_sec": "many"}}, 400)
+    path = f"{V3}/qos-specs/{qos_id}"
+    assert (await client.get(f"{path}/associate?vol_type_id={type_id}")).status_code == 202
+    assert (await client.get(f"{path}/associations")).json()["qos_associations"][0]["name"] == "limited"
+    assert (await client.get(f"{V3}/types/{type_id}")).json()["volume_type"]["qos_specs_id"] == qos_id
+    view = stores[0].shared.machine.picture
+    assert guest_limits(view, type_id, 10) == {"read_bytes_sec": 10_000, "total_iops_sec": 500}
+    assert guest_limits(view, "", 10) == {}
+    assert (await client.delete(path)).status_code == 400
+    removed = await client.put(f"{path}/delete_keys", json={"keys": ["total_iops_sec"]})
+    assert removed.status_code == 202
+    assert (await client.delete(f"{path}?force=True")).status_code == 202
+    assert (await client.get(f"{V3}/types/{type_id}")).json()["volume_type"]["qos_specs_id"] is None
+
+
+async def test_who_has_the_key_gets_the_volume_and_its_place_in_the_quota(
+    stores: Stores, client: httpx.AsyncClient
+) -> None:
+    volume = await make(client, size=2)
+    for path, version in (("/os-volume-transfer", "3.0"), ("/volume-transfers", "3.57")):
+        client.headers.update(speaking(version))
+        offer = (await post(client, path, {"transfer": {"volume_id": volume["id"], "name": "t"}}))["transfer"]
+        assert ("source_project_id" in offer) is (version == "3.57")
+        assert (await client.get(f"{V3}/volumes/{volume['id']}")).json()["volume"]["status"] == "awaiting-transfer"
+        shown = (await client.get(f"{V3}{path}/{offer['id']}")).json()["transfer"]
+        assert "auth_key" not in shown
+        assert (await client.delete(f"{V3}{path}/{offer['id']}")).status_code == 202
+    offer = (await post(client, "/os-volume-transfer", {"transfer": {"volume_id": volume["id"]}}))["transfer"]
+    user = await stores[0].token_with(client, "member")
+    path = f"{V3}/os-volume-transfer/{offer['id']}"
+    assert (await client.get(path, headers=user)).status_code == 404
+    wrong = await client.post(f"{path}/accept", json={"accept": {"auth_key": "guess"}}, headers=user)
+    assert wrong.status_code == 400
+    taken = await client.post(f"{path}/accept", json={"accept": {"auth_key": offer["auth_key"]}}, headers=user)
+    assert (taken.status_code, taken.json()["transfer"]["volume_id"]) == (202, volume["id"])
+    assert (await client.get(f"{V3}/volumes/{volume['id']}", headers=user)).json()["volume"]["status"] == "available"
+    used = (await client.get(f"{V3}/limits", headers=user)).json()["limits"]["absolute"]
+    assert (used["totalVolumesUsed"], used["totalGigabytesUsed"]) == (1, 2)
+    assert (await client.get(f"{V3}/limits")).json()["limits"]["absolute"]["totalVolumesUsed"] == 0
+
+
+async def test_what_no_pool_can_do_is_an_error_and_a_message(client: httpx.AsyncClient) -> None:
+    await make_type(client, "odd", extra_specs={"storage_protocol": "pigeons"})
+    client.headers.update(speaking("3.3"))
+    volume = await make(client, volume_type="odd")
+    shown = (await client.get(f"{V3}/volumes/{volume['id']}")).json()["volume"]
+    assert shown["status"] == "error"
+    [message] = (await client.get(f"{V3}/messages")).json()["messages"]
+    assert (message["resource_uuid"], message["event_id"]) == (volume["id"], "VOLUME_VOLUME_001_003")
+    assert "storage_protocol=pigeons" in message["user_message"]
+    assert (await client.delete(f"{V3}/messages/{message['id']}")).status_code == 204
+    assert (await client.get(f"{V3}/messages/{message['id']}")).status_code == 404
+    assert (await client.delete(f"{V3}/volumes/{volume['id']}")).status_code == 202
+    assert (await client.get(f"{V3}/messages", headers=speaking("3.2"))).status_code == 404
+
+
+async def test_a_node_that_is_switched_off_gets_no_new_volumes(stores: Stores, client: httpx.AsyncClient) -> None:
+    services = (await client.get(f"{V3}/os-services?binary=cinder-volume")).json()["services"]
+    assert [(each["host"], each["state"]) for each in services] == [(f"node{n}@noded", "up") for n in (1, 2, 3)]
+    off = {"host": "node1@noded", "binary": "cinder-volume", "disabled_reason": "new disks"}
+    answer = await client.put(f"{V3}/os-services/disable-log-reason", json=off)
+    assert answer.json() | {"service": "", "binary": ""} == {
+        "host": "node1@noded", "service": "", "binary": "", "disabled": True, "status": "disabled",
+        "disabled_reason": "new disks",
+    }  # fmt: skip
+    volume = await make(client)
+    record = stores[0].shared.machine.picture.need(Volume, volume["id"])
+    homes = {disk.node_id for disk in stores[0].shared.machine.picture.all(Disk) if disk.id in record.disk_ids}
+    assert homes == {"node2", "node3"}
+    on = {"host": "node1@noded", "binary": "cinder-volume"}
+    assert (await client.put(f"{V3}/os-services/enable", json=on)).json()["status"] == "enabled"
+    assert (await client.put(f"{V3}/os-services/enable", json=on | {"host": "moon"})).status_code == 404
+    assert (await client.put(f"{V3}/os-services/freeze", json={"host": "moon"})).status_code == 400
+    pools = (await client.get(f"{V3}/scheduler-stats/get_pools?detail=True")).json()["pools"]
+    assert [pool["name"] for pool in pools] == [f"node{n}@noded#pool" for n in (1, 2, 3)]
+    shown = (await client.get(f"{V3}/volumes/{volume['id']}")).json()["volume"]
+    assert shown["os-vol-host-attr:host"] in {pool["name"] for pool in pools}
+    found = (await client.get(f"{V3}/capabilities/node1@noded")).json()
+    assert found["vendor_name"] == pools[0]["capabilities"]["vendor_name"]
+    host = (await client.get(f"{V3}/os-hosts/node2@noded")).json()["host"]
+    assert host[0]["resource"]["volume_count"] == "1"
