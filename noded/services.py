@@ -39,6 +39,7 @@ import noded.identity.domain_config
 import noded.identity.domains
 import noded.identity.endpoint_filters
 import noded.identity.endpoints
+import noded.identity.federation
 import noded.identity.grants
 import noded.identity.groups
 import noded.identity.limits
@@ -111,6 +112,7 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.application_credentials.SERVICE,
     noded.identity.trusts.SERVICE,
     noded.identity.oauth1.SERVICE,
+    noded.identity.federation.SERVICE,
     net.discovery.SERVICE,
     net.extensions.SERVICE,
     net.networks.SERVICE,

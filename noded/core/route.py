@@ -24,6 +24,7 @@ class Allow(StrEnum):
     READER = "reader"  # reader, member, manager or admin on the token's project
     MEMBER = "member"
     MANAGER = "manager"
+    OVERSEER = "overseer"  # admin, or a reader of the whole system, which only Keystone has tokens for
     ADMIN = "admin"  # the admin role: the cloud's administrator
 
 
@@ -84,6 +85,11 @@ class Caller:
     def is_admin(self) -> bool:
         """Whether the caller administers the cloud."""
         return "admin" in self.roles
+
+    @property
+    def oversees(self) -> bool:
+        """Whether the caller may look at everything: administrators, and readers of the whole system."""
+        return self.is_admin or (self.is_system and "reader" in self.roles)
 
     @property
     def project(self) -> ProjectId:

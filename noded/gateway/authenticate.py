@@ -6,6 +6,7 @@
     READER        reader, member, manager or admin                    a project
     MEMBER        member, manager or admin                            a project
     MANAGER       manager or admin                                    a project
+    OVERSEER      admin, or reader on the whole system                a project, or the system
     ADMIN         admin                                               a project
 
 Keystone alone is also administered with tokens of a domain or of the system, which hold no project.
@@ -72,7 +73,8 @@ def expect_permitted(caller: Caller, target: Target, verb: str, path: str) -> No
 
 
 def _check(allow: Allow, caller: Caller, target: Target) -> None:
-    if _ENOUGH[allow].isdisjoint(caller.roles):
+    enough = caller.oversees if allow is Allow.OVERSEER else not _ENOUGH[allow].isdisjoint(caller.roles)
+    if not enough:
         raise Forbidden(f"You are not authorized to perform this: it needs the role {allow.value}.")
     if caller.project_id is None and target.endpoint.fault_style is not FaultStyle.KEYSTONE:
         raise Forbidden("You are not authorized to perform this: it needs a token that is scoped to a project.")

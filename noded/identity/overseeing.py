@@ -1,12 +1,7 @@
-"""Who may look at what is everybody's, and what may be done with a token that somebody else's trust made possible?"""
+"""What may be done with a token that was made through a delegation? Pure."""
 
 from noded.core.errors import Forbidden
 from noded.core.route import Caller, DelegationKind
-
-
-def may_oversee(caller: Caller) -> bool:
-    """Whether the caller may look at everything in identity: administrators, and readers of the whole system."""
-    return caller.is_admin or (caller.is_system and "reader" in caller.roles)
 
 
 def expect_own_hand(caller: Caller) -> None:

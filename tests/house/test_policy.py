@@ -30,7 +30,13 @@ OPEN_IN_KEYSTONE = {
     ("POST", "/OS-OAUTH1/access_token"),
 }
 # The greatest role that is still too small.
-TOO_SMALL = {Allow.READER: "service", Allow.MEMBER: "reader", Allow.MANAGER: "member", Allow.ADMIN: "manager"}
+TOO_SMALL = {
+    Allow.READER: "service",
+    Allow.MEMBER: "reader",
+    Allow.MANAGER: "member",
+    Allow.OVERSEER: "manager",
+    Allow.ADMIN: "manager",
+}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from noded.identity.links import Passwords
 from noded.identity.listing import chosen, listing
 from noded.identity.model import Role, Scope
 from noded.identity.naming import RoleRef, named_roles
-from noded.identity.overseeing import expect_own_hand, expect_unrestricted, may_oversee
+from noded.identity.overseeing import expect_own_hand, expect_unrestricted
 from noded.identity.standing import roles_of, with_implied
 
 Path = Annotated[str, msgspec.Meta(max_length=225, pattern=r"^/")]
@@ -145,7 +145,7 @@ def _rule(view: View, user_id: str, form: RuleForm) -> StoredRule:
 def _expect_self(request: Request, *, looking: bool) -> None:
     caller = request.caller
     expect_own_hand(caller)
-    allowed = may_oversee(caller) if looking else caller.is_admin
+    allowed = caller.oversees if looking else caller.is_admin
     if not allowed and caller.user_id != request.params["user_id"]:
         raise Forbidden("You are not authorized to perform this: it is someone else's application credential.")
 

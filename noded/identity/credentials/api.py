@@ -11,7 +11,7 @@ from noded.identity.attributes import Id, Name255, read
 from noded.identity.credentials.commands import CreateCredential, DeleteCredential, UpdateCredential
 from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_id, made_through
 from noded.identity.listing import chosen, listing
-from noded.identity.overseeing import expect_reach, expect_unrestricted, may_oversee, reaches
+from noded.identity.overseeing import expect_reach, expect_unrestricted, reaches
 from noded.identity.views import link
 
 Blob = Annotated[str, msgspec.Meta(max_length=64 * 1024)]
@@ -81,7 +81,7 @@ async def create_credential(request: Request) -> Response:
 async def list_credentials(request: Request) -> Response:
     """GET /credentials, by `user_id` and `type`: one's own, or everybody's for who oversees the cloud."""
     view, caller = request.cluster.view(), request.caller
-    found = view.all(Credential) if may_oversee(caller) else view.find(Credential, "user_id", caller.user_id)
+    found = view.all(Credential) if caller.oversees else view.find(Credential, "user_id", caller.user_id)
     found = [credential for credential in found if reaches(caller, credential.project_id)]
     entries = [_body(request.base_url, credential) for credential in found]
     entries = chosen(entries, request.query, ("user_id", "type"))
@@ -91,7 +91,7 @@ async def list_credentials(request: Request) -> Response:
 async def show_credential(request: Request) -> Response:
     """GET /credentials/{credential_id}."""
     credential_id = request.params["credential_id"]
-    _expect_owned(request, credential_id, oversees=may_oversee(request.caller))
+    _expect_owned(request, credential_id, oversees=request.caller.oversees)
     return _answer(request, credential_id)
 
 

@@ -9,7 +9,6 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.domain_config.commands import DeleteDomainConfig, SetDomainConfig, need_options
 from noded.identity.domain_config.model import DEFAULTS, SECRET_OPTIONS, DomainConfig, Groups, split
 from noded.identity.model import DEFAULT_DOMAIN, Domain
-from noded.identity.overseeing import may_oversee
 
 # What everybody may know of how passwords must look; there are no such rules unless a domain's users are told so.
 _COMPLIANCE: Final = "security_compliance"
@@ -80,7 +79,6 @@ async def delete_config(request: Request) -> Response:
 
 async def show_defaults(request: Request) -> Response:
     """GET /domains/config/default, …/config/{group}/default and …/config/{group}/{option}/default."""
-    _expect_oversight(request)
     group, option = _asked(request)
     _expect_known(group, option)
     defaults = {name: dict(options) for name, options in DEFAULTS.items()}
@@ -92,7 +90,7 @@ def _asked(request: Request) -> tuple[str | None, str | None]:
 
 
 def _expect_oversight(request: Request) -> None:
-    if not may_oversee(request.caller):
+    if not request.caller.oversees:
         raise Forbidden("You are not authorized to perform this: it needs the role admin.")
 
 
@@ -158,7 +156,7 @@ ROUTES = (
             Route(verb="DELETE", path=path, handler=delete_config, allow=Allow.ADMIN, done=Done.EMPTY),
         )
     ),
-    Route(verb="GET", path="/domains/config/default", handler=show_defaults, allow=Allow.ANY_TOKEN),
-    Route(verb="GET", path="/domains/config/{group}/default", handler=show_defaults, allow=Allow.ANY_TOKEN),
-    Route(verb="GET", path="/domains/config/{group}/{option}/default", handler=show_defaults, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path="/domains/config/default", handler=show_defaults, allow=Allow.OVERSEER),
+    Route(verb="GET", path="/domains/config/{group}/default", handler=show_defaults, allow=Allow.OVERSEER),
+    Route(verb="GET", path="/domains/config/{group}/{option}/default", handler=show_defaults, allow=Allow.OVERSEER),
 )

@@ -14,6 +14,7 @@ from noded.identity.grants.commands import forget_target
 from noded.identity.groups.commands import remove_group
 from noded.identity.limits.commands import forget_domain as forget_limits
 from noded.identity.model import Domain, Group, Project, Role, User
+from noded.identity.providers import forget_domain as forget_providers
 from noded.identity.removal import remove_project
 from noded.identity.roles.commands import remove_role
 from noded.identity.users.commands import remove_user
@@ -95,6 +96,7 @@ class DeleteDomain(Command, frozen=True, kw_only=True, tag="domain.delete.1"):
         forget_target(tx, self.domain_id)
         forget_config(tx, self.domain_id)
         forget_limits(tx, self.domain_id)
+        forget_providers(tx, self.domain_id)
         tx.delete(Domain, self.domain_id)
 
 

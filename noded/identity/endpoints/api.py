@@ -138,8 +138,8 @@ _ONE = "/endpoints/{endpoint_id}"
 
 ROUTES = (
     Route(verb="POST", path="/endpoints", handler=create_endpoint, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/endpoints", handler=list_endpoints, allow=Allow.ADMIN),
-    Route(verb="GET", path=_ONE, handler=show_endpoint, allow=Allow.ADMIN),
+    Route(verb="GET", path="/endpoints", handler=list_endpoints, allow=Allow.OVERSEER),
+    Route(verb="GET", path=_ONE, handler=show_endpoint, allow=Allow.OVERSEER),
     Route(verb="PATCH", path=_ONE, handler=update_endpoint, allow=Allow.ADMIN),
     Route(verb="DELETE", path=_ONE, handler=delete_endpoint, allow=Allow.ADMIN, done=Done.EMPTY),
 )

@@ -24,7 +24,6 @@ from noded.identity.oauth1.commands import (
     UpdateConsumer,
 )
 from noded.identity.oauth1.model import Consumer, RequestToken, expect_signed, needed, read_header
-from noded.identity.overseeing import may_oversee
 from noded.identity.views import link
 
 REQUEST_LIFE_MS: Final = 8 * 3_600_000  # as Keystone's defaults
@@ -71,14 +70,12 @@ async def create_consumer(request: Request) -> Response:
 
 async def list_consumers(request: Request) -> Response:
     """GET /OS-OAUTH1/consumers."""
-    _expect_oversight(request)
     entries = [_body(request.base_url, consumer) for consumer in request.cluster.view().all(Consumer)]
     return Response(body=listing("consumers", entries, link(request.base_url, _EXT, "consumers")))
 
 
 async def show_consumer(request: Request) -> Response:
     """GET /OS-OAUTH1/consumers/{consumer_id}."""
-    _expect_oversight(request)
     return _answer(request)
 
 
@@ -175,11 +172,6 @@ def _pair(token_id: str, secret: str, expires_ms: int) -> Response:
     return Response(content=urlencode(fields).encode(), content_type=_URLENCODED)
 
 
-def _expect_oversight(request: Request) -> None:
-    if not may_oversee(request.caller):
-        raise Forbidden("You are not authorized to perform this: it needs the role admin.")
-
-
 def _body(base_url: str, consumer: Consumer) -> dict[str, object]:
     return {
         **consumer.extra,
@@ -199,8 +191,8 @@ _ONE = _ALL + "/{consumer_id}"
 
 ROUTES = (
     Route(verb="POST", path=_ALL, handler=create_consumer, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path=_ALL, handler=list_consumers, allow=Allow.ANY_TOKEN),
-    Route(verb="GET", path=_ONE, handler=show_consumer, allow=Allow.ANY_TOKEN),
+    Route(verb="GET", path=_ALL, handler=list_consumers, allow=Allow.OVERSEER),
+    Route(verb="GET", path=_ONE, handler=show_consumer, allow=Allow.OVERSEER),
     Route(verb="PATCH", path=_ONE, handler=update_consumer, allow=Allow.ADMIN),
     Route(verb="DELETE", path=_ONE, handler=delete_consumer, allow=Allow.ADMIN, done=Done.EMPTY),
     Route(

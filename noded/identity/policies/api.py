@@ -169,17 +169,17 @@ _ENDPOINT = "/endpoints/{endpoint_id}/OS-ENDPOINT-POLICY/policy"
 def _link_routes() -> Iterator[Route]:
     for place in ("/endpoints/{endpoint_id}", "/services/{service_id}", "/services/{service_id}/regions/{region_id}"):
         yield Route(verb="PUT", path=_LINKS + place, handler=link_policy, allow=Allow.ADMIN, done=Done.EMPTY)
-        yield Route(verb="GET", path=_LINKS + place, handler=check_policy_link, allow=Allow.ADMIN, done=Done.EMPTY)
+        yield Route(verb="GET", path=_LINKS + place, handler=check_policy_link, allow=Allow.OVERSEER, done=Done.EMPTY)
         yield Route(verb="DELETE", path=_LINKS + place, handler=unlink_policy, allow=Allow.ADMIN, done=Done.EMPTY)
 
 
 ROUTES = (
     Route(verb="POST", path="/policies", handler=create_policy, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/policies", handler=list_policies, allow=Allow.ADMIN),
-    Route(verb="GET", path=_ONE, handler=show_policy, allow=Allow.ADMIN),
+    Route(verb="GET", path="/policies", handler=list_policies, allow=Allow.OVERSEER),
+    Route(verb="GET", path=_ONE, handler=show_policy, allow=Allow.OVERSEER),
     Route(verb="PATCH", path=_ONE, handler=update_policy, allow=Allow.ADMIN),
     Route(verb="DELETE", path=_ONE, handler=delete_policy, allow=Allow.ADMIN, done=Done.EMPTY),
     *_link_routes(),
-    Route(verb="GET", path=f"{_LINKS}/endpoints", handler=list_policy_endpoints, allow=Allow.ADMIN),
-    Route(verb="GET", path=_ENDPOINT, handler=show_endpoint_policy, allow=Allow.ADMIN),
+    Route(verb="GET", path=f"{_LINKS}/endpoints", handler=list_policy_endpoints, allow=Allow.OVERSEER),
+    Route(verb="GET", path=_ENDPOINT, handler=show_endpoint_policy, allow=Allow.OVERSEER),
 )

@@ -109,8 +109,8 @@ _ONE = "/services/{service_id}"
 
 ROUTES = (
     Route(verb="POST", path="/services", handler=create_service, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/services", handler=list_services, allow=Allow.ADMIN),
-    Route(verb="GET", path=_ONE, handler=show_service, allow=Allow.ADMIN),
+    Route(verb="GET", path="/services", handler=list_services, allow=Allow.OVERSEER),
+    Route(verb="GET", path=_ONE, handler=show_service, allow=Allow.OVERSEER),
     Route(verb="PATCH", path=_ONE, handler=update_service, allow=Allow.ADMIN),
     Route(verb="DELETE", path=_ONE, handler=delete_service, allow=Allow.ADMIN, done=Done.EMPTY),
 )

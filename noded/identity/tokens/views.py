@@ -6,6 +6,7 @@ from noded.core.store import View
 from noded.core.times import zulu_micro
 from noded.identity.delegations import AccessToken, Delegated, Trust, rules_of
 from noded.identity.model import Domain, Scope
+from noded.identity.providers import ServiceProvider
 from noded.identity.standing import Standing
 from noded.identity.tokens.seal import Token
 from noded.identity.views import when
@@ -43,6 +44,11 @@ def token_body(
         body["system"] = {"all": True}
     if catalog is not None:
         body["catalog"] = catalog
+    trusting = [each for each in view.all(ServiceProvider) if each.enabled]
+    if trusting:
+        body["service_providers"] = [
+            {"id": each.id, "auth_url": each.auth_url, "sp_url": each.sp_url} for each in trusting
+        ]
     return {"token": body}
 
 

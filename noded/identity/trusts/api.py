@@ -14,7 +14,7 @@ from noded.identity.delegations import REDELEGATIONS_MAX, Trust
 from noded.identity.listing import listing
 from noded.identity.model import Role, User
 from noded.identity.naming import RoleRef, named_roles
-from noded.identity.overseeing import expect_unrestricted, may_oversee
+from noded.identity.overseeing import expect_unrestricted
 from noded.identity.trusts.commands import CreateTrust, DeleteTrust
 from noded.identity.trusts.views import trust_body, whole_trust_body
 
@@ -104,7 +104,7 @@ async def list_trusts(request: Request) -> Response:
     """GET /OS-TRUST/trusts, by `trustor_user_id` and `trustee_user_id`: one's own; all for who oversees."""
     view, caller, query = request.cluster.view(), request.caller, request.query
     sides = [(name, query[name]) for name in ("trustor_user_id", "trustee_user_id") if name in query]
-    if not may_oversee(caller) and not any(user_id == caller.user_id for _, user_id in sides):
+    if not caller.oversees and not any(user_id == caller.user_id for _, user_id in sides):
         raise Forbidden("You are not authorized to perform this: name yourself as trustor or trustee.")
     found = view.find(Trust, *sides[0]) if sides else view.all(Trust)
     found = [trust for trust in found if all(getattr(trust, name) == user_id for name, user_id in sides)]
@@ -152,7 +152,7 @@ def _expect_seen(request: Request, trust: Trust | None) -> Trust:
     if trust is None or _is_over(trust):
         raise NotFound.of(Trust.NOUN, request.params["trust_id"])
     caller = request.caller
-    if not may_oversee(caller) and caller.user_id not in (trust.trustor_user_id, trust.trustee_user_id):
+    if not caller.oversees and caller.user_id not in (trust.trustor_user_id, trust.trustee_user_id):
         raise Forbidden(_STRANGER)
     return trust
 

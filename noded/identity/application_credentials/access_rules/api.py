@@ -6,7 +6,7 @@ from noded.identity.application_credentials.commands import DeleteAccessRule
 from noded.identity.application_credentials.views import rule_body
 from noded.identity.delegations import StoredRule
 from noded.identity.listing import chosen, listing
-from noded.identity.overseeing import expect_own_hand, may_oversee
+from noded.identity.overseeing import expect_own_hand
 from noded.identity.views import link
 
 
@@ -34,7 +34,7 @@ async def delete_rule(request: Request) -> Response:
 def _expect_self(request: Request, *, looking: bool) -> None:
     caller = request.caller
     expect_own_hand(caller)
-    allowed = may_oversee(caller) if looking else caller.is_admin
+    allowed = caller.oversees if looking else caller.is_admin
     if not allowed and caller.user_id != request.params["user_id"]:
         raise Forbidden("You are not authorized to perform this: it is someone else's access rule.")
 

@@ -10,7 +10,7 @@ from noded.identity.credentials.commands import CreateCredential, DeleteCredenti
 from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_blob, ec2_id, made_through
 from noded.identity.listing import listing
 from noded.identity.model import Project, User
-from noded.identity.overseeing import expect_reach, expect_unrestricted, may_oversee, reaches
+from noded.identity.overseeing import expect_reach, expect_unrestricted, reaches
 from noded.identity.views import link
 
 
@@ -78,7 +78,7 @@ async def delete_ec2(request: Request) -> Response:
 
 def _expect_self(request: Request, *, looking: bool) -> None:
     caller = request.caller
-    allowed = may_oversee(caller) if looking else caller.is_admin
+    allowed = caller.oversees if looking else caller.is_admin
     if not allowed and request.params["user_id"] != caller.user_id:
         raise Forbidden("You are not authorized to perform this: it is someone else's credential.")
 

@@ -1,0 +1,1 @@
+"""Mappings: rules that read what identity providers say."""

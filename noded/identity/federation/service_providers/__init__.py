@@ -1,0 +1,1 @@
+"""Service providers: clouds that take the word of this one."""
