@@ -60,6 +60,7 @@ class GuestDisk:
     socket: str
     device: str = ""  # such as vdb; empty: the next one
     read_only: bool = False
+    limits: tuple[tuple[str, int], ...] = ()  # of its I/O: `total_iops_sec` and the like, and how much a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,10 @@ def _disk(devices: Xml.Element, disk: GuestDisk, number: int) -> None:
     _put(element, "serial", disk.volume_id[:20])
     if disk.read_only:
         _put(element, "readonly")
+    if disk.limits:
+        throttle = _put(element, "iotune")
+        for word, limit in disk.limits:
+            _put(throttle, word).text = str(limit)
 
 
 def _card(devices: Xml.Element, card: GuestCard) -> None:

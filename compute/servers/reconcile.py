@@ -38,6 +38,7 @@ from noded.core.ids import AttachmentId, ServerId
 from noded.core.reconciler import Drivers
 from noded.core.record import Record
 from noded.core.store import View
+from storage.qos.model import guest_limits
 from storage.volumes.links import VolumeAttachments
 from storage.volumes.model import Volume
 
@@ -260,10 +261,19 @@ class ServersReconciler:
             socket=await self._attachments.attach(attachment.volume_id),
             device=attachment.device.removeprefix("/dev/"),
             read_only=self._may_only_read(attachment),
+            limits=self._limits(attachment),
         )
+
+    def _limits(self, attachment: Attachment) -> tuple[tuple[str, int], ...]:
+        """What the volume's type allows a guest to do with it; a change holds from the next start or attachment on."""
+        view = self._cluster.view()
+        volume = view.get(Volume, attachment.volume_id)
+        return () if volume is None else tuple(guest_limits(view, volume.type_id, volume.gib).items())
 
     def _may_only_read(self, attachment: Attachment) -> bool:
         volume = self._cluster.view().get(Volume, attachment.volume_id)
+        if volume is not None and volume.readonly:
+            return True
         mine = () if volume is None else volume.attachments
         return any(each.read_only for each in mine if each.id == attachment.id)
 

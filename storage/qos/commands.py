@@ -24,6 +24,10 @@ def need_qos(tx: Transaction, qos_id: str) -> QosSpecs:
 
 
 def _check(specs: dict[str, str]) -> None:
+    for kind in ("bytes", "iops"):
+        limits = {key for key in specs if key in LIMIT_KEYS and f"_{kind}_sec" in key}
+        if len({key.startswith("total_") for key in limits}) > 1:
+            raise Invalid(f"QoS specs limit {kind} in total, or reads and writes apart, not both: no guest can.")
     if len(specs) > SPECS_MAX:
         raise Invalid(f"QoS specs have at most {SPECS_MAX} keys.")
     for key in (*LIMIT_KEYS, *SIZE_KEYS):

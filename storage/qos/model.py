@@ -54,4 +54,11 @@ def guest_limits(view: View, type_id: str, gib: int) -> dict[str, int]:
             limits[key.removesuffix("_per_gb")] = min(scaled, int(fixed)) if fixed is not None else scaled
         elif key in (*LIMIT_KEYS, *SIZE_KEYS) and f"{key}_per_gb" not in qos.specs:
             limits[key] = int(value)
-    return {key: limit for key, limit in sorted(limits.items()) if limit > 0}
+    return {key: limit for key, limit in sorted(limits.items()) if limit > 0 and _has_base(key, limits)}
+
+
+def _has_base(key: str, limits: dict[str, int]) -> bool:
+    """A burst, or the size of one operation, means something only over a limit; alone no hypervisor takes it."""
+    if key.endswith("_max"):
+        return 0 < limits.get(key.removesuffix("_max"), 0) <= limits[key]
+    return key not in SIZE_KEYS or any(limits.get(f"{each}_iops_sec") for each in ("total", "read", "write"))

@@ -8,6 +8,8 @@ from noded.core.service import Explainer, PeerContext, PeerHandler
 from noded.core.store import View
 from storage.pools.links import DiskServers
 from storage.pools.model import Disk
+from storage.qos.model import guest_limits
+from storage.types.model import type_name
 from storage.volumes.claims import volume_map
 from storage.volumes.model import Volume, disks_of
 
@@ -32,6 +34,9 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
         "desired": {
             "size_bytes": volume.size_bytes,
             "purpose": volume.purpose.value,
+            "type": type_name(view, volume.type_id),
+            "replicas": volume.replicas_wanted,
+            "limits": guest_limits(view, volume.type_id, volume.gib),
             "parent": volume.parent_id,
             "server": volume.server_id,
             "used_on": volume.node_id,

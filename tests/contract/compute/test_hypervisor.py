@@ -101,7 +101,7 @@ class LibvirtWorld:
             vcpus=1,
             memory_mib=32,
             cards=(card,),
-            disks=(GuestDisk(volume_id=_volume(number), socket=socket),),
+            disks=(GuestDisk(volume_id=_volume(number), socket=socket, limits=(("total_iops_sec", 5000),)),),
         )
 
     def disk(self, number: int) -> GuestDisk:

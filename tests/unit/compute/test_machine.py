@@ -21,7 +21,7 @@ SPEC = GuestSpec(
     cards=(GuestCard(port_id=PortId("p"), mac="fa:16:3e:00:00:01", mtu=1450, tap="nd1"),),
     disks=(
         GuestDisk(volume_id=VolumeId("v1"), socket="/run/v1"),
-        GuestDisk(volume_id=VolumeId("v2"), socket="/run/v2"),
+        GuestDisk(volume_id=VolumeId("v2"), socket="/run/v2", limits=(("total_iops_sec", 500),)),
     ),
 )
 
@@ -40,6 +40,7 @@ def test_a_definition_says_everything_of_the_guest() -> None:
     assert run_of(Xml.tostring(mark, encoding="unicode")) == 7
     assert [disk.get("dev") for disk in domain.findall("devices/disk/target")] == ["vda", "vdb"]
     assert [host.get("socket") for host in domain.findall("devices/disk/source/host")] == ["/run/v1", "/run/v2"]
+    assert [disk.findtext("iotune/total_iops_sec") for disk in domain.findall("devices/disk")] == [None, "500"]
     target = domain.find("devices/interface/target")
     assert target is not None
     assert target.attrib == {"dev": "nd1", "managed": "no"}
