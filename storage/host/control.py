@@ -1,6 +1,7 @@
 """How does the daemon talk to a volume server? Over a unix socket: one JSON object a line, one answer a line.
 
-{"do": "status"}   {"do": "look"}   {"do": "export"}   {"do": "unexport"}   {"do": "stop"}
+{"do": "status"}   {"do": "look"}   {"do": "export"}   {"do": "unexport"}   {"do": "freeze"}   {"do": "thaw"}
+{"do": "stop"}
 """
 
 import socket

@@ -46,7 +46,7 @@ async def drop(socket: Path, volume_id: VolumeId, extents: Sequence[int], change
 async def digest(socket: Path, volume: VolumeMap, extents: Sequence[int]) -> ReplicaDigest:
     """Read a replica's extents from end to end, part by part. Raises `Unavailable`."""
     hello = Hello(
-        volume_id=volume.volume_id,
+        volume_id=volume.layer,
         epoch=volume.epoch,
         size_bytes=volume.size_bytes,
         extent_bytes=volume.extent_bytes,
@@ -62,7 +62,7 @@ async def digest(socket: Path, volume: VolumeMap, extents: Sequence[int]) -> Rep
             offset, more = 0, True
             while more:
                 head = frame.pack(
-                    Op.DIGEST, extent=extent, request=_REQUEST, volume=volume_key(volume.volume_id), offset=offset
+                    Op.DIGEST, extent=extent, request=_REQUEST, volume=volume_key(volume.layer), offset=offset
                 )
                 _, answer = await _question(stream, socket, head)
                 part = msgspec.msgpack.decode(answer, type=Digest)

@@ -63,16 +63,12 @@ def load_replicas(directory: Path) -> dict[int, DiskReplica]:
             found[kept[0].volume_id] = (path, *kept)
     replicas: dict[int, DiskReplica] = {}
 
-    def adopt(volume_id: str) -> DiskReplica | None:
+    for volume_id, (path, facts, sequence) in found.items():
         key = volume_key(volume_id)
-        if key not in replicas and volume_id in found:
-            path, facts, sequence = found[volume_id]
-            parent = adopt(facts.parents[0]) if facts.parents else None
-            replicas[key] = DiskReplica(key, path, facts, sequence, parent)
-        return replicas.get(key)
-
-    for volume_id in found:
-        adopt(volume_id)
+        replicas[key] = DiskReplica(key, path, facts, sequence, None)
+    for replica in replicas.values():
+        if replica.parents:
+            replica.rest_on(replicas.get(volume_key(replica.parents[0])))
     return replicas
 
 

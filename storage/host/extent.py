@@ -50,6 +50,20 @@ class Extent:
                         found[block - first] = entry
         return found
 
+    def known(self, first: int, count: int) -> list[int]:
+        """Which of `count` blocks there are, counted from `first`."""
+        found: dict[int, bool] = {}
+        files = self.files()
+        if files is not None and (start := files.next_line(first, first + count)) < first + count:
+            stamps = files.lines(start, first + count - start)[1::2].tolist()
+            found = dict.fromkeys([number for number, stamp in enumerate(stamps, start - first) if stamp], True)
+        for overlay in (self.frozen, self.fresh):
+            inside = range(first, first + count) if len(overlay) > count else overlay
+            for block in inside:
+                if first <= block < first + count and (entry := overlay.get(block)) is not None:
+                    found[block - first] = bool(entry[0])
+        return [number for number, is_there in found.items() if is_there]
+
     def newest_stamp(self, first: int, count: int) -> int:
         """The newest stamp among some blocks."""
         return max(entry[0] for entry in self.entries(first, count))
@@ -171,7 +185,12 @@ class DiskReplica:
         self.watermark = facts.watermark
         self.layout_changes = facts.layout_changes
         self.newest_stamp = facts.newest_stamp
-        self.parent = parent
+        self.children: set[DiskReplica] = set()
+        self.parent: DiskReplica | None = None
+        # From the lowest layer up to this one, and how many they are.
+        self.chain: tuple[DiskReplica, ...] = (self,)
+        self.depth = 1
+        self.rest_on(parent)
         self.writer: object = None
         self.removed = False
         self.extents: dict[int, Extent] = {}
@@ -184,6 +203,20 @@ class DiskReplica:
         if found is None:
             found = self.extents[index] = Extent(self.directory, index)
         return found
+
+    def rest_on(self, parent: "DiskReplica | None") -> None:
+        """Show the blocks of `parent` where there are none of its own."""
+        if self.parent is not None:
+            self.parent.children.discard(self)
+        self.parent = parent
+        if parent is not None:
+            parent.children.add(self)
+        changed = [self]
+        while changed:
+            layer = changed.pop()
+            layer.chain = (*(layer.parent.chain if layer.parent is not None else ()), layer)
+            layer.depth = len(layer.chain)
+            changed += layer.children
 
     def facts(self) -> VolumeFacts:
         """What is to be kept of it."""
@@ -203,26 +236,6 @@ class DiskReplica:
         extent = self.extents.pop(index, None)
         if extent is not None:
             extent.close()
-
-    def resolve(self, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
-        """Where the bytes of some blocks are, going up to the parents where the volume has none."""
-        extent = self.extent(index)
-        found = [(extent, entry) for entry in extent.entries(first, count)]
-        parent = self.parent
-        if parent is not None and any(not entry[0] for _, entry in found):
-            shown = min(count, ((parent.size_bytes - index * self.extent_bytes) >> BLOCK_SHIFT) - first)
-            if shown > 0:
-                for at, above in enumerate(parent.resolve(index, first, shown)):
-                    if not found[at][1][0]:
-                        found[at] = above
-        return found
-
-    def chain(self) -> "Iterator[DiskReplica]":
-        """The volume and what it was cloned from, nearest first."""
-        layer: DiskReplica | None = self
-        while layer is not None:
-            yield layer
-            layer = layer.parent
 
     def close(self) -> None:
         """Give all files back."""

@@ -35,6 +35,7 @@ from storage.host.direct_files import SealCount
 from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
 from storage.host.extent_files import NOWHERE, Entry, write_facts
 from storage.host.journal import Journal
+from storage.host.origins import OriginMaps
 from storage.host.settling import ExtentPart, FactsPart, Settling
 
 SEGMENT_BYTES: Final = 32 << 20
@@ -69,6 +70,7 @@ class ExtentStore:
         self._seals = seals
         self._replicas = disk_directory.load_replicas(directory)
         self._open_extents: dict[Extent, None] = {}
+        self._origins = OriginMaps(self._keep_open)
         self._staged: list[tuple[DiskReplica, Change]] = []
         self._staged_bytes = 0
         # What the present segment has changed, and how many overlay entries that may have made.
@@ -94,8 +96,10 @@ class ExtentStore:
             replica = self._create(hello)
         if replica.volume_id != hello.volume_id or replica.extent_bytes != hello.extent_bytes:
             raise Refusal(Why.MALFORMED, f"volume {replica.volume_id} has extents of {replica.extent_bytes} bytes")
-        if hello.writer:
-            replica.size_bytes = max(replica.size_bytes, hello.size_bytes)
+        if hello.writer and hello.size_bytes > replica.size_bytes:
+            replica.size_bytes = hello.size_bytes
+            self._origins.clear()  # clones see more of it now
+            self._keep_facts(replica)
         return replica
 
     def stage(self, replica: DiskReplica, change: Change) -> None:
@@ -131,7 +135,7 @@ class ExtentStore:
     def read(self, replica: DiskReplica, extent: int, offset: int, length: int) -> Buffer | None:
         """See `serving.Store`."""
         first, count = offset >> BLOCK_SHIFT, length >> BLOCK_SHIFT
-        found = replica.resolve(extent, first, count)
+        found = self._origins.resolve(replica, extent, first, count)
         if all(needs_no_read(entry) for _, entry in found):
             return None
         data = memoryview(bytearray(length))
@@ -185,7 +189,7 @@ class ExtentStore:
         replica = self._replicas.get(volume_key(volume_id))
         if replica is None:
             return
-        child = next((each for each in self._replicas.values() if each.parent is replica), None)
+        child = next(iter(replica.children), None)
         if child is not None:
             raise Refusal(Why.MALFORMED, f"volume {child.volume_id} on this disk still shows blocks of {volume_id}")
         replica.removed = True
@@ -197,6 +201,8 @@ class ExtentStore:
             self._switch()
         self._journal.append([note], [note[HEADER_BYTES - 8 :]])
         del self._replicas[replica.key]
+        replica.rest_on(None)
+        self._origins.clear()
         self._touched.discard(replica)
         for extent in replica.extents.values():
             self._dirty.pop(extent, None)
@@ -221,13 +227,13 @@ class ExtentStore:
         self._journal.append(notes, [note[HEADER_BYTES - 8 :] for note in notes])
         self._forget_extents(replica, extents)
         replica.layout_changes = changes
-        replica.facts_sequence += 1
-        write_facts(replica.directory, replica.facts(), replica.facts_sequence)
+        self._keep_facts(replica)
         trash = disk_directory.extents_to_trash(replica, extents, changes)
         if trash is not None:
             threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
 
     def _forget_extents(self, replica: DiskReplica, extents: Sequence[int]) -> None:
+        self._origins.clear()
         for index in extents:
             extent = replica.extents.get(index)
             if extent is not None:
@@ -239,7 +245,7 @@ class ExtentStore:
         """See `serving.Store`."""
         if self._seals is None:
             raise Refusal(Why.UNKNOWN, "nobody else reads the files of this disk")
-        layers = tuple(replica.chain())
+        layers = replica.chain[::-1]
         overlays = [(extent.fresh, extent.frozen) for layer in layers for extent in layer.extents.values()]
         unsettled = 0
         if any(fresh for fresh, _ in overlays):
@@ -372,6 +378,8 @@ class ExtentStore:
         self._dirty[extent] = replica
         first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
         self._entries += count
+        if replica.children:
+            self._origins.forget(replica, change.extent, first, count)
         if op in {Op.WRITE, Op.REPAIR}:
             show_data(extent.fresh, first, count, change, position)
         else:
@@ -390,6 +398,12 @@ class ExtentStore:
         replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
         self._replicas[replica.key] = replica
         return replica
+
+    def _keep_facts(self, replica: DiskReplica) -> None:
+        """Write down at once what the volume is, beside what a settling may be about to write."""
+        self.finish_settling(wait=True)
+        replica.facts_sequence += 1
+        write_facts(replica.directory, replica.facts(), replica.facts_sequence)
 
     def _replay(self) -> None:
         """Bring what the journal holds into the files, and begin with an empty one."""

@@ -12,7 +12,7 @@ from noded.core.unreadable import UNREADABLE
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 256 * 1024
 
-Verb = Literal["status", "look", "export", "unexport"]
+Verb = Literal["status", "look", "export", "unexport", "freeze", "thaw"]
 
 
 class VolumeStatus(msgspec.Struct, frozen=True):
@@ -20,6 +20,9 @@ class VolumeStatus(msgspec.Struct, frozen=True):
 
     phase: str = ""  # "opening", "open" or "stopped", as in `storage/extents/replication.py`
     error: str = ""
+    frozen: bool = False  # it stands still, at this epoch and count of changes
+    epoch: int = 0
+    changes: int = 0
 
 
 async def ask(socket: Path, verb: Verb) -> VolumeStatus:

@@ -98,6 +98,8 @@ class VolumeServer:
             "look": self._look,
             "export": self._export,
             "unexport": self._unexport,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
             "stop": self._stop,
         }
         ControlServer(self._loop, control_socket(run, volume_id), commands)
@@ -175,6 +177,17 @@ class VolumeServer:
         if self._file is not None:
             self._file.unmount()
         return {"exported": False}
+
+    def _freeze(self) -> Mapping[str, Any]:
+        """To be asked again until it says that the volume stands still."""
+        mark = self._owner.freezing.freeze()
+        if mark is None:
+            return {"phase": self._owner.phase.value, "frozen": False}
+        return {"phase": self._owner.phase.value, "frozen": True, "epoch": mark.epoch, "changes": mark.changes}
+
+    def _thaw(self) -> Mapping[str, Any]:
+        self._owner.freezing.thaw()
+        return {"frozen": False}
 
     def _stop(self) -> Mapping[str, Any]:
         self._loop.stop()

@@ -18,6 +18,7 @@ import trio
 
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, VolumeId
+from storage.extents.authority import Mark
 from storage.host.detached import last_words, start_detached, until_ended, until_held, until_one_ended
 from storage.host.lock import holder, send_signal
 from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
@@ -28,6 +29,8 @@ START_S_MAX = 10.0
 OPEN_S_MAX = 60.0
 END_S_MAX = 30.0
 POLL_S = 0.05
+FREEZE_S_MAX = 6.0
+FREEZE_POLL_S = 0.002
 OPEN_PHASES = ("open", "frozen")
 
 
@@ -84,6 +87,24 @@ class HostVolumes:
         async with self._turn(volume_id):
             if not self._holds[volume_id]:
                 await self._stop(volume_id)
+
+    async def freeze(self, volume_id: VolumeId) -> Mark:
+        """See `VolumeServers.freeze`."""
+        pause = FREEZE_POLL_S
+        with trio.move_on_after(FREEZE_S_MAX):
+            while True:
+                status = await ask(control_socket(self._run, volume_id), "freeze")
+                if status.frozen:
+                    return Mark(volume_id=volume_id, epoch=status.epoch, changes=status.changes)
+                await trio.sleep(pause)
+                pause = min(2 * pause, POLL_S)
+        await self.thaw(volume_id)
+        raise Unavailable(f"Volume {volume_id} does not stand still within {FREEZE_S_MAX:.0f} s.")
+
+    async def thaw(self, volume_id: VolumeId) -> None:
+        """See `VolumeServers.thaw`."""
+        if self._runs(volume_id):
+            await ask(control_socket(self._run, volume_id), "thaw")
 
     @asynccontextmanager
     async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:

@@ -6,16 +6,17 @@ from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
+from storage.volumes.cuts import GiveUpCut, MakeCut
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
-from storage.volumes.model import Volume
+from storage.volumes.model import Cut, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
-from storage.volumes.reconcile import RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
+from storage.volumes.reconcile import CutsReconciler, RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
 
 SERVICE = Service(
     name="storage.volumes",
     endpoint=BLOCK_STORAGE,
-    records=(Volume,),
+    records=(Volume, Cut),
     commands=(
         AdoptReplicas,
         CancelJoins,
@@ -28,12 +29,14 @@ SERVICE = Service(
         CreateVolume,
         DeleteVolume,
         DropReplicas,
+        GiveUpCut,
         GrowInSync,
+        MakeCut,
         ShrinkInSync,
         ThawVolume,
     ),
     routes=ROUTES,
-    reconcilers=(VolumeServersReconciler, RemovalsReconciler, RepairsReconciler),
+    reconcilers=(VolumeServersReconciler, RemovalsReconciler, CutsReconciler, RepairsReconciler),
     peer_calls={**CALLS, **PEER_CALLS},
     explain=EXPLAIN,
     departure=departure,

@@ -24,6 +24,8 @@ from storage.extents.authority import (
     Thaw,
 )
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume, volume_map
+from storage.volumes.cuts import FREEZE, RELEASE, StandStill
+from storage.volumes.links import VolumeServers
 from storage.volumes.model import Volume
 from storage.volumes.moving import AdoptReplicas
 
@@ -91,7 +93,22 @@ async def locate(context: PeerContext, payload: bytes) -> bytes:
     return _map(context, asked.volume_id)
 
 
+async def freeze(context: PeerContext, payload: bytes) -> bytes:
+    """Let a volume that is served on this node stand still; its mark."""
+    asked = _decode(payload, StandStill)
+    return msgspec.msgpack.encode(await context.drivers.get(VolumeServers).freeze(asked.volume_id))
+
+
+async def release(context: PeerContext, payload: bytes) -> bytes:
+    """Let it go on."""
+    asked = _decode(payload, StandStill)
+    await context.drivers.get(VolumeServers).thaw(asked.volume_id)
+    return b""
+
+
 CALLS: dict[str, PeerHandler] = {
+    FREEZE: freeze,
+    RELEASE: release,
     ADOPT: adopt,
     CLAIM: claim,
     SHRINK: shrink,

@@ -22,7 +22,7 @@ from storage.extents.authority import (
 )
 from storage.extents.layout import may_leave
 from storage.pools.model import Disk, policy
-from storage.volumes.model import Volume, ancestors, disks_of, may_read_through
+from storage.volumes.model import Volume, ancestors, disks_of, is_needed, may_read_through
 
 
 class ClaimVolume(Command, frozen=True, kw_only=True, tag="volume.claim.1"):
@@ -106,8 +106,9 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
     """What a volume server needs to know of a volume. Raises `NotFound` if it is gone or going."""
     volume = _served(view, volume_id)
     parents = tuple(
-        ParentMap(volume_id=parent.volume_id, size_bytes=parent.size_bytes, epoch=parent.epoch, in_sync=parent.in_sync)
+        ParentMap(volume_id=parent.layer, size_bytes=parent.size_bytes, epoch=parent.epoch, in_sync=parent.in_sync)
         for parent in ancestors(view, volume)
+        if parent.epoch  # what nobody ever claimed is on no disk
     )
     disks = [disk for disk_id in disks_of(volume.layout) if (disk := view.get(Disk, disk_id)) is not None]
     return VolumeMap(
@@ -128,6 +129,7 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
         ),
         held_back=tuple(disk_id for disk_id in volume.out_of_sync if not _may_count(view, volume, disk_id)),
         copy_bytes_s=policy(view).bytes_s,
+        layer_id=volume.layer_id,
     )
 
 
@@ -142,7 +144,9 @@ def _may_count(view: View, volume: Volume, disk_id: DiskId) -> bool:
 
 def _served(view: View, volume_id: VolumeId) -> Volume:
     volume = view.need(Volume, volume_id)
-    if volume.deleting:
+    if volume.waits_for is not None:
+        raise Conflict(f"Volume {volume_id} is not made yet.")
+    if not is_needed(view, volume):
         raise NotFound.of("volume", volume_id)
     return volume
 

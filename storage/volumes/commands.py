@@ -21,6 +21,10 @@ from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
 from storage.types.commands import need_type
 from storage.types.model import unmet
+from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services
+from storage.volumes.layers import delete_snapshot as delete_snapshot  # noqa: PLC0414  # for other services
+from storage.volumes.layers import has_snapshots as has_snapshots  # noqa: PLC0414  # for other services
+from storage.volumes.layers import revert as revert  # noqa: PLC0414  # for other services
 from storage.volumes.model import (
     EXTENTS_MAX,
     METADATA_MAX,
@@ -394,7 +398,10 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
 def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     """A tombstone, whoever uses the volume; for services that end its use in the same change."""
     volume = tx.need(Volume, volume_id)
-    tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=()))
+    if not volume.disk_ids:
+        tx.delete(Volume, volume_id)  # it was not made yet: no disk has anything of it
+    else:
+        tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=()))
     discharge(tx, volume_id)
 
 

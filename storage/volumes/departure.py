@@ -12,7 +12,7 @@ from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
 from storage.extents.layout import may_leave
 from storage.pools.model import Disk
-from storage.volumes.model import Volume
+from storage.volumes.model import Volume, is_needed
 from storage.volumes.moving import without_disks
 
 NAMED_MAX: Final = 20  # so many lost volumes are named one by one
@@ -29,7 +29,7 @@ class DropReplicas(Command, frozen=True, kw_only=True, tag="volume.drop_replicas
 
     def apply(self, tx: Transaction) -> None:
         for volume in _volumes_on(tx, self.disk_ids):
-            if not volume.deleting and _is_lost(volume, self.disk_ids):
+            if is_needed(tx, volume) and _is_lost(volume, self.disk_ids):
                 if not self.forced:
                     raise Conflict(f"Volume {volume.id} would lose its last up-to-date replica.")
                 continue
@@ -42,7 +42,7 @@ class DropReplicas(Command, frozen=True, kw_only=True, tag="volume.drop_replicas
 def departure(view: View, leaver: Leaver) -> Departure:
     """The replicas, those that are the last ones, and the command that settles them."""
     disk_ids = tuple(disk.disk_id for disk in view.find(Disk, "node_id", leaver.node_id))
-    volumes = [volume for volume in _volumes_on(view, disk_ids) if not volume.deleting]
+    volumes = [volume for volume in _volumes_on(view, disk_ids) if is_needed(view, volume)]
     lost = [volume for volume in volumes if _is_lost(volume, disk_ids)]
     holds = []
     for volume in volumes:

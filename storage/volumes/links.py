@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from noded.core.ids import VolumeId
+from storage.extents.authority import Mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,15 @@ class VolumeServers(Protocol):
 
     async def end(self, volume_id: VolumeId) -> None:
         """End the server; what it acknowledged is on the replicas already."""
+
+    async def freeze(self, volume_id: VolumeId) -> Mark:
+        """Let the volume that is served here stand still; what it says then is what the log must know.
+
+        Raises `Unavailable` if it does not within a few seconds. It goes on by itself when nobody lets it.
+        """
+
+    async def thaw(self, volume_id: VolumeId) -> None:
+        """Let it go on. Nothing happens where it has no server, or does not stand still."""
 
     def serving(self, volume_id: VolumeId) -> AbstractAsyncContextManager[None]:
         """The volume has a server here while the context lasts: nobody uses it, but it mends what is behind."""

@@ -23,12 +23,14 @@ EXTENT_BYTES_MIN: Final = GIB
 IMAGE_EXTENT_BYTES: Final = 16 * GIB
 BLOCK_BYTES: Final = 4 * KIB
 METADATA_MAX: Final = 128  # items
+CHAIN_MAX: Final = 250  # layers that a volume may read through; a disk counts them in a byte
 VOLUME_BYTES_MAX: Final = EXTENTS_WANTED * 256 * GIB
 
 
 class Purpose(StrEnum):
     """What a volume is for. Cinder's API shows only DATA."""
 
+    SNAPSHOT = "snapshot"  # what a volume was at one moment; also where only clones need that any more
     ROOT = "root"  # a server's root disk
     IMAGE = "image"  # the bytes of an image, or what root disks are cloned from
     DATA = "data"
@@ -74,6 +76,14 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user made the volume from, as the API tells it."""
+
+    snapshot_id: str | None = None
+    volume_id: str | None = None
+    image_id: str | None = None
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
@@ -84,6 +94,8 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
         "node_id",
         "disk_ids",
         "attachment_ids",
+        "snapshot_of",
+        "waits_for",
     )
     NOUN: ClassVar[str] = "volume"
 
@@ -123,6 +135,11 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     joining: tuple[Joining, ...] = ()
     leaving: tuple[Leaving, ...] = ()
     leftovers: tuple[Leftover, ...] = ()  # oldest first
+    layer_id: str = ""  # the name that disks know its own blocks by; empty: its id
+    snapshot_of: VolumeId | None = None  # the volume that it is a snapshot of
+    # The snapshot that is to become its parent and does not exist yet; so far `layout` has only what lies beyond it.
+    waits_for: str | None = None
+    made_from: Source = Source()
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:
@@ -133,6 +150,11 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     def volume_id(self) -> VolumeId:
         """The id in its own kind."""
         return VolumeId(self.id)
+
+    @property
+    def layer(self) -> VolumeId:
+        """The name that disks know its own blocks by. A snapshot takes it along, and the volume gets a new one."""
+        return VolumeId(self.layer_id or self.id)
 
     @property
     def out_of_sync(self) -> tuple[DiskId, ...]:
@@ -167,7 +189,38 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     @property
     def replicas(self) -> int:
         """How many replicas the extent with the fewest has."""
-        return min(len(disks) for disks in self.layout)
+        return min((len(disks) for disks in self.layout), default=0)
+
+
+class CutPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One volume of a cut, and the id of the snapshot that comes out of it."""
+
+    volume_id: VolumeId
+    frozen_id: VolumeId
+
+
+class Cut(Record, frozen=True, kw_only=True, tag="volume_cut.1"):
+    """A wish: what these volumes are at one moment becomes snapshots. It goes when it has been fulfilled or given up.
+
+    `hidden`: nobody can name the snapshots; they live as long as the clones for which they are made.
+    """
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("volume_ids", "frozen_ids")
+    NOUN: ClassVar[str] = "snapshot"
+
+    parts: tuple[CutPart, ...]
+    asked_ms: int
+    hidden: bool = False
+
+    @property
+    def volume_ids(self) -> tuple[VolumeId, ...]:
+        """What is to be cut."""
+        return tuple(part.volume_id for part in self.parts)
+
+    @property
+    def frozen_ids(self) -> tuple[VolumeId, ...]:
+        """What comes out of it."""
+        return tuple(part.frozen_id for part in self.parts)
 
 
 def disks_of(layout: Layout) -> tuple[DiskId, ...]:

@@ -8,15 +8,16 @@ import xxhash
 from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
-from storage.volumes.model import Volume, ancestors, children, disks_of
+from storage.volumes.model import Cut, Volume, ancestors, children, disks_of, is_needed
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is left of a deleted volume on one disk is to go."""
+    """What is left of a deleted volume on one disk is to go. `layer` is the name that the disk knows it by."""
 
     volume_id: VolumeId
     disk_id: DiskId
+    layer: VolumeId
 
 
 def wanted_here(view: View, node_id: NodeId) -> list[VolumeId]:
@@ -37,7 +38,7 @@ def strays(running: Iterable[VolumeId], wanted: Iterable[VolumeId], held: Collec
 def removals(view: View, node_id: NodeId) -> list[Removal]:
     """What is to be removed from this node's disks: tombstones without clones, on disks that haven't confirmed."""
     return [
-        Removal(volume.volume_id, disk.disk_id)
+        Removal(volume.volume_id, disk.disk_id, volume.layer)
         for disk in view.find(Disk, "node_id", node_id)
         for volume in view.find(Volume, "disk_ids", disk.disk_id)
         if volume.deleting and disk.disk_id not in volume.removed_from and not children(view, volume.volume_id)
@@ -49,11 +50,36 @@ def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[
     mine = []
     disks = {disk.disk_id: disk for disk in view.all(Disk)}
     for volume in view.all(Volume):
-        if volume.deleting or volume.node_id is not None or not volume.out_of_sync:
+        if volume.node_id is not None or not volume.out_of_sync:
+            continue
+        if not is_needed(view, volume):
             continue
         if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
             mine.append(volume.volume_id)
     return mine
+
+
+def cuts(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[Cut]:
+    """The cuts that this node is to make, the oldest first."""
+    due = [cut for cut in view.all(Cut) if _cutter(view, cut, reachable) == node_id]
+    return sorted(due, key=lambda cut: (cut.asked_ms, cut.id))
+
+
+def freezer_of(volume: Volume, cutter: NodeId) -> NodeId | None:
+    """The node that lets a volume stand still: where it is served, else the one that cuts; None if nothing needs to."""
+    if volume.epoch == 0:
+        return None  # nobody ever wrote it
+    return volume.node_id or cutter
+
+
+def _cutter(view: View, cut: Cut, reachable: Collection[NodeId]) -> NodeId | None:
+    """One node, the same whoever asks: where the first volume is served; else one that has it, drawn by hash."""
+    volume = view.get(Volume, cut.parts[0].volume_id)
+    if volume is not None and volume.node_id in reachable:
+        return volume.node_id
+    disks = {disk.disk_id: disk for disk in view.all(Disk)}
+    drawn = _repairer(volume, disks, reachable) if volume is not None and volume.node_id is None else None
+    return drawn or max(reachable, key=lambda node: _weight(cut.id, node), default=None)
 
 
 def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> bool:
@@ -70,4 +96,8 @@ def _repairer(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collectio
     """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
     nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
     up = sorted(nodes & set(reachable))
-    return max(up, key=lambda node: xxhash.xxh3_64_intdigest(f"{volume.id}/{node}".encode()), default=None)
+    return max(up, key=lambda node: _weight(volume.id, node), default=None)
+
+
+def _weight(id: str, node_id: NodeId) -> int:
+    return xxhash.xxh3_64_intdigest(f"{id}/{node_id}".encode())

@@ -1,21 +1,27 @@
 """What makes this machine's volume servers, replicas and tombstones match the records."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
+import msgspec
 import structlog
 import trio
 
+from noded.core import dice
+from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.errors import Refused
 from noded.core.ids import VolumeId
 from noded.core.reconciler import Drivers
+from storage.extents.authority import Mark
 from storage.pools.links import DiskServers
 from storage.pools.model import Disk
 from storage.volumes.commands import ConfirmRemoval
+from storage.volumes.cuts import FREEZE, PATIENCE_MS, RELEASE, GiveUpCut, MakeCut, StandStill
 from storage.volumes.links import VolumeServers
-from storage.volumes.model import Volume
-from storage.volumes.plan import Removal, removals, repairs, strays, wanted_here
+from storage.volumes.model import Cut, Volume
+from storage.volumes.plan import Removal, cuts, freezer_of, removals, repairs, strays, wanted_here
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +30,7 @@ T = TypeVar("T")
 STARTS_AT_ONCE = 8
 REPAIRS_AT_ONCE = 2  # on one node; each reads and writes whole replicas
 REPAIR_CHECK_S = 5.0
+RELEASE_S_MAX = 5.0
 
 
 class VolumeServersReconciler:
@@ -83,8 +90,64 @@ class RemovalsReconciler:
     async def _remove(self, removal: Removal) -> None:
         # An own server of the volume would write again what was just removed.
         await self._servers.end(removal.volume_id)
-        await self._disks.remove(removal.disk_id, removal.volume_id)
+        await self._disks.remove(removal.disk_id, removal.layer)
         await self._cluster.propose(ConfirmRemoval(volume_id=removal.volume_id, disk_ids=(removal.disk_id,)))
+
+
+class CutsReconciler:
+    """Snapshots are made: the volumes stand still, each where it is served, and the log does the rest at once."""
+
+    name = "volume-cuts"
+    watches = (Cut,)
+    period_s = 2.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        self._cluster = cluster
+        self._servers = drivers.get(VolumeServers)
+
+    async def reconcile(self) -> None:
+        """One pass."""
+        await _each(cuts(self._cluster.view(), self._cluster.node_id, self._cluster.reachable()), self._cut, "no cut")
+
+    async def _cut(self, cut: Cut) -> None:
+        view = self._cluster.view()
+        volumes = [volume for part in cut.parts if (volume := view.get(Volume, part.volume_id)) is not None]
+        if len(volumes) < len(cut.parts) or any(volume.deleting for volume in volumes):
+            await self._cluster.propose(GiveUpCut(cut_id=cut.id, reason="a volume is gone"))
+            return
+        try:
+            await self._stand_still_and_cut(cut, volumes)
+        except Refused as refused:
+            if now_ms() - cut.asked_ms > PATIENCE_MS:
+                await self._cluster.propose(GiveUpCut(cut_id=cut.id, reason=refused.message))
+            raise
+
+    async def _stand_still_and_cut(self, cut: Cut, volumes: Sequence[Volume]) -> None:
+        asked: list[StandStill] = []
+        marks: list[Mark] = []
+        async with AsyncExitStack() as stack:
+            try:
+                for volume in volumes:
+                    node_id = freezer_of(volume, self._cluster.node_id)
+                    if node_id is None:
+                        marks.append(Mark(volume_id=volume.volume_id, epoch=0, changes=volume.changes))
+                        continue
+                    if volume.node_id is None:
+                        await stack.enter_async_context(self._servers.serving(volume.volume_id))
+                    asked.append(StandStill(volume_id=volume.volume_id, node_id=node_id))
+                # All stand still at the same time: what was acknowledged on one before is in no snapshot without it.
+                for question in asked:
+                    answer = await self._cluster.call(question.node_id, FREEZE, msgspec.msgpack.encode(question))
+                    marks.append(msgspec.msgpack.decode(answer, type=Mark))
+                layers = tuple(dice.new_uuid() for _ in marks)
+                order = MakeCut(cut_id=cut.id, marks=tuple(marks), layers=layers, now_ms=now_ms())
+                await self._cluster.propose(order)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S_MAX):
+                    await _each(asked, self._release, "volume not released yet")
+
+    async def _release(self, question: StandStill) -> None:
+        await self._cluster.call(question.node_id, RELEASE, msgspec.msgpack.encode(question))
 
 
 class RepairsReconciler:

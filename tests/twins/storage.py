@@ -12,6 +12,7 @@ from noded.core.ids import DiskId, VolumeId
 from noded.core.reconciler import Drivers
 from noded.core.units import GIB
 from storage.backups.links import BackupBytes
+from storage.extents.authority import Mark
 from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskServers, FoundDisk, ServedDisk
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
@@ -77,6 +78,7 @@ class SimulatedVolumes:
         self.served: set[VolumeId] = set()
         self.opened: list[VolumeId] = []
         self.repaired: list[VolumeId] = []
+        self.frozen: list[VolumeId] = []
 
     async def attach(self, volume_id: VolumeId) -> str:
         await self.ensure(volume_id)
@@ -116,6 +118,16 @@ class SimulatedVolumes:
 
     async def end(self, volume_id: VolumeId) -> None:
         self.served.discard(volume_id)
+
+    async def freeze(self, volume_id: VolumeId) -> Mark:
+        if volume_id not in await self.running():
+            raise Unavailable(f"volume {volume_id} has no server here")
+        volume = self._cluster.view().need(Volume, volume_id)
+        self.frozen.append(volume_id)
+        return Mark(volume_id=volume_id, epoch=volume.epoch, changes=volume.changes)
+
+    async def thaw(self, volume_id: VolumeId) -> None:
+        """Nothing stands still for long here."""
 
     @asynccontextmanager
     async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:

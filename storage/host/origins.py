@@ -1,0 +1,117 @@
+"""Which layer holds a block that a volume reads through to? Found in one step, however many layers there are.
+
+For each piece of an extent (16 MiB) there is a map with a byte a block: the depth, counted from the lowest, of the
+nearest layer that has the block. Layers below a volume hardly ever change, so a map lives until a repair changes one of
+them. A map is made from the one of the nearest layer below that has one: after a snapshot that is one layer's work.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Final
+
+from storage.extents.layout import BLOCK_SHIFT
+from storage.host.extent import DiskReplica, Extent
+from storage.host.extent_files import Entry
+
+WINDOW_SHIFT: Final = 12
+WINDOW_BLOCKS: Final = 1 << WINDOW_SHIFT
+# 8 MiB of maps, for 32 GiB of what is read most.
+MAPS_MAX: Final = 2048
+
+_Place = tuple[DiskReplica, int, int]
+
+
+class OriginMaps:
+    """The maps of all layers of one disk; those that were not used for the longest time are forgotten."""
+
+    def __init__(self, keep_open: Callable[[Extent], None], maps_max: int = MAPS_MAX) -> None:
+        self._keep_open = keep_open
+        self._maps: dict[_Place, bytes] = {}
+        self._maps_max = maps_max
+
+    def resolve(self, replica: DiskReplica, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
+        """Where the bytes of some blocks are: in the volume's own layer, or in one below it."""
+        extent = replica.extent(index)
+        found = [(extent, entry) for entry in extent.entries(first, count)]
+        self._keep_open(extent)
+        parent = replica.parent
+        if parent is None or all(entry[0] for _, entry in found):
+            return found
+        shown = min(count, blocks_in(parent, index) - first)
+        at = 0
+        while at < shown:
+            window, start = divmod(first + at, WINDOW_BLOCKS)
+            stop = min(shown, at + WINDOW_BLOCKS - start)
+            depths = self._map(parent, index, window)[start : start + stop - at]
+            self._fill(found, parent, index, first, at, depths)
+            at = stop
+        return found
+
+    def forget(self, replica: DiskReplica, index: int, first: int, count: int) -> None:
+        """Some blocks of a layer have changed: what was known of it, and of all above it, is out of date."""
+        windows = range(first >> WINDOW_SHIFT, ((first + count - 1) >> WINDOW_SHIFT) + 1)
+        above = [replica]
+        while above:
+            layer = above.pop()
+            above += layer.children
+            for window in windows:
+                self._maps.pop((layer, index, window), None)
+
+    def clear(self) -> None:
+        """Layers have come or gone: nothing that was known holds."""
+        self._maps.clear()
+
+    def _fill(
+        self,
+        found: list[tuple[Extent, Entry]],
+        parent: DiskReplica,
+        index: int,
+        first: int,
+        at: int,
+        depths: bytes,
+    ) -> None:
+        """Put what the layers have in the places of what the volume has not."""
+        wanted = [0 if found[at + number][1][0] else depth for number, depth in enumerate(depths)]
+        for depth, group in groupby(wanted):
+            size = sum(1 for _ in group)
+            if depth:
+                extent = parent.chain[depth - 1].extent(index)
+                entries = extent.entries(first + at, size)
+                found[at : at + size] = [(extent, entry) for entry in entries]
+                self._keep_open(extent)
+            at += size
+
+    def _map(self, layer: DiskReplica, index: int, window: int) -> bytes:
+        place = (layer, index, window)
+        known = self._maps.pop(place, None)
+        if known is None:
+            known = self._make(layer, index, window)
+            if len(self._maps) >= self._maps_max:
+                del self._maps[next(iter(self._maps))]
+        self._maps[place] = known  # at the end: used last
+        return known
+
+    def _make(self, layer: DiskReplica, index: int, window: int) -> bytes:
+        first = window << WINDOW_SHIFT
+        made = bytearray(WINDOW_BLOCKS)
+        limit = WINDOW_BLOCKS
+        below: DiskReplica | None = layer
+        while below is not None:
+            limit = min(limit, blocks_in(below, index) - first)
+            if limit <= 0:
+                break
+            if (known := self._maps.get((below, index, window))) is not None:
+                made[:limit] = bytes(mine or other for mine, other in zip(made[:limit], known[:limit], strict=True))
+                break
+            extent = below.extent(index)
+            for number in extent.known(first, limit):
+                if not made[number]:
+                    made[number] = below.depth
+            self._keep_open(extent)
+            below = below.parent
+        return bytes(made)
+
+
+def blocks_in(replica: DiskReplica, index: int) -> int:
+    """How many blocks of an extent lie within a volume."""
+    return min(replica.extent_bytes, replica.size_bytes - index * replica.extent_bytes) >> BLOCK_SHIFT
