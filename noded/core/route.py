@@ -24,8 +24,11 @@ class Allow(StrEnum):
     READER = "reader"  # reader, member, manager or admin on the token's project
     MEMBER = "member"
     MANAGER = "manager"
-    OVERSEER = "overseer"  # admin, or a reader of the whole system, which only Keystone has tokens for
     ADMIN = "admin"  # the admin role: the cloud's administrator
+    # Keystone's own, which is also used with tokens of a domain or of the system:
+    OVERSEER = "overseer"  # administrators, and readers of the whole system
+    DOMAIN_READER = "domain_reader"  # also readers of a domain; the handler shows them that domain alone
+    DOMAIN_MANAGER = "domain_manager"  # administrators, and managers of a domain within that domain
 
 
 class Done(Enum):

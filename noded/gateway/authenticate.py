@@ -6,10 +6,16 @@
     READER        reader, member, manager or admin                    a project
     MEMBER        member, manager or admin                            a project
     MANAGER       manager or admin                                    a project
-    OVERSEER      admin, or reader on the whole system                a project, or the system
     ADMIN         admin                                               a project
 
-Keystone alone is also administered with tokens of a domain or of the system, which hold no project.
+Keystone alone is also used with tokens of a domain or of the system, which hold no project:
+
+    ADMIN           admin                                             a project, the system
+    OVERSEER        admin; reader and more of the system              a project, the system
+    DOMAIN_READER   as OVERSEER; reader and more of a domain          anything
+    DOMAIN_MANAGER  admin; manager of a domain                        anything
+
+What the last two open to whom holds a domain is that domain alone: `noded/identity/overseeing.py`.
 """
 
 from collections.abc import Mapping
@@ -34,6 +40,12 @@ _ENOUGH: Final[dict[Allow, frozenset[str]]] = {
     Allow.MEMBER: frozenset({"member", "manager", "admin"}),
     Allow.MANAGER: frozenset({"manager", "admin"}),
     Allow.ADMIN: frozenset({"admin"}),
+}
+_NEEDED: Final[dict[Allow, str]] = {
+    Allow.ADMIN: "the role admin, on a project or on the system",
+    Allow.OVERSEER: "the role admin, or reader on the system",
+    Allow.DOMAIN_READER: "the role admin, or reader on the system or on the domain",
+    Allow.DOMAIN_MANAGER: "the role admin, or manager on the domain",
 }
 _WHO: Final = "The request you have made requires authentication."
 
@@ -73,11 +85,30 @@ def expect_permitted(caller: Caller, target: Target, verb: str, path: str) -> No
 
 
 def _check(allow: Allow, caller: Caller, target: Target) -> None:
-    enough = caller.oversees if allow is Allow.OVERSEER else not _ENOUGH[allow].isdisjoint(caller.roles)
-    if not enough:
-        raise Forbidden(f"You are not authorized to perform this: it needs the role {allow.value}.")
-    if caller.project_id is None and target.endpoint.fault_style is not FaultStyle.KEYSTONE:
-        raise Forbidden("You are not authorized to perform this: it needs a token that is scoped to a project.")
+    if target.endpoint.fault_style is not FaultStyle.KEYSTONE:
+        if _ENOUGH[allow].isdisjoint(caller.roles):
+            raise Forbidden(f"You are not authorized to perform this: it needs the role {allow.value}.")
+        if caller.project_id is None:
+            raise Forbidden("You are not authorized to perform this: it needs a token that is scoped to a project.")
+    elif not _may_in_keystone(allow, caller):
+        raise Forbidden(f"You are not authorized to perform this: it needs {_NEEDED.get(allow, allow.value)}.")
+
+
+def _may_in_keystone(allow: Allow, caller: Caller) -> bool:
+    holds_domain = caller.domain_id is not None
+    if allow in _ENOUGH:
+        # What is everybody's is not changed with the token of one domain.
+        return not _ENOUGH[allow].isdisjoint(caller.roles) and not (holds_domain and allow is Allow.ADMIN)
+    if allow is Allow.OVERSEER:
+        return caller.oversees and not holds_domain
+    if allow is Allow.DOMAIN_READER:
+        return caller.is_admin or ((caller.is_system or holds_domain) and _holds(Allow.READER, caller))
+    assert allow is Allow.DOMAIN_MANAGER, allow
+    return caller.is_admin or (holds_domain and _holds(Allow.MANAGER, caller))
+
+
+def _holds(least: Allow, caller: Caller) -> bool:
+    return not _ENOUGH[least].isdisjoint(caller.roles)
 
 
 def _session(target: Target, verb: str, headers: Mapping[str, str], base_url: str) -> str | None:

@@ -34,8 +34,10 @@ TOO_SMALL = {
     Allow.READER: "service",
     Allow.MEMBER: "reader",
     Allow.MANAGER: "member",
-    Allow.OVERSEER: "manager",
     Allow.ADMIN: "manager",
+    Allow.OVERSEER: "manager",
+    Allow.DOMAIN_READER: "manager",
+    Allow.DOMAIN_MANAGER: "manager",
 }
 
 

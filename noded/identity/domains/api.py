@@ -13,6 +13,7 @@ from noded.identity.attributes import Name64, ResourceOptions, Text, read, told_
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
 from noded.identity.listing import listed
 from noded.identity.model import DEFAULT_DOMAIN, Domain
+from noded.identity.overseeing import expect_sight
 
 
 class DomainBody(msgspec.Struct, frozen=True):
@@ -60,16 +61,17 @@ async def list_domains(request: Request) -> Response:
     """GET /domains, by `name` and `enabled`."""
     view, query = request.cluster.view(), request.query
     found = view.find(Domain, "name", query["name"]) if "name" in query else view.all(Domain)
-    entries = [views.domain(request.base_url, domain) for domain in found]
+    only = request.caller.domain_id
+    entries = [views.domain(request.base_url, domain) for domain in found if only in (None, domain.id)]
     return listed(request, "domains", entries, views.link(request.base_url, "domains"), "name", "enabled")
 
 
 async def show_domain(request: Request) -> Response:
-    """GET /domains/{domain_id}: for administrators, and for who is in the domain."""
-    domain = request.cluster.view().need(Domain, request.params["domain_id"])
-    if not request.caller.is_admin and domain.id != request.caller.user_domain_id:
-        raise Forbidden("You are not authorized to perform this: it is not your domain.")
-    return Response(body={"domain": views.domain(request.base_url, domain)})
+    """GET /domains/{domain_id}: for who oversees it, and for who is in it."""
+    view, id = request.cluster.view(), request.params["domain_id"]
+    if id != request.caller.user_domain_id or request.caller.domain_id is not None:
+        expect_sight(request.caller, id if view.get(Domain, id) is not None else None)
+    return Response(body={"domain": views.domain(request.base_url, view.need(Domain, id))})
 
 
 async def update_domain(request: Request) -> Response:
@@ -104,7 +106,7 @@ def _answer(request: Request, domain_id: DomainId) -> Response:
 
 ROUTES = (
     Route(verb="POST", path="/domains", handler=create_domain, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/domains", handler=list_domains, allow=Allow.ADMIN),
+    Route(verb="GET", path="/domains", handler=list_domains, allow=Allow.DOMAIN_READER),
     Route(verb="GET", path="/domains/{domain_id}", handler=show_domain, allow=Allow.ANY_TOKEN),
     Route(verb="PATCH", path="/domains/{domain_id}", handler=update_domain, allow=Allow.ADMIN),
     Route(verb="DELETE", path="/domains/{domain_id}", handler=delete_domain, allow=Allow.ADMIN, done=Done.EMPTY),

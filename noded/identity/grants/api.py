@@ -19,9 +19,11 @@ from noded.identity.grants.commands import (
     need_assignment,
 )
 from noded.identity.grants.effective import Held, assigned, effective
+from noded.identity.grants.reach import domain_of, expect_grantor, expect_witness
 from noded.identity.grants.views import assignment_body
 from noded.identity.listing import listing
 from noded.identity.model import SYSTEM_ID, Actor, Assignment, Project, Role, Scope
+from noded.identity.overseeing import expect_sight
 from noded.identity.standing import actors_of, below_project
 
 _INHERIT = "/OS-INHERIT"
@@ -48,6 +50,7 @@ def _place(request: Request) -> Place:
 async def grant_role(request: Request) -> Response:
     """PUT …/users|groups/{id}/roles/{role_id}."""
     place, role_id = _place(request), RoleId(request.params["role_id"])
+    expect_grantor(request.cluster.view(), request.caller, place, role_id)
     if place.actor is Actor.USER:
         await request.cluster.propose(
             GrantRole(
@@ -74,6 +77,7 @@ async def grant_role(request: Request) -> Response:
 async def check_role(request: Request) -> Response:
     """GET and HEAD …/users|groups/{id}/roles/{role_id}."""
     view, place = request.cluster.view(), _place(request)
+    expect_witness(view, request.caller, place, request.params["role_id"])
     expect_sides(view, place, request.params["role_id"])
     need_assignment(view, place, request.params["role_id"])
     return Response()
@@ -82,6 +86,7 @@ async def check_role(request: Request) -> Response:
 async def revoke_role(request: Request) -> Response:
     """DELETE …/users|groups/{id}/roles/{role_id}."""
     place, role_id = _place(request), RoleId(request.params["role_id"])
+    expect_grantor(request.cluster.view(), request.caller, place, role_id)
     if place.actor is Actor.USER:
         await request.cluster.propose(
             RevokeRole(
@@ -108,6 +113,7 @@ async def revoke_role(request: Request) -> Response:
 async def list_roles(request: Request) -> Response:
     """GET …/users|groups/{id}/roles: the roles assigned there, without implied ones."""
     view, place = request.cluster.view(), _place(request)
+    expect_witness(view, request.caller, place, None)
     expect_sides(view, place, None)
     held = view.find(Assignment, "holding", place.holding)
     roles = [view.need(Role, assignment.role_id) for assignment in held]
@@ -119,6 +125,9 @@ async def list_assignments(request: Request) -> Response:
     """GET /role_assignments, by `user.id`, `group.id`, `role.id`, `scope.*`; `effective` says what comes of them."""
     view = request.cluster.view()
     _expect_sense(request)
+    if _is_given(request, "include_subtree") and not request.caller.is_admin and not request.caller.is_system:
+        project = view.get(Project, request.query["scope.project.id"])
+        expect_sight(request.caller, None if project is None else project.domain_id)
     entries = _entries(view, request, _wanted_projects(view, request))
     names = _is_given(request, "include_names")
     bodies = [assignment_body(view, request.base_url, held, names=names) for held in entries]
@@ -162,10 +171,12 @@ def _entries(view: View, request: Request, projects: frozenset[str] | None) -> I
         every: Iterable[Held] = effective(view, found, project_id=only)
     else:
         every = assigned(view, found)
+    only_in = request.caller.domain_id
     seen = set[tuple[str, str, Scope, str, str]]()
     for held in every:
         key = (held.source.id, held.actor_id, held.scope, held.target_id, held.role.id)
-        if key not in seen and _fits(held, request, projects):
+        is_seen = only_in is None or domain_of(view, held.scope, held.target_id) == only_in
+        if key not in seen and is_seen and _fits(held, request, projects):
             seen.add(key)
             yield held
 
@@ -200,22 +211,24 @@ def _is_given(request: Request, name: str) -> bool:
     return name in request.query and truth(request.query[name])
 
 
-def _routes_at(target: str, tail: str = "") -> Iterator[Route]:
+def _routes_at(target: str, tail: str = "", *, look: Allow, change: Allow) -> Iterator[Route]:
     for actor in ("users/{user_id}", "groups/{group_id}"):
         all_ = f"{target}/{actor}/roles"
         one = f"{all_}/{{role_id}}{tail}"
-        yield Route(verb="PUT", path=one, handler=grant_role, allow=Allow.ADMIN, done=Done.EMPTY)
-        yield Route(verb="GET", path=one, handler=check_role, allow=Allow.ADMIN, done=Done.EMPTY)
-        yield Route(verb="DELETE", path=one, handler=revoke_role, allow=Allow.ADMIN, done=Done.EMPTY)
-        yield Route(verb="GET", path=all_ + tail, handler=list_roles, allow=Allow.ADMIN)
+        yield Route(verb="PUT", path=one, handler=grant_role, allow=change, done=Done.EMPTY)
+        yield Route(verb="GET", path=one, handler=check_role, allow=look, done=Done.EMPTY)
+        yield Route(verb="DELETE", path=one, handler=revoke_role, allow=change, done=Done.EMPTY)
+        yield Route(verb="GET", path=all_ + tail, handler=list_roles, allow=look)
 
 
 _BELOW = "/inherited_to_projects"
+_IN_DOMAINS = {"look": Allow.DOMAIN_READER, "change": Allow.DOMAIN_MANAGER}
+
 ROUTES = (
-    *_routes_at("/projects/{project_id}"),
-    *_routes_at("/domains/{domain_id}"),
-    *_routes_at("/system"),
-    *_routes_at(f"{_INHERIT}/projects/{{project_id}}", _BELOW),
-    *_routes_at(f"{_INHERIT}/domains/{{domain_id}}", _BELOW),
-    Route(verb="GET", path="/role_assignments", handler=list_assignments, allow=Allow.ADMIN),
+    *_routes_at("/projects/{project_id}", **_IN_DOMAINS),
+    *_routes_at("/domains/{domain_id}", **_IN_DOMAINS),
+    *_routes_at("/system", look=Allow.OVERSEER, change=Allow.ADMIN),
+    *_routes_at(f"{_INHERIT}/projects/{{project_id}}", _BELOW, **_IN_DOMAINS),
+    *_routes_at(f"{_INHERIT}/domains/{{domain_id}}", _BELOW, **_IN_DOMAINS),
+    Route(verb="GET", path="/role_assignments", handler=list_assignments, allow=Allow.DOMAIN_READER),
 )

@@ -2,12 +2,14 @@
 
 import msgspec
 
-from noded.core.errors import Forbidden, Invalid, NotFound
+from noded.core.errors import Invalid, NotFound
 from noded.core.route import Allow, Done, Request, Response, Route
+from noded.core.store import View
 from noded.identity import views
 from noded.identity.attributes import Tag, Tags
 from noded.identity.domains.commands import UpdateDomain
 from noded.identity.model import Domain, Project, Scope
+from noded.identity.overseeing import expect_command, expect_sight
 from noded.identity.projects.commands import UpdateProject
 from noded.identity.standing import roles_of
 
@@ -30,13 +32,13 @@ async def replace_tags(request: Request) -> Response:
     tags = (await request.json(TagsBody)).tags
     if len(set(tags)) < len(tags):
         raise Invalid("Invalid input: the tags of a project must be unique - at `$.tags`.")
-    await _set(request, _tagged(request), tags)
+    await _set(request, _commanded(request), tags)
     return _answer(request, tags)
 
 
 async def clear_tags(request: Request) -> Response:
     """DELETE /projects/{project_id}/tags."""
-    await _set(request, _tagged(request), ())
+    await _set(request, _commanded(request), ())
     return Response()
 
 
@@ -48,7 +50,7 @@ async def check_tag(request: Request) -> Response:
 
 async def add_tag(request: Request) -> Response:
     """PUT /projects/{project_id}/tags/{tag}."""
-    tagged, tag = _tagged(request), request.params["tag"]
+    tagged, tag = _commanded(request), request.params["tag"]
     try:
         msgspec.convert(tag, Tag)
     except msgspec.ValidationError as wrong:
@@ -62,7 +64,7 @@ async def add_tag(request: Request) -> Response:
 
 async def remove_tag(request: Request) -> Response:
     """DELETE /projects/{project_id}/tags/{tag}."""
-    tagged, tag = _tagged(request), request.params["tag"]
+    tagged, tag = _commanded(request), request.params["tag"]
     _need(tagged, tag)
     await _set(request, tagged, tuple(each for each in tagged.tags if each != tag))
     return Response()
@@ -74,12 +76,26 @@ def _tagged(request: Request) -> Project | Domain:
 
 
 def _visible(request: Request) -> Project | Domain:
-    """What has the tags, for administrators and for who holds a role there."""
-    tagged, caller = _tagged(request), request.caller
-    scope = Scope.PROJECT if isinstance(tagged, Project) else Scope.DOMAIN
-    if not caller.is_admin and not roles_of(request.cluster.view(), caller.user_id, scope, tagged.id):
-        raise Forbidden("You are not authorized to perform this: you hold no role on that project.")
-    return tagged
+    """What has the tags, for who holds a role there, and for who oversees its domain."""
+    view, caller = request.cluster.view(), request.caller
+    id = request.params["project_id"]
+    scope = Scope.PROJECT if view.get(Domain, id) is None else Scope.DOMAIN
+    if not roles_of(view, caller.user_id, scope, id):
+        expect_sight(caller, _domain_id(view, id))
+    return _tagged(request)
+
+
+def _commanded(request: Request) -> Project | Domain:
+    """What has the tags, which the caller may change."""
+    expect_command(request.caller, _domain_id(request.cluster.view(), request.params["project_id"]))
+    return _tagged(request)
+
+
+def _domain_id(view: View, id: str) -> str | None:
+    project = view.get(Project, id)
+    if project is not None:
+        return project.domain_id
+    return None if view.get(Domain, id) is None else id
 
 
 def _need(tagged: Project | Domain, tag: str) -> None:
@@ -103,9 +119,9 @@ _ALL, _ONE = "/projects/{project_id}/tags", "/projects/{project_id}/tags/{tag}"
 
 ROUTES = (
     Route(verb="GET", path=_ALL, handler=list_tags, allow=Allow.ANY_TOKEN),
-    Route(verb="PUT", path=_ALL, handler=replace_tags, allow=Allow.ADMIN),
-    Route(verb="DELETE", path=_ALL, handler=clear_tags, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="PUT", path=_ALL, handler=replace_tags, allow=Allow.DOMAIN_MANAGER),
+    Route(verb="DELETE", path=_ALL, handler=clear_tags, allow=Allow.DOMAIN_MANAGER, done=Done.EMPTY),
     Route(verb="GET", path=_ONE, handler=check_tag, allow=Allow.ANY_TOKEN, done=Done.EMPTY),
-    Route(verb="PUT", path=_ONE, handler=add_tag, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="DELETE", path=_ONE, handler=remove_tag, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="PUT", path=_ONE, handler=add_tag, allow=Allow.DOMAIN_MANAGER, done=Done.CREATED),
+    Route(verb="DELETE", path=_ONE, handler=remove_tag, allow=Allow.DOMAIN_MANAGER, done=Done.EMPTY),
 )

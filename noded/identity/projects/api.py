@@ -13,6 +13,7 @@ from noded.identity.attributes import Id, Name64, ResourceOptions, Tags, Text, r
 from noded.identity.domains.commands import CreateDomain, DeleteDomain, UpdateDomain
 from noded.identity.listing import listed
 from noded.identity.model import DEFAULT_DOMAIN, Domain, Project, Scope
+from noded.identity.overseeing import expect_command, expect_sight
 from noded.identity.projects.commands import CreateProject, DeleteProject, UpdateProject
 from noded.identity.projects.filters import fits_tags
 from noded.identity.projects.tree import around
@@ -58,6 +59,7 @@ async def create_project(request: Request) -> Response:
     if form.is_domain:
         return await _create_domain(request, form, extra)
     domain_id, parent_id = _place(request, form)
+    expect_command(request.caller, domain_id)
     project_id = ProjectId(new_hex_id())
     await request.cluster.propose(
         CreateProject(
@@ -76,6 +78,7 @@ async def create_project(request: Request) -> Response:
 
 
 async def _create_domain(request: Request, form: ProjectForm, extra: dict[str, Any]) -> Response:
+    _expect_cloud_admin(request)
     if form.parent_id is not None or form.domain_id is not None:
         raise Invalid("A project that acts as a domain stands above all others: leave out parent_id and domain_id.")
     domain_id = DomainId(new_hex_id())
@@ -93,6 +96,11 @@ async def _create_domain(request: Request, form: ProjectForm, extra: dict[str, A
     return _answer(request, domain_id)
 
 
+def _expect_cloud_admin(request: Request) -> None:
+    if not request.caller.is_admin or request.caller.domain_id is not None:
+        raise Forbidden("You are not authorized to perform this: domains are made and changed by administrators alone.")
+
+
 def _place(request: Request, form: ProjectForm) -> tuple[DomainId, ProjectId | None]:
     """The domain and the parent: a parent that is a domain means directly below it."""
     view = request.cluster.view()
@@ -108,27 +116,28 @@ def _place(request: Request, form: ProjectForm) -> tuple[DomainId, ProjectId | N
 
 async def list_projects(request: Request) -> Response:
     """GET /projects, by `name`, `domain_id`, `parent_id`, `enabled`, `is_domain` and tags."""
-    view, query = request.cluster.view(), request.query
+    view, query, only = request.cluster.view(), request.query, request.caller.domain_id
     if "is_domain" in query and truth(query["is_domain"]):
-        domains = [each for each in view.all(Domain) if fits_tags(each.tags, query)]
+        domains = [each for each in view.all(Domain) if fits_tags(each.tags, query) and only in (None, each.id)]
         entries = [views.domain_as_project(request.base_url, each) for each in domains]
     else:
         found = view.find(Project, "name", query["name"]) if "name" in query else view.all(Project)
-        entries = [views.project(request.base_url, each) for each in found if fits_tags(each.tags, query)]
+        fitting = [each for each in found if fits_tags(each.tags, query) and only in (None, each.domain_id)]
+        entries = [views.project(request.base_url, each) for each in fitting]
     self_url = views.link(request.base_url, "projects")
     return listed(request, "projects", entries, self_url, "name", "domain_id", "parent_id", "enabled")
 
 
 async def show_project(request: Request) -> Response:
-    """GET /projects/{project_id}: for administrators, and for who holds a role there."""
+    """GET /projects/{project_id}: for who holds a role there, and for who oversees its domain."""
     view, caller, project_id = request.cluster.view(), request.caller, request.params["project_id"]
     if (domain := view.get(Domain, project_id)) is not None:
-        if not caller.is_admin:
-            raise Forbidden("You are not authorized to perform this: it is a whole domain.")
+        expect_sight(caller, domain.id)
         return Response(body={"project": views.domain_as_project(request.base_url, domain)})
+    found = view.get(Project, project_id)
+    if found is None or not roles_of(view, caller.user_id, Scope.PROJECT, found.id):
+        expect_sight(caller, None if found is None else found.domain_id)
     project = view.need(Project, project_id)
-    if not caller.is_admin and not roles_of(view, caller.user_id, Scope.PROJECT, project.id):
-        raise Forbidden("You are not authorized to perform this: you hold no role on that project.")
     body = views.project(request.base_url, project)
     parts = around(view, request.base_url, project, request.query, caller.user_id)
     return Response(body={"project": {**body, **parts}})
@@ -142,7 +151,7 @@ async def update_project(request: Request) -> Response:
     view, id = request.cluster.view(), request.params["project_id"]
     if (domain := view.get(Domain, id)) is not None:
         return await _update_domain(request, domain, change, extra)
-    before = view.need(Project, id)
+    before = _commanded(request)
     if change.domain_id not in (msgspec.UNSET, before.domain_id):
         raise Invalid("A project can't move to another domain.")
     if change.parent_id not in (msgspec.UNSET, before.parent_id or before.domain_id):
@@ -164,6 +173,7 @@ async def update_project(request: Request) -> Response:
 
 
 async def _update_domain(request: Request, before: Domain, change: ProjectChange, extra: dict[str, Any]) -> Response:
+    _expect_cloud_admin(request)
     if change.domain_id not in (msgspec.UNSET, None) or change.parent_id not in (msgspec.UNSET, None):
         raise Forbidden("A project that acts as a domain stands above all others.")
     if change.is_domain is False:
@@ -188,10 +198,19 @@ async def delete_project(request: Request) -> Response:
     """DELETE /projects/{project_id}."""
     id = request.params["project_id"]
     if request.cluster.view().get(Domain, id) is not None:
+        _expect_cloud_admin(request)
         await request.cluster.propose(DeleteDomain(domain_id=DomainId(id)))
     else:
-        await request.cluster.propose(DeleteProject(project_id=ProjectId(id)))
+        await request.cluster.propose(DeleteProject(project_id=_commanded(request).id))
     return Response()
+
+
+def _commanded(request: Request) -> Project:
+    """The project that the path names, which the caller may change."""
+    view, id = request.cluster.view(), request.params["project_id"]
+    project = view.get(Project, id)
+    expect_command(request.caller, None if project is None else project.domain_id)
+    return view.need(Project, id)
 
 
 def _expect_unique(tags: Tags) -> None:
@@ -208,9 +227,15 @@ def _answer(request: Request, id: str) -> Response:
 
 
 ROUTES = (
-    Route(verb="POST", path="/projects", handler=create_project, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/projects", handler=list_projects, allow=Allow.ADMIN),
+    Route(verb="POST", path="/projects", handler=create_project, allow=Allow.DOMAIN_MANAGER, done=Done.CREATED),
+    Route(verb="GET", path="/projects", handler=list_projects, allow=Allow.DOMAIN_READER),
     Route(verb="GET", path="/projects/{project_id}", handler=show_project, allow=Allow.ANY_TOKEN),
-    Route(verb="PATCH", path="/projects/{project_id}", handler=update_project, allow=Allow.ADMIN),
-    Route(verb="DELETE", path="/projects/{project_id}", handler=delete_project, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="PATCH", path="/projects/{project_id}", handler=update_project, allow=Allow.DOMAIN_MANAGER),
+    Route(
+        verb="DELETE",
+        path="/projects/{project_id}",
+        handler=delete_project,
+        allow=Allow.DOMAIN_MANAGER,
+        done=Done.EMPTY,
+    ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from noded.core.dice import new_hex_id
+from noded.core.errors import Forbidden
 from noded.core.ids import DomainId, RoleId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
@@ -65,6 +66,7 @@ async def create_role(request: Request) -> Response:
 async def list_roles(request: Request) -> Response:
     """GET /roles, by `name` and `domain_id`; without the latter only roles of no domain, as Keystone."""
     view, query = request.cluster.view(), request.query
+    _expect_sight(request, None if "domain_id" not in query else DomainId(query["domain_id"]))
     found = view.find(Role, "name", query["name"]) if "name" in query else view.all(Role)
     entries = [views.role(request.base_url, role) for role in found if role.domain_id == query.get("domain_id")]
     return listed(request, "roles", entries, views.link(request.base_url, "roles"), "name")
@@ -72,7 +74,19 @@ async def list_roles(request: Request) -> Response:
 
 async def show_role(request: Request) -> Response:
     """GET /roles/{role_id}."""
+    role = request.cluster.view().get(Role, request.params["role_id"])
+    _expect_sight(request, None if role is None else role.domain_id)
     return _answer(request, RoleId(request.params["role_id"]))
+
+
+def _expect_sight(request: Request, domain_id: DomainId | None) -> None:
+    """With a domain's token only its managers see roles, which they grant; and those of no domain alone."""
+    caller = request.caller
+    if caller.domain_id is not None and (domain_id is not None or "manager" not in caller.roles):
+        raise Forbidden(
+            "You are not authorized to perform this: with the token of a domain, its managers see the roles"
+            " of no domain."
+        )
 
 
 async def update_role(request: Request) -> Response:
@@ -170,14 +184,14 @@ _IMPLIED = "/roles/{prior_id}/implies/{implied_id}"
 
 ROUTES = (
     Route(verb="POST", path="/roles", handler=create_role, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/roles", handler=list_roles, allow=Allow.ADMIN),
-    Route(verb="GET", path="/roles/{role_id}", handler=show_role, allow=Allow.ADMIN),
+    Route(verb="GET", path="/roles", handler=list_roles, allow=Allow.DOMAIN_READER),
+    Route(verb="GET", path="/roles/{role_id}", handler=show_role, allow=Allow.DOMAIN_READER),
     Route(verb="PATCH", path="/roles/{role_id}", handler=update_role, allow=Allow.ADMIN),
     Route(verb="DELETE", path="/roles/{role_id}", handler=delete_role, allow=Allow.ADMIN, done=Done.EMPTY),
-    Route(verb="GET", path="/roles/{prior_id}/implies", handler=list_implied_roles, allow=Allow.ADMIN),
+    Route(verb="GET", path="/roles/{prior_id}/implies", handler=list_implied_roles, allow=Allow.OVERSEER),
     Route(verb="PUT", path=_IMPLIED, handler=imply_role, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path=_IMPLIED, handler=show_implied_role, allow=Allow.ADMIN),
-    Route(verb="HEAD", path=_IMPLIED, handler=check_implied_role, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="GET", path=_IMPLIED, handler=show_implied_role, allow=Allow.OVERSEER),
+    Route(verb="HEAD", path=_IMPLIED, handler=check_implied_role, allow=Allow.OVERSEER, done=Done.EMPTY),
     Route(verb="DELETE", path=_IMPLIED, handler=stop_implying_role, allow=Allow.ADMIN, done=Done.EMPTY),
-    Route(verb="GET", path="/role_inferences", handler=list_inferences, allow=Allow.ADMIN),
+    Route(verb="GET", path="/role_inferences", handler=list_inferences, allow=Allow.OVERSEER),
 )

@@ -93,7 +93,9 @@ async def show_token(request: Request) -> Response:
 
 async def revoke_token(request: Request) -> Response:
     """DELETE /auth/tokens."""
-    _, token, _ = _subject(request)
+    _, token, standing = _subject(request)
+    if standing.user.id != request.caller.user_id and not request.caller.is_admin:
+        raise Forbidden("You are not authorized to perform this: it is someone else's token.")
     await request.cluster.propose(RevokeToken(audit_id=token.audit_ids[0], expires_ms=token.expires_ms))
     return Response()
 
@@ -302,7 +304,7 @@ def _subject(request: Request) -> tuple[str, Token, Standing]:
         standing = worth(view, token)
     except Unauthenticated:
         raise NotFound("Could not find token.") from None
-    if standing.user.id != caller.user_id and caller.roles.isdisjoint({"admin", "service"}):
+    if standing.user.id != caller.user_id and "service" not in caller.roles and not caller.oversees:
         raise Forbidden("You are not authorized to perform this: it is someone else's token.")
     return sealed, token, standing
 

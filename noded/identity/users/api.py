@@ -16,6 +16,7 @@ from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, 
 from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listed, listing
 from noded.identity.model import User
+from noded.identity.overseeing import expect_command, expect_sight
 from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, may_be_locked, rules_of
 from noded.identity.standing import projects_of
 from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
@@ -83,6 +84,8 @@ class PasswordBody(msgspec.Struct, frozen=True):
 async def create_user(request: Request) -> Response:
     """POST /users."""
     form, extra = read((await request.json(UserBody)).user, UserForm)
+    caller = request.caller
+    expect_command(caller, form.domain_id)
     password_hash = None
     if form.password is not None:
         expect_strong(rules_of(request.cluster.view()), form.password)
@@ -91,7 +94,7 @@ async def create_user(request: Request) -> Response:
     await request.cluster.propose(
         CreateUser(
             user_id=user_id,
-            domain_id=DomainId(form.domain_id or request.caller.user_domain_id),
+            domain_id=DomainId(form.domain_id or caller.domain_id or caller.user_domain_id),
             name=form.name,
             password_hash=password_hash,
             enabled=form.enabled,
@@ -110,21 +113,22 @@ async def list_users(request: Request) -> Response:
     """GET /users, by `name`, `domain_id` and `enabled`."""
     view, query = request.cluster.view(), request.query
     found = view.find(User, "name", query["name"]) if "name" in query else view.all(User)
-    entries = [views.user(request.base_url, user) for user in found]
+    only = request.caller.domain_id
+    entries = [views.user(request.base_url, user) for user in found if only in (None, user.domain_id)]
     self_url = views.link(request.base_url, "users")
     return listed(request, "users", entries, self_url, "name", "domain_id", "enabled")
 
 
 async def show_user(request: Request) -> Response:
-    """GET /users/{user_id}: for administrators, and for oneself."""
-    _expect_self_or_admin(request)
+    """GET /users/{user_id}: for oneself, and for who oversees the user's domain."""
+    _expect_sight(request)
     return _answer(request, UserId(request.params["user_id"]))
 
 
 async def update_user(request: Request) -> Response:
     """PATCH /users/{user_id}; a password given here is set without asking for the old one."""
     change, extra = read((await request.json(UserBody)).user, UserChange)
-    before = request.cluster.view().need(User, request.params["user_id"])
+    before = _commanded(request)
     if change.domain_id not in (msgspec.UNSET, before.domain_id):
         raise Forbidden("A user can't move to another domain.")
     update = UpdateUser(
@@ -208,22 +212,32 @@ async def delete_user(request: Request) -> Response:
     """DELETE /users/{user_id}."""
     if request.params["user_id"] == request.caller.user_id:
         raise Forbidden("You can't delete the user that you are signed in as.")
-    await request.cluster.propose(DeleteUser(user_id=UserId(request.params["user_id"])))
+    await request.cluster.propose(DeleteUser(user_id=_commanded(request).id))
     return Response()
 
 
 async def list_user_projects(request: Request) -> Response:
-    """GET /users/{user_id}/projects: for administrators, and for oneself."""
-    _expect_self_or_admin(request)
+    """GET /users/{user_id}/projects: for oneself, and for who oversees the user's domain."""
+    _expect_sight(request)
     view = request.cluster.view()
     user = view.need(User, request.params["user_id"])
     entries = [views.project(request.base_url, project) for project in projects_of(view, user.id)]
     return Response(body=listing("projects", entries, views.link(request.base_url, "users", user.id, "projects")))
 
 
-def _expect_self_or_admin(request: Request) -> None:
-    if not request.caller.is_admin and request.params["user_id"] != request.caller.user_id:
-        raise Forbidden("You are not authorized to perform this: it is someone else.")
+def _expect_sight(request: Request) -> None:
+    """Oneself, or one in the sight of the caller."""
+    user = request.cluster.view().get(User, request.params["user_id"])
+    if request.params["user_id"] != request.caller.user_id:
+        expect_sight(request.caller, None if user is None else user.domain_id)
+
+
+def _commanded(request: Request) -> User:
+    """The user that the path names, whom the caller may change."""
+    view, id = request.cluster.view(), request.params["user_id"]
+    user = view.get(User, id)
+    expect_command(request.caller, None if user is None else user.domain_id)
+    return view.need(User, id)
 
 
 def _answer(request: Request, user_id: UserId) -> Response:
@@ -232,11 +246,11 @@ def _answer(request: Request, user_id: UserId) -> Response:
 
 
 ROUTES = (
-    Route(verb="POST", path="/users", handler=create_user, allow=Allow.ADMIN, done=Done.CREATED),
-    Route(verb="GET", path="/users", handler=list_users, allow=Allow.ADMIN),
+    Route(verb="POST", path="/users", handler=create_user, allow=Allow.DOMAIN_MANAGER, done=Done.CREATED),
+    Route(verb="GET", path="/users", handler=list_users, allow=Allow.DOMAIN_READER),
     Route(verb="GET", path="/users/{user_id}", handler=show_user, allow=Allow.ANY_TOKEN),
-    Route(verb="PATCH", path="/users/{user_id}", handler=update_user, allow=Allow.ADMIN),
-    Route(verb="DELETE", path="/users/{user_id}", handler=delete_user, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="PATCH", path="/users/{user_id}", handler=update_user, allow=Allow.DOMAIN_MANAGER),
+    Route(verb="DELETE", path="/users/{user_id}", handler=delete_user, allow=Allow.DOMAIN_MANAGER, done=Done.EMPTY),
     Route(
         verb="POST",
         path="/users/{user_id}/password",
