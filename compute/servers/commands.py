@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from compute.inputs import NAME_LENGTH_MAX
 from compute.placement.commands import claim, free
 from compute.placement.model import Demand
+from compute.servers.disks import NewDisk, NewOwner, give_disk
 from compute.servers.model import (
     EVENTS_MAX,
     METADATA_MAX,
@@ -97,6 +98,8 @@ class NewServer(msgspec.Struct, frozen=True, kw_only=True):
     volume_id: VolumeId
     tail: Layout  # where the extents go that the image doesn't have
     cards: tuple[NewCard, ...]
+    root: NewDisk | None = None  # in the place of a clone of the form's source: a root disk that clients know
+    disks: tuple[NewDisk, ...] = ()  # beside the root disk
 
 
 class ServerForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,9 +142,23 @@ class CreateServers(Command, frozen=True, kw_only=True, tag="server.create.1"):
                 raise Conflict(f"A server with id {new.server_id} exists already.")
             flavor = self.form.flavor
             claim(tx, new.server_id, new.node_id, Demand(vcpus=flavor.vcpus, memory_mib=flavor.memory_mib))
-            self._create_root(tx, new)
+            disks = self._create_disks(tx, new)
             ports = tuple(self._create_port(tx, new, card) for card in new.cards)
-            self._create_record(tx, new, ports, index)
+            self._create_record(tx, new, disks, ports, index)
+
+    def _create_disks(self, tx: Transaction, new: NewServer) -> tuple[Attachment, ...]:
+        owner = NewOwner(
+            server_id=new.server_id,
+            project_id=self.form.project_id,
+            user_id=self.form.user_id,
+            node_id=new.node_id,
+            now_ms=self.event.at_ms,
+        )
+        if new.root is not None:
+            return tuple(give_disk(tx, owner, disk) for disk in (new.root, *new.disks))
+        self._create_root(tx, new)
+        root = Attachment(volume_id=new.volume_id, device=ROOT_DEVICE, delete_on_termination=self.form.delete_root)
+        return (root, *(give_disk(tx, owner, disk) for disk in new.disks))
 
     def _create_root(self, tx: Transaction, new: NewServer) -> None:
         clone_volume(
@@ -166,9 +183,10 @@ class CreateServers(Command, frozen=True, kw_only=True, tag="server.create.1"):
             raise Conflict(f"Port {port.id} is still in use.")
         return bind_port(tx, card.port_id, new.node_id, new.server_id).id
 
-    def _create_record(self, tx: Transaction, new: NewServer, ports: tuple[PortId, ...], index: int) -> None:
+    def _create_record(
+        self, tx: Transaction, new: NewServer, disks: tuple[Attachment, ...], ports: tuple[PortId, ...], index: int
+    ) -> None:
         form = self.form
-        root = Attachment(volume_id=new.volume_id, device=ROOT_DEVICE, delete_on_termination=form.delete_root)
         tx.put(
             Server(
                 id=new.server_id,
@@ -196,7 +214,7 @@ class CreateServers(Command, frozen=True, kw_only=True, tag="server.create.1"):
                 node_id=new.node_id,
                 ports=ports,
                 kept_ports=tuple(card.port_id for card in new.cards if card.port_id is not None),
-                attachments=(root,),
+                attachments=disks,
             )
         )
 

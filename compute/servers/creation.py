@@ -21,19 +21,16 @@ from compute.servers import versions
 from compute.servers.bodies import CreateBody, NewServerBody
 from compute.servers.cards import Card, cards_of, new_cards
 from compute.servers.commands import CreateServers, NewServer, ServerForm, checked_metadata, checked_tags
+from compute.servers.mapping import DiskWish, Shopper, new_disks, read_disks
 from compute.servers.model import USER_DATA_MAX, Event, FlavorCopy
-from images.catalog.commands import BootSource, boot_source
 from net.security_groups.model import DefaultGroupIds
 from noded.core import dice
 from noded.core.errors import Forbidden, Invalid
 from noded.core.ids import NodeId, ServerId, VolumeId
 from noded.core.route import Caller
 from noded.core.store import View
-from noded.core.units import GIB
-from storage.extents.layout import extent_count
 from storage.pools.model import Disk
-from storage.volumes.commands import choose_layout
-from storage.volumes.model import Purpose, whole_blocks
+from storage.volumes.model import Layout
 
 COUNT_MAX = 50  # servers a request: all are one log entry
 HOSTNAME_MAX = 63
@@ -44,7 +41,7 @@ class Wish:
     """A creation that can be met, as far as one node can tell."""
 
     form: ServerForm
-    source: BootSource
+    disks: tuple[DiskWish, ...]  # the root first
     names: tuple[str, ...]
     hostname: str | None  # as asked for; otherwise it is made from the name
     cards: tuple[Card, ...]
@@ -64,18 +61,18 @@ def read_wish(view: View, caller: Caller, body: CreateBody, version: tuple[int, 
     flavor = _flavor(view, caller, str(new.flavorRef))
     count = _count(new)
     names = _names(inputs.name(new.name), count)
-    source, purpose, root_bytes, delete_root = _root(view, caller, new, flavor)
+    shopper = Shopper(view=view, caller=caller, flavor=flavor, version=version, count=count)
+    disks = read_disks(shopper, new)
+    source = disks[0].image if disks[0].hidden else None
     form = ServerForm(
         project_id=caller.project,
         user_id=caller.user_id,
         description=_description(new, version),
         reservation_id=f"r-{dice.new_hex_id()[:8]}",
         flavor=_copy(flavor),
-        image_id=None if purpose is Purpose.DATA else source.image_id,
-        source_id=source.volume_id,
-        root_bytes=root_bytes,
-        root_purpose=purpose,
-        delete_root=delete_root,
+        image_id=None if source is None else source.image_id,
+        source_id=VolumeId("") if source is None else source.volume_id,
+        root_bytes=disks[0].size_bytes,
         key_name=new.key_name,
         public_key=_public_key(view, caller, new.key_name),
         user_data=user_data(new.user_data),
@@ -88,7 +85,7 @@ def read_wish(view: View, caller: Caller, body: CreateBody, version: tuple[int, 
     )
     return Wish(
         form=form,
-        source=source,
+        disks=disks,
         names=names,
         hostname=None if new.hostname is UNSET else hostname(new.hostname, version),
         cards=cards_of(view, caller, new, version, count),
@@ -111,24 +108,25 @@ def compose(
     terms = Terms(
         reachable=reachable,
         wanted=wish.wanted_node,
-        image_near=_image_near(view, wish.source),
+        image_near=_image_near(view, wish.disks[0].source_layout),
         luck=luck,
     )
     nodes = choose(view, wish.demand, len(wish.names), terms)
-    root_extents = extent_count(whole_blocks(wish.form.root_bytes), wish.source.extent_bytes)
-    beyond = range(len(wish.source.layout), root_extents)
     servers = []
     for name, node_id in zip(wish.names, nodes, strict=True):
-        server_id, volume_id = ServerId(dice.new_uuid()), VolumeId(dice.new_uuid())
+        server_id = ServerId(dice.new_uuid())
+        root, *others = new_disks(view, reachable, node_id, wish.disks)
         servers.append(
             NewServer(
                 server_id=server_id,
                 name=name,
                 hostname=wish.hostname or hostname_of(name, server_id),
                 node_id=node_id,
-                volume_id=volume_id,
-                tail=choose_layout(view, reachable, volume_id, beyond, prefer=node_id) if beyond else (),
+                volume_id=root.volume_id,
+                tail=root.layout if wish.disks[0].hidden else (),
                 cards=new_cards(wish.cards, server_id, node_id, wish.form.project_id),
+                root=None if wish.disks[0].hidden else root,
+                disks=tuple(others),
             )
         )
     return CreateServers(
@@ -136,14 +134,14 @@ def compose(
     )
 
 
-def _image_near(view: View, source: BootSource) -> Mapping[NodeId, float]:
-    """The share of the image's extents that each node holds."""
+def _image_near(view: View, layout: Layout) -> Mapping[NodeId, float]:
+    """The share of the root disk's extents that each node holds already."""
     node_of = {disk.disk_id: disk.node_id for disk in view.all(Disk)}
     held: dict[NodeId, int] = {}
-    for extent in source.layout:
+    for extent in layout:
         for node_id in {node_of[disk_id] for disk_id in extent if disk_id in node_of}:
             held[node_id] = held.get(node_id, 0) + 1
-    return {node_id: count / len(source.layout) for node_id, count in held.items()}
+    return {node_id: count / len(layout) for node_id, count in held.items()}
 
 
 def _refuse_unserved(body: CreateBody, version: tuple[int, int]) -> None:
@@ -197,35 +195,6 @@ def _count(new: NewServerBody) -> int:
 
 def _names(name: str, count: int) -> tuple[str, ...]:
     return (name,) if count == 1 else tuple(inputs.name(f"{name}-{number}") for number in range(1, count + 1))
-
-
-def _root(view: View, caller: Caller, new: NewServerBody, flavor: Flavor) -> tuple[BootSource, Purpose, int, bool]:
-    """What the root disk is made from, whether clients see it as a volume, its size, and whether it goes with the
-    server."""
-    image_ref = "" if new.imageRef is UNSET else new.imageRef
-    disks, purpose, size_gib, delete_root = new.block_device_mapping_v2, Purpose.ROOT, flavor.root_gib, True
-    if disks:
-        disk = disks[0]
-        if len(disks) > 1 or disk.source_type != "image" or not disk.uuid or disk.boot_index not in (0, "0"):
-            raise Invalid("Block Device Mapping is Invalid: a server has one disk here, made from an image.")
-        if disk.destination_type == "volume":
-            purpose, delete_root = Purpose.DATA, inputs.flag(disk.delete_on_termination, "delete_on_termination")
-            size_gib = size_gib if disk.volume_size is None else inputs.number(disk.volume_size, "volume_size")
-        elif image_ref and image_ref != disk.uuid:
-            raise Invalid("Block Device Mapping is Invalid: it names another image than imageRef.")
-        image_ref = disk.uuid
-    if not image_ref:
-        raise Invalid("Invalid imageRef provided.")
-    source = boot_source(view, caller, image_ref.rsplit("/", maxsplit=1)[-1])
-    if source.min_ram_mib > flavor.memory_mib:
-        raise Invalid("Flavor's memory is too small for requested image.")
-    smallest = max(source.size_bytes, source.min_disk_gib * GIB)
-    if size_gib and size_gib * GIB < smallest:
-        raise Invalid(
-            f"Flavor's disk is too small for requested image. Flavor disk is {size_gib * GIB} bytes, image is"
-            f" {smallest} bytes."
-        )
-    return source, purpose, size_gib * GIB or source.size_bytes, delete_root
 
 
 def _description(new: NewServerBody, version: tuple[int, int]) -> str | None:

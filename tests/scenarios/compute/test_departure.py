@@ -161,3 +161,26 @@ async def test_a_draining_node_gets_no_server_and_no_replica() -> None:
         assert "drained" in str(refused)
         with pytest.raises(NoRoom, match="is being drained"):
             choose_layout(view_of(stage), set(NODES), VolumeId("v"), range(1))
+
+
+async def test_volumes_go_with_their_server_and_what_it_was_giving_back_is_free() -> None:
+    async with town() as stage:
+        server_id = await stage.create()
+        kept, going = await stage.new_volume(), await stage.new_volume()
+        await stage.settle()
+        await stage.attach(server_id, kept)
+        await stage.attach(server_id, going)
+        await stage.settle()
+        node = stage.record(server_id).node_id
+        stage.machine_of(server_id).hypervisor.lets_go = False
+        await stage.detach(server_id, going)
+        await stage.settle()
+        await forget(stage, node)
+        assert naming(stage, node) == []
+        await stage.settle()
+        assert await stage.status(server_id) == "ACTIVE"
+        assert await stage.volume_status(kept) == "in-use"
+        assert kept in stage.machine_of(server_id).hypervisor.plugged(stage.record(server_id).id)
+        volume = view_of(stage).need(Volume, kept)
+        assert [each.host for each in volume.attachments] == [stage.record(server_id).node_id]
+        assert await stage.volume_status(going) == "available"
