@@ -223,7 +223,8 @@ def _plain(value: object) -> object:
     elif isinstance(value, msgspec.Struct):
         plain = _plain_struct(value)
     elif isinstance(value, Mapping):
-        plain = {str(key): _plain(each) for key, each in value.items()}
+        # Sorted: a record that came from a checkpoint may hold its entries in another order than where it was made.
+        plain = {str(key): _plain(value[key]) for key in sorted(value, key=str)}
     elif isinstance(value, list | tuple):
         plain = [_plain(each) for each in value]
     elif isinstance(value, frozenset | set):

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from compute.hypervisor import Guest, GuestState
+from compute.hypervisor import Guest, GuestDisk, GuestState
 from compute.placement.model import Allocation
 from compute.servers.model import Server
 from consensus.store import Change
 from net.ports.model import Port
-from noded.core.ids import PortId, Revision, ServerId
-from storage.volumes.model import Volume
+from noded.core.ids import AttachmentId, PortId, Revision, ServerId
+from storage.volumes.model import Attachment, Volume
 from tests.simulation.cloud.invariants import check_cloud
 from tests.simulation.cloud.world import CloudWorld
 from tests.simulation.log.registers import Violation
@@ -102,6 +102,31 @@ def test_a_server_without_its_port_is_noticed(world: CloudWorld) -> None:
 def test_a_server_without_its_disk_is_noticed(world: CloudWorld) -> None:
     change(world, lambda tx: tx.delete(Volume, some_server(world).attachments[0].volume_id))
     must_notice(world, "lacks its volume")
+
+
+def test_a_volume_that_is_still_on_its_way_is_noticed(world: CloudWorld) -> None:
+    server = some_server(world)
+    root = msgspec.structs.replace(server.attachments[0], attached=False)
+    change(world, lambda tx: tx.put(msgspec.structs.replace(server, attachments=(root,))))
+    must_notice(world, "still on its way")
+
+
+def test_an_attachment_that_only_the_volume_knows_is_noticed(world: CloudWorld) -> None:
+    server = some_server(world)
+    volume = next(iter(world.daemons.values())).machine.picture.need(Volume, server.attachments[0].volume_id)
+    stray = Attachment(id=AttachmentId("stray"), server_id=server.id, attached_ms=1)
+    change(world, lambda tx: tx.put(msgspec.structs.replace(volume, attachments=(stray,))))
+    must_notice(world, "does not have it")
+
+
+async def test_a_volume_with_two_writers_is_noticed(world: CloudWorld) -> None:
+    server = some_server(world)
+    node_id = next(node_id for node_id in world.hosts if node_id != server.node_id)
+    twin, root = ServerId("twin"), server.attachments[0].volume_id
+    machine = world.hosts[node_id].hypervisor
+    machine.held[twin] = Guest(server_id=twin, state=GuestState.RUNNING, run=1)
+    await machine.plug(twin, GuestDisk(volume_id=root, socket="s"))
+    must_notice(world, "two writers")
 
 
 def test_an_allocation_without_an_owner_is_noticed(world: CloudWorld) -> None:

@@ -31,6 +31,7 @@ def test_the_weather_is_bad_and_the_users_are_busy(report: Report) -> None:
         assert report.counts[event] > 0, event
     for kind in ("network", "port", "volume", "server", "image", "keypair"):
         assert report.counts[f"{kind}s made"] > 0, kind
+    assert report.counts["volumes attached"] > 0
     assert report.counts["done"] > 100
 
 

@@ -41,6 +41,8 @@ from noded.peers import PeerCalls
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, all_commands, all_records
+from storage.backups.links import BackupBytes
+from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
 from tests.scenarios.images.stage import SimulatedBytes
@@ -198,6 +200,7 @@ class Daemon:
         drivers.add(Dataplane, host.dataplane)
         drivers.add(PortWiring, Wiring(self.cluster, host.dataplane))
         drivers.add(DiskServers, host.disks)
+        drivers.add(BackupBytes, HostBackups())
         volumes = HostVolumes(self.cluster, host.shared, host.served)
         for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
             drivers.add(protocol, volumes)

@@ -1,6 +1,7 @@
 """What must be true of a cloud at rest: one state, all that was acknowledged, nothing half made, hosts as told."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from compute.hypervisor import GuestState
@@ -32,6 +33,8 @@ def check_cloud(world: "CloudWorld") -> None:
     view = next(iter(world.daemons.values())).cluster.view()
     _check_ledger(view, world.ledger)
     _check_servers(view)
+    _check_attachments(view)
+    _check_writers(world.hosts.values())
     _check_leftovers(view)
     _check_addresses(view)
     _check_capacity(view)
@@ -77,6 +80,35 @@ def _check_servers(view: View) -> None:
         _must(allocation is not None, f"server {server.id} has no allocation")
         assert allocation is not None
         _must(allocation.node_id == server.node_id, f"the allocation of server {server.id} is on another node")
+
+
+def _check_attachments(view: View) -> None:
+    """Servers and volumes say the same of each other, and nothing is on its way any more."""
+    servers = {server.id: server for server in view.all(Server)}
+    for server in servers.values():
+        for ours in server.attachments:
+            _must(ours.settled, f"volume {ours.volume_id} of server {server.id} is still on its way")
+            if ours.id:
+                theirs = view.need(Volume, ours.volume_id).attachments
+                _must(ours.id in {each.id for each in theirs}, f"volume {ours.volume_id} knows not server {server.id}")
+    for volume in view.all(Volume):
+        for each in volume.attachments:
+            owner = servers.get(each.server_id)  # type: ignore[call-overload]
+            has = owner is not None and each.id in {ours.id for ours in owner.attachments}
+            _must(has, f"volume {volume.id} is attached to server {each.server_id}, which does not have it")
+            _must(volume.node_id == owner.node_id, f"volume {volume.id} is on another node than server {owner.id}")
+            _must(each.attached_ms is not None and not each.detaching, f"volume {volume.id} is still on its way")
+
+
+def _check_writers(hosts: Iterable["Host"]) -> None:
+    holders = Counter(
+        volume_id
+        for host in hosts
+        for server_id in host.hypervisor.held
+        for volume_id in host.hypervisor.plugged(server_id)
+    )
+    shared = [volume_id for volume_id, count in holders.items() if count > 1]
+    _must(not shared, f"volumes have two writers: {shared}")
 
 
 def _check_leftovers(view: View) -> None:
@@ -125,5 +157,8 @@ def _check_host(view: View, host: "Host") -> None:
             _must(not runs or server.power is Power.ON, f"server {server.id} runs, but should be off")
             continue
         _must(runs or server.observed.power is Power.OFF, f"server {server.id} should run on {host.name}: {guest}")
+        if runs:
+            disks, wanted = host.hypervisor.plugged(server.id), {each.volume_id for each in server.attachments}
+            _must(disks == wanted, f"server {server.id} runs with the disks {sorted(disks)}, not {sorted(wanted)}")
         missing = {tap_name(port_id) for port_id in server.ports} - taps if runs else set()
         _must(not missing, f"server {server.id} runs without its taps {sorted(missing)}")

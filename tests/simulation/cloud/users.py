@@ -89,8 +89,10 @@ class User:
                 await getattr(self, f"make_{kind}")()
             case chance if chance < 0.8:
                 await self.delete(kind)
-            case _:
+            case chance if chance < 0.9:
                 await self.act_on_server()
+            case _:
+                await self.dice.choice((self.attach, self.attach, self.detach))()
 
     async def ask(self, verb: str, path: str, body: object = None, raw: bytes | None = None, **headers: str) -> Answer:
         if not self._headers:
@@ -176,6 +178,24 @@ class User:
                 ({"os-stop": None}, {"os-start": None}, {"reboot": {"type": "HARD"}}, {"reboot": {"type": "SOFT"}})
             )
             await self.ask("POST", f"/compute/v2.1/servers/{server_id}/action", action)
+
+    async def attach(self) -> None:
+        server_id, volume_id = self.ledger.some(self.dice, "server"), self.ledger.some(self.dice, "volume")
+        if server_id is not None and volume_id is not None:
+            body = {"volumeAttachment": {"volumeId": volume_id}}
+            answer = await self.ask("POST", f"/compute/v2.1/servers/{server_id}/os-volume_attachments", body)
+            self.ledger.counts["volumes attached"] += answer.is_done
+
+    async def detach(self) -> None:
+        server_id = self.ledger.some(self.dice, "server")
+        if server_id is None:
+            return
+        path = f"/compute/v2.1/servers/{server_id}/os-volume_attachments"
+        answer = await self.ask("GET", path)
+        found = answer.body["volumeAttachments"] if answer.is_done else []
+        if found:
+            gone = await self.ask("DELETE", f"{path}/{self.dice.choice(found)['volumeId']}")
+            self.ledger.counts["volumes detached"] += gone.is_done
 
     async def delete(self, kind: str) -> None:
         thing = self.ledger.some(self.dice, kind)
