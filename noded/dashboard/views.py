@@ -127,6 +127,21 @@ def cut_off(outlook: Outlook, revision: int) -> Thing | None:
     }
 
 
+def attached(attachments: list[Thing], volumes: list[Thing]) -> list[Thing]:
+    """The volumes of a server: where the guest has each, what it is called and what it is doing."""
+    known = {volume["id"]: volume for volume in volumes}
+    return [
+        {
+            "id": each["volumeId"],
+            "device": each["device"],
+            "name": known.get(each["volumeId"], {}).get("name"),
+            "status": (word := known.get(each["volumeId"], {}).get("status", "unknown")),
+            "tone": tone(word),
+        }
+        for each in attachments
+    ]
+
+
 def new_server_body(form: Mapping[str, str]) -> Thing:
     """The create request that the form stands for."""
     body: Thing = {

@@ -7,7 +7,7 @@ from noded.core.route import Allow, Request, Response, Route
 from noded.dashboard import session, views
 from noded.dashboard.links import Answer
 from noded.dashboard.pages.asking import ask, ask_all, go, show
-from noded.dashboard.pages.paths import COMPUTE, IMAGE, NETWORK
+from noded.dashboard.pages.paths import COMPUTE, IMAGE, NETWORK, VOLUME
 
 CONSOLE_LINES = 500
 
@@ -70,7 +70,14 @@ async def show_server(request: Request) -> Response:
     """GET /servers/{server_id}: what it is and what its console says."""
     server_id = quote(request.params["server_id"], safe="")
     path = f"{COMPUTE}/servers/{server_id}"
-    found = await ask_all(request, server=path, flavors=f"{COMPUTE}/flavors/detail", images=f"{IMAGE}/images")
+    found = await ask_all(
+        request,
+        server=path,
+        flavors=f"{COMPUTE}/flavors/detail",
+        images=f"{IMAGE}/images",
+        volumes=f"{VOLUME}/volumes/detail",
+        attachments=f"{path}/os-volume_attachments",
+    )
     if not found["server"].ok:
         raise NotFound(found["server"].fault)
     console = await ask(request, "POST", f"{path}/action", {"os-getConsoleOutput": {"length": CONSOLE_LINES}})
@@ -78,7 +85,14 @@ async def show_server(request: Request) -> Response:
         [found["server"].body["server"]], found["flavors"].all("flavors"), found["images"].all("images")
     )[0]
     output = console.body["output"] if console.ok else f"No console log: {console.fault}"
-    return show(request, "server.html", server=line, console=output)
+    return show(
+        request,
+        "server.html",
+        server=line,
+        console=output,
+        volumes=views.attached(found["attachments"].all("volumeAttachments"), found["volumes"].all("volumes")),
+        spare=[volume for volume in found["volumes"].all("volumes") if volume.get("status") == "available"],
+    )
 
 
 _ACTIONS: dict[str, tuple[dict[str, object], str]] = {
@@ -105,10 +119,31 @@ async def act_on_server(request: Request) -> Response:
     return go("/servers", f"The server {done}." if answer.ok else answer.fault)
 
 
+async def attach_volume(request: Request) -> Response:
+    """POST /servers/{server_id}/volumes: the volume that the form names."""
+    form = await request.form()
+    session.expect_own_form(request)
+    server_id = quote(request.params["server_id"], safe="")
+    body = {"volumeAttachment": {"volumeId": form.get("volume_id", "")}}
+    answer = await ask(request, "POST", f"{COMPUTE}/servers/{server_id}/os-volume_attachments", body)
+    return go(f"/servers/{server_id}", "The volume is being attached." if answer.ok else answer.fault)
+
+
+async def detach_volume(request: Request) -> Response:
+    """POST /servers/{server_id}/volumes/{volume_id}: the server gives it back."""
+    await request.form()
+    session.expect_own_form(request)
+    server_id, volume_id = (quote(request.params[name], safe="") for name in ("server_id", "volume_id"))
+    answer = await ask(request, "DELETE", f"{COMPUTE}/servers/{server_id}/os-volume_attachments/{volume_id}")
+    return go(f"/servers/{server_id}", "The volume is being detached." if answer.ok else answer.fault)
+
+
 ROUTES = (
     Route(verb="GET", path="/servers", handler=list_servers, allow=Allow.READER),
     Route(verb="GET", path="/servers/new", handler=new_server, allow=Allow.MEMBER),
     Route(verb="POST", path="/servers", handler=create_server, allow=Allow.MEMBER),
     Route(verb="GET", path="/servers/{server_id}", handler=show_server, allow=Allow.READER),
+    Route(verb="POST", path="/servers/{server_id}/volumes", handler=attach_volume, allow=Allow.MEMBER),
+    Route(verb="POST", path="/servers/{server_id}/volumes/{volume_id}", handler=detach_volume, allow=Allow.MEMBER),
     Route(verb="POST", path="/servers/{server_id}/{action}", handler=act_on_server, allow=Allow.MEMBER),
 )

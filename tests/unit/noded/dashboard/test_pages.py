@@ -147,6 +147,26 @@ async def test_a_server_is_made_watched_stopped_and_deleted_by_forms(stage: Stag
         assert (await browser.post(f"/servers/{server_id}/explode")).status_code == 404
 
 
+async def test_a_volume_is_attached_and_detached_with_two_forms(stage: Stage) -> None:
+    server_id, volume_id = await stage.create("web"), await stage.new_volume()
+    await stage.settle()
+    path = f"/servers/{server_id}"
+    async with signed_in(stage) as browser:
+        assert f'value="{volume_id}"' in (await browser.get(path)).text
+        answer = await browser.post(f"{path}/volumes", data={"volume_id": volume_id})
+        assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, path)
+        await stage.settle()
+        page = (await browser.get(path)).text
+        assert "/dev/vdb" in page
+        assert f'value="{volume_id}"' not in page
+        assert f'href="{path}"' in (await browser.get("/volumes")).text
+        refused = await browser.post(f"{path}/volumes", data={"volume_id": volume_id})
+        assert "Invalid%20volume" in refused.headers["location"]
+        await browser.post(f"{path}/volumes/{volume_id}")
+        await stage.settle()
+        assert "/dev/vdb" not in (await browser.get(path)).text
+
+
 async def test_a_refused_form_comes_back_filled_in_with_the_reason(stage: Stage) -> None:
     async with signed_in(stage) as browser:
         for wrong in ({"count": "²"}, {"image": "none"}, {}):

@@ -86,6 +86,7 @@ FLAVOR = {"id": "1", "name": "tiny", "vcpus": 1, "ram": 128, "disk": 1}
 NETWORK = {"id": "w1", "name": NASTY, "status": "ACTIVE", "mtu": 1450}
 SUBNET = {"network_id": "w1", "cidr": "10.0.0.0/24", "name": NASTY}
 VOLUME = {"id": "v1", "name": "", "status": "in-use", "size": 1, "volume_type": None, "created_at": "2026-01-01"}
+VOLUME |= {"attachments": [{"server_id": NASTY, "device": NASTY}, {"server_id": None, "host_name": NASTY, "device": None}]}
 DONE = {"kind": "line", "revision": 7, "at": "2026-01-01T00:00:00Z", "who": "console:n1", "name": NASTY}
 DONE |= {"address": NASTY, "told": [NASTY], "outcome": "refused", "reason": NASTY}
 DONE |= {"objects": [{"noun": "server", "id": NASTY, "name": name} for name in ("", NASTY)] * 5}
@@ -103,7 +104,12 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "volumes": [[], [VOLUME]],
     },
     "servers.html": {"servers": [[], SERVERS], "fault": ["", NASTY]},
-    "server.html": {"server": SERVERS, "console": ["", NASTY]},
+    "server.html": {
+        "server": SERVERS,
+        "console": ["", NASTY],
+        "spare": [[], [VOLUME]],
+        "volumes": [[], views.attached([{"volumeId": VOLUME["id"], "device": NASTY}], [VOLUME])],
+    },
     "new_server.html": {
         "images": [[], [IMAGE, EMPTY_IMAGE]],
         "flavors": [[], [FLAVOR]],
