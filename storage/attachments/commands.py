@@ -16,6 +16,8 @@ from storage.volumes.model import Attachment, Purpose, Volume
 
 RESERVED: Final = "attaching"  # the phase of a volume that somebody reserved
 DETACHING: Final = "detaching"
+FREE: Final = "available"
+_ENDED: Final = frozenset((DETACHING, "in-use"))  # what was said of a volume in use, and holds no longer
 
 
 class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.create.1"):
@@ -99,12 +101,15 @@ def need_attachment(view: View, attachment_id: str) -> tuple[Volume, Attachment]
 
 def must_be_free(volume: Volume) -> None:
     """Raise `Invalid` unless a new user of the volume is welcome."""
-    if volume.status != "available":
-        holder = volume.server_id or next((each.server_id or each.host for each in volume.attachments), None)
-        by = f" by {holder}; detach it there first" if holder is not None else ""
-        raise Invalid(
-            f"Invalid volume: volume {volume.id} status must be available to attach it, but it is {volume.status}{by}."
-        )
+    holder = volume.server_id or next((each.server_id or each.host or each.id for each in volume.attachments), None)
+    holder = holder or volume.node_id  # for which it is read or written just now, whatever somebody said of its status
+    if volume.status == FREE and holder is None:
+        return
+    word = volume.status if volume.status != FREE else volume.resting
+    hint = "" if holder is None else f" by {holder}; detach it there first"
+    if volume.multiattach and holder is not None:
+        hint += ". Its type allows several at once, which is not offered yet"
+    raise Invalid(f"Invalid volume: volume {volume.id} status must be {FREE} to attach it, but it is {word}{hint}.")
 
 
 def attach_to_server(tx: Transaction, volume_id: VolumeId, attachment: Attachment) -> None:
@@ -112,6 +117,7 @@ def attach_to_server(tx: Transaction, volume_id: VolumeId, attachment: Attachmen
     volume = need_data_volume(tx, volume_id)
     must_be_free(volume)
     assert attachment.node_id is not None, "a server has a node"
+    tx.put(replace(volume, phase=""))
     attach_volume(tx, volume_id, server_id=attachment.server_id, node_id=attachment.node_id)
     note_attachment(tx, volume_id, replace(attachment, read_only=volume.readonly is True))
 
@@ -142,7 +148,7 @@ def detach_from_server(tx: Transaction, volume_id: VolumeId, server_id: str) -> 
     if volume is None:
         return
     kept = tuple(each for each in volume.attachments if each.server_id != server_id or each.node_id is None)
-    tx.put(replace(volume, attachments=kept))
+    tx.put(replace(volume, attachments=kept, phase="" if volume.phase in _ENDED else volume.phase))
     if volume.server_id == server_id:
         detach_volume(tx, volume_id)
 

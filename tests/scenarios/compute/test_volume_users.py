@@ -112,3 +112,21 @@ async def test_a_volume_that_may_only_be_read_is_given_for_reading() -> None:
         machine = stage.machine_of(server_id)
         disk = machine.hypervisor.disk(stage.record(server_id).id, volume_id)
         assert disk.read_only
+
+
+async def test_a_word_of_an_administrator_gives_nobody_a_volume_that_somebody_has() -> None:
+    async with open_stage() as stage:
+        first, second, volume_id = await stage.create("a"), await stage.create("b"), await stage.new_volume()
+        await stage.settle()
+        await stage.attach(first, volume_id)
+        await stage.settle()
+        await act(stage, volume_id, "os-reset_status", {"status": "available"})
+        assert await stage.volume_status(volume_id) == "available"
+        await stage.attach(second, volume_id, status=400)
+        await act(stage, volume_id, "os-attach", {"instance_uuid": UNKNOWN, "mountpoint": "/dev/vdc"}, status=400)
+        await stage.detach(first, volume_id)
+        await stage.settle()
+        assert await stage.volume_status(volume_id) == "available"
+        await stage.attach(second, volume_id)
+        await stage.settle()
+        assert await stage.volume_status(volume_id) == "in-use"

@@ -86,7 +86,9 @@ FLAVOR = {"id": "1", "name": "tiny", "vcpus": 1, "ram": 128, "disk": 1}
 NETWORK = {"id": "w1", "name": NASTY, "status": "ACTIVE", "mtu": 1450}
 SUBNET = {"network_id": "w1", "cidr": "10.0.0.0/24", "name": NASTY}
 VOLUME = {"id": "v1", "name": "", "status": "in-use", "size": 1, "volume_type": None, "created_at": "2026-01-01"}
-VOLUME |= {"attachments": [{"server_id": NASTY, "device": NASTY}, {"server_id": None, "host_name": NASTY, "device": None}]}
+VOLUME |= {
+    "attachments": [{"server_id": NASTY, "device": NASTY}, {"server_id": None, "host_name": NASTY, "device": None}]
+}
 DONE = {"kind": "line", "revision": 7, "at": "2026-01-01T00:00:00Z", "who": "console:n1", "name": NASTY}
 DONE |= {"address": NASTY, "told": [NASTY], "outcome": "refused", "reason": NASTY}
 DONE |= {"objects": [{"noun": "server", "id": NASTY, "name": name} for name in ("", NASTY)] * 5}
