@@ -37,6 +37,7 @@ class DiskWish:
 
     kind: DiskKind
     image: BootSource | None = None  # what it is cloned from
+    snapshot: Volume | None = None  # or this
     volume: Volume | None = None  # the one that exists
     size_bytes: int = 0
     hidden: bool = False  # a root disk that is its server's own affair
@@ -44,11 +45,15 @@ class DiskWish:
     tag: str | None = None
 
     @property
+    def parent(self) -> BootSource | Volume | None:
+        """What it is cloned from."""
+        return self.image or self.snapshot
+
+    @property
     def source_layout(self) -> Layout:
         """Where the blocks lie that it begins with."""
-        if self.volume is not None:
-            return self.volume.layout
-        return () if self.image is None else self.image.layout
+        source = self.volume or self.parent
+        return () if source is None else source.layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +123,11 @@ def _wish(shopper: Shopper, entry: WantedDisk, index: int | None, image_ref: str
         _must_hold(image, size_bytes, "Volume")
         return DiskWish(kind=DiskKind.CLONE, image=image, size_bytes=size_bytes, delete=delete, tag=entry.tag)
     if source == "snapshot":
-        raise Invalid(f"{_WRONG}failed to get snapshot {entry.uuid[:64]}.")
+        snapshot = _snapshot(shopper, entry.uuid, index)
+        size_bytes = size_bytes or snapshot.size_bytes
+        if size_bytes < snapshot.size_bytes:
+            raise Invalid(f"Volume is too small for snapshot {snapshot.id}, which has {snapshot.gib} GiB.")
+        return DiskWish(kind=DiskKind.CLONE, snapshot=snapshot, size_bytes=size_bytes, delete=delete, tag=entry.tag)
     return DiskWish(kind=DiskKind.VOLUME, volume=_volume(shopper, entry.uuid, index), delete=delete, tag=entry.tag)
 
 
@@ -164,14 +173,30 @@ def _volume(shopper: Shopper, volume_id: str, index: int | None) -> Volume:
         volume = need_data_volume(shopper.view, volume_id)
     except NotFound:
         volume = None
-    if volume is None or not (volume.project_id == shopper.caller.project_id or shopper.caller.is_admin):
+    if volume is None or not _may_use(shopper, volume):
         raise Invalid(f"{_WRONG}failed to get volume {volume_id[:64]}.")
     must_be_free(volume)
     if shopper.count > 1:
         raise Invalid(f"Cannot attach one or more volumes to multiple instances: volume {volume.id}.")
+    _must_boot(volume, index)
+    return volume
+
+
+def _snapshot(shopper: Shopper, snapshot_id: str, index: int | None) -> Volume:
+    frozen = shopper.view.get(Volume, snapshot_id)
+    if frozen is None or frozen.snapshot_of is None or frozen.deleting or not _may_use(shopper, frozen):
+        raise Invalid(f"{_WRONG}failed to get snapshot {snapshot_id[:64]}.")
+    _must_boot(frozen, index)
+    return frozen
+
+
+def _may_use(shopper: Shopper, volume: Volume) -> bool:
+    return volume.project_id == shopper.caller.project_id or shopper.caller.is_admin
+
+
+def _must_boot(volume: Volume, index: int | None) -> None:
     if index == 0 and not (volume.parent_id is not None if volume.bootable is None else volume.bootable):
         raise Invalid(f"Block Device {volume.id} is not bootable.")
-    return volume
 
 
 def new_disks(view: View, reachable: Collection[NodeId], node_id: NodeId, wishes: Sequence[DiskWish]) -> list[NewDisk]:
@@ -183,7 +208,8 @@ def new_disks(view: View, reachable: Collection[NodeId], node_id: NodeId, wishes
 def _new_disk(view: View, reachable: Collection[NodeId], node_id: NodeId, wish: DiskWish, device: str) -> NewDisk:
     volume_id = VolumeId(dice.new_uuid()) if wish.volume is None else wish.volume.volume_id
     size_bytes = whole_blocks(wish.size_bytes) if wish.size_bytes else 0
-    extent_bytes = extent_bytes_for(size_bytes) if wish.image is None else wish.image.extent_bytes
+    parent = wish.parent
+    extent_bytes = extent_bytes_for(size_bytes) if parent is None else parent.extent_bytes
     beyond = range(0)
     if wish.kind is not DiskKind.VOLUME:
         beyond = range(len(wish.source_layout), extent_count(size_bytes, extent_bytes))
@@ -194,7 +220,7 @@ def _new_disk(view: View, reachable: Collection[NodeId], node_id: NodeId, wish: 
         device=device,
         delete_on_termination=wish.delete,
         tag=wish.tag,
-        parent_id=None if wish.image is None else wish.image.volume_id,
+        parent_id=None if parent is None else parent.volume_id,
         size_bytes=size_bytes,
         extent_bytes=extent_bytes,
         layout=choose_layout(view, reachable, volume_id, beyond, prefer=node_id) if beyond else (),

@@ -1,8 +1,12 @@
 """Servers that boot from volumes, or get some at their creation: one entry makes all of it, or nothing."""
 
-from storage.volumes.model import Volume
+from msgspec.structs import replace
+
+from noded.core.ids import Revision
+from storage.volumes.model import Purpose, Volume
 from tests.scenarios.compute.stage import IMAGE_ID, Stage, open_stage
 
+SNAPSHOT = "88888888-2222-4333-8444-555555555555"
 UNKNOWN = "99999999-2222-4333-8444-555555555555"
 
 
@@ -80,6 +84,35 @@ async def test_a_server_gets_empty_and_existing_volumes_beside_its_root_disk() -
         await stage.settle()
         assert stage.cloud.shared.machine.picture.need(Volume, blank).deleting
         assert await stage.volume_status(volume_id) == "available"
+
+
+async def snapshot_of(stage: Stage, volume_id: str, snapshot_id: str) -> None:
+    """As a cut leaves it."""
+    machine = stage.cloud.shared.machine
+    change = machine.picture.begin(Revision(machine.picture.revision + 1))
+    volume = change.need(Volume, volume_id)
+    frozen = replace(
+        volume, id=snapshot_id, purpose=Purpose.SNAPSHOT, immutable=True, snapshot_of=volume_id, bootable=True,
+        attachments=(), server_id=None, node_id=None,
+    )  # fmt: skip
+    change.put(frozen)
+    machine._picture = change.commit()
+
+
+async def test_a_server_boots_from_a_clone_of_a_snapshot() -> None:
+    async with open_stage() as stage:
+        volume_id = await stage.new_volume()
+        await snapshot_of(stage, volume_id, SNAPSHOT)
+        root = disk("snapshot", uuid=SNAPSHOT, boot_index=0, volume_size=2, delete_on_termination=True)
+        server_id = await stage.create(imageRef="", block_device_mapping_v2=[root])
+        await stage.settle()
+        assert (await stage.show(server_id))["status"] == "ACTIVE"
+        clone = stage.cloud.shared.machine.picture.need(Volume, str((await attached(stage, server_id))[0]["volumeId"]))
+        assert (clone.parent_id, clone.gib, clone.status) == (SNAPSHOT, 2, "in-use")
+        assert "failed to get snapshot" in await refuse(stage, disk("snapshot", uuid=volume_id))
+        await stage.compute("DELETE", f"/servers/{server_id}", status=204)
+        await stage.settle()
+        assert stage.cloud.shared.machine.picture.need(Volume, clone.id).deleting
 
 
 async def test_wrong_mappings_are_refused_with_the_reason_and_make_nothing() -> None:
