@@ -3,6 +3,7 @@
 HOSTS ?=
 GUEST ?= 1
 FAULTS ?= 300
+BLOCK_FAULTS ?= 500
 SEED  ?= 1
 PYTHON := .venv/bin/python
 FAST   := tests/house tests/unit tests/scenarios tests/contract
@@ -50,9 +51,10 @@ bench-block: ## a volume beside Ceph RBD and the raw disk, in one run: a table f
 	@packaging/prepare.py run build bench-block
 	@$(PYTHON) -m tests.bench.block
 
-faults:     ## FAULTS injected into real processes of the log (docs/faults.md); another SEED breaks other things
+faults:     ## FAULTS for the log and BLOCK_FAULTS for volumes (docs/faults.md); another SEED breaks other things
 	@packaging/prepare.py run build lab test
 	@$(PYTHON) -m tests.faults.log --faults $(FAULTS) --seed $(SEED)
+	@$(PYTHON) -m tests.faults.block --faults $(BLOCK_FAULTS) --seed $(SEED)
 
 deb:        ## build/noded_<version>_amd64.deb
 	@packaging/prepare.py --no-venv run build

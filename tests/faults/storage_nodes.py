@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -48,12 +48,12 @@ SETTLE_S_MAX = 60.0
 class StorageNode:
     """One node's directories and drivers."""
 
-    def __init__(self, directory: Path, run: Path, keys: Keys, number: int) -> None:
+    def __init__(self, directory: Path, run: Path, keys: Keys, address: str) -> None:
         self.directory = directory
         self.run = run
-        self.address = own_address(number)
+        self.address = address
         self.node_id: NodeId = keys.admit(directory / "tls")
-        (directory / "disk").mkdir()
+        (directory / "disk").mkdir(exist_ok=True)
         run.mkdir(parents=True)
 
     def signal_extent_server(self, number: signal.Signals) -> bool:
@@ -88,12 +88,20 @@ def lifeline(root: Path) -> Iterator[None]:
 
 
 class StorageNodes:
-    """The nodes and the log that they share."""
+    """The nodes and the log that they share.
 
-    def __init__(self, directory: Path, count: int) -> None:
+    `addresses`: where their processes are; if these are none of this process's own, no peer calls are taken there.
+    """
+
+    def __init__(self, directory: Path, count: int, addresses: Sequence[str] = ()) -> None:
         keys = Keys()
         self.root = Path(tempfile.mkdtemp(prefix="storage-"))  # short, for the sockets' sake
-        nodes = [StorageNode(directory / f"n{n}", self.root / f"r{n}", keys, n) for n in range(1, count + 1)]
+        self._takes_calls = not addresses
+        addresses = addresses or [own_address(number) for number in range(1, count + 1)]
+        nodes = [
+            StorageNode(directory / f"n{n}", self.root / f"r{n}", keys, address)
+            for n, address in enumerate(addresses, start=1)
+        ]
         self.nodes = {node.node_id: node for node in nodes}
         self.ids = list(self.nodes)
         self.shared = SharedCluster(SERVICES, self.ids)
@@ -134,7 +142,8 @@ class StorageNodes:
         with trio.CancelScope() as self.scopes[node.node_id]:
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.serve_local, peers_socket(node.run))
-                await nursery.start(server.serve, [node.address])
+                if self._takes_calls:
+                    await nursery.start(server.serve, [node.address])
                 for service in SERVICES:
                     for make in service.reconcilers:
                         reconciler: Reconciler = make(cluster, drivers)

@@ -13,7 +13,8 @@ MANUAL = PROJECT / "docs" / "faults.md"
 
 
 def test_the_manual_names_every_fault_as_it_is() -> None:
-    told = [line for line in MANUAL.read_text().splitlines() if line.startswith("| `") and line.count("|") == 3]
+    log, _ = MANUAL.read_text().split("## Volumes")
+    told = [line for line in log.splitlines() if line.startswith("| `") and line.count("|") == 3]
     assert told == [f"| `{name}` | {fault.__doc__} |" for name, fault in KINDS.items()]
 
 

@@ -3,6 +3,7 @@
 import itertools
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -137,9 +138,11 @@ def _place(call: Call, answer: Answer) -> None:
             call.outcome, call.why = UNKNOWN, str(answer)
 
 
-def longest_gap(epoch: Epoch, begun: float, ended: float, excused: list[tuple[float, float]]) -> float:
+def longest_gap(
+    acknowledged_at: Sequence[float], begun: float, ended: float, excused: Sequence[tuple[float, float]]
+) -> float:
     """The longest time without an acknowledged change, not counting the times `excused`."""
-    moments = sorted([begun, *(at for at in epoch.acknowledged_at if begun < at < ended), ended])
+    moments = sorted([begun, *(at for at in acknowledged_at if begun < at < ended), ended])
     return max(
         end - start - sum(max(0.0, min(end, late) - max(start, early)) for early, late in excused)
         for start, end in itertools.pairwise(moments)

@@ -19,10 +19,10 @@ ATTACH_S_MAX = 60.0
 class Disk:
     """Mounted after construction."""
 
-    def __init__(self, image: Path, mount_point: Path) -> None:
+    def __init__(self, image: Path, mount_point: Path, size_bytes: int = SIZE_BYTES) -> None:
         self._image = image
         self.path = mount_point
-        disks.create(image, SIZE_BYTES)
+        disks.create(image, size_bytes)
         mount_point.mkdir()
         self.mount()
 

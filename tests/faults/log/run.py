@@ -71,7 +71,7 @@ class Run:
             reads=sum(call.outcome == OK and call.kind == GET for call in epoch.calls),
             refused=sum(call.outcome == REFUSED for call in epoch.calls),
             unknown=sum(call.outcome == UNKNOWN for call in epoch.calls),
-            gap_s=longest_gap(epoch, begun, ended, outages),
+            gap_s=longest_gap(epoch.acknowledged_at, begun, ended, outages),
             back_s=_first_after(epoch, outages[-1][1], ended) - outages[-1][1] if outages else None,
             verdict=await self._judge(epoch, anyhow=bool(stuck)),
             stuck=stuck,

@@ -7,11 +7,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,27 +23,37 @@ struct control {
     volatile int64_t sync_errno;
     volatile int64_t sync_delay_ns;
     volatile int64_t clock_offset_s;
+    volatile int64_t read_errno;
+    volatile int64_t syncs_to_live; /* the process dies in the so-manieth sync from now on; 0: in none */
 };
 
-static const struct control *control;
+static struct control *control;
 static dev_t disk;
 static ssize_t (*real_write)(int, const void *, size_t);
+static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
+static ssize_t (*real_preadv)(int, const struct iovec *, int, off_t, int);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t, int);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
     real_write = dlsym(RTLD_NEXT, "write");
+    real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
+    real_pread = dlsym(RTLD_NEXT, "pread64");
+    real_preadv = dlsym(RTLD_NEXT, "preadv64v2");
+    real_pwritev = dlsym(RTLD_NEXT, "pwritev64v2");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     const char *path = getenv("FAULT_CONTROL"), *directory = getenv("FAULT_DISK");
     struct stat found;
-    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int file = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (file < 0 || !directory || stat(directory, &found))
         return;
     disk = found.st_dev;
-    void *mapped = mmap(NULL, sizeof *control, PROT_READ, MAP_SHARED, file, 0);
+    void *mapped = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     if (mapped != MAP_FAILED)
         control = mapped;
@@ -64,16 +77,86 @@ ssize_t write(int file, const void *bytes, size_t size) {
     return real_write(file, bytes, size);
 }
 
+/* Whether this is the sync in which the process is to die. */
+static int is_last(void) { return control->syncs_to_live > 0 && !__sync_sub_and_fetch(&control->syncs_to_live, 1); }
+
+/* Before a sync of a file on the disk; whether it may go on. */
+static int may_sync(void) {
+    struct timespec wait = {control->sync_delay_ns / 1000000000, control->sync_delay_ns % 1000000000};
+    nanosleep(&wait, NULL);
+    if (control->sync_errno)
+        errno = (int)control->sync_errno;
+    return !control->sync_errno;
+}
+
+ssize_t preadv64v2(int file, const struct iovec *pieces, int count, off_t at, int flags) {
+    if (control && control->read_errno && on_disk(file)) {
+        errno = (int)control->read_errno;
+        return -1;
+    }
+    return real_preadv(file, pieces, count, at, flags);
+}
+
 static int synced(int file, int (*really)(int)) {
-    if (control && (control->sync_errno || control->sync_delay_ns) && on_disk(file)) {
-        struct timespec wait = {control->sync_delay_ns / 1000000000, control->sync_delay_ns % 1000000000};
-        nanosleep(&wait, NULL);
-        if (control->sync_errno) {
-            errno = (int)control->sync_errno;
+    if (on_disk(file)) {
+        if (!may_sync())
             return -1;
-        }
+        if (is_last())
+            kill(getpid(), SIGKILL);
     }
     return really(file);
+}
+
+/* A write at a place. One that is durable when it returns is a sync too. */
+ssize_t pwrite64(int file, const void *bytes, size_t size, off_t at) {
+    if (control && control->write_errno && on_disk(file)) {
+        if (size > 1)
+            (void)!real_pwrite(file, bytes, size / 2, at);
+        errno = (int)control->write_errno;
+        return -1;
+    }
+    return real_pwrite(file, bytes, size, at);
+}
+
+/* Some of the sectors of a write, as a disk has them that lost its power in the middle. */
+static void tear(int file, const struct iovec *pieces, int count, off_t at) {
+    static char whole[4 << 20];
+    size_t size = 0;
+    for (int each = 0; each < count && size + pieces[each].iov_len <= sizeof whole; size += pieces[each++].iov_len)
+        memcpy(whole + size, pieces[each].iov_base, pieces[each].iov_len);
+    struct timespec now;
+    real_clock_gettime(CLOCK_MONOTONIC, &now);
+    unsigned dice = (unsigned)now.tv_nsec, share = rand_r(&dice) % 5;
+    for (size_t start = 0; start < size; start += 512)
+        if ((unsigned)rand_r(&dice) % 4 < share)
+            (void)!real_pwrite(file, whole + start, size - start < 512 ? size - start : 512, at + (off_t)start);
+}
+
+ssize_t pwritev64v2(int file, const struct iovec *pieces, int count, off_t at, int flags) {
+    if (on_disk(file)) {
+        if (control->write_errno) {
+            (void)!real_pwritev(file, pieces, 1, at, flags);
+            errno = (int)control->write_errno;
+            return -1;
+        }
+        if (fcntl(file, F_GETFL) & O_DSYNC) {
+            if (!may_sync())
+                return -1;
+            if (is_last()) {
+                tear(file, pieces, count, at);
+                kill(getpid(), SIGKILL);
+            }
+        }
+    }
+    return real_pwritev(file, pieces, count, at, flags);
+}
+
+ssize_t pread64(int file, void *bytes, size_t size, off_t at) {
+    if (control && control->read_errno && on_disk(file)) {
+        errno = (int)control->read_errno;
+        return -1;
+    }
+    return real_pread(file, bytes, size, at);
 }
 
 int fdatasync(int file) { return synced(file, real_fdatasync); }

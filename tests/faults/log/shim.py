@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.lab.commands import call
 
 SOURCE = Path(__file__).with_name("shim.c")
-_LAYOUT = struct.Struct("=4q")  # as in shim.c
+_LAYOUT = struct.Struct("=6q")  # as in shim.c
 
 
 def build(directory: Path) -> Path:
@@ -32,14 +32,22 @@ class Lies:
 
     @contextlib.contextmanager
     def tell(
-        self, *, write_errno: int = 0, sync_errno: int = 0, sync_delay_s: float = 0.0, clock_offset_s: int = 0
+        self,
+        *,
+        write_errno: int = 0,
+        sync_errno: int = 0,
+        sync_delay_s: float = 0.0,
+        clock_offset_s: int = 0,
+        read_errno: int = 0,
+        syncs_to_live: int = 0,
     ) -> Iterator[None]:
-        """Lie for the length of the block."""
-        _LAYOUT.pack_into(self._told, 0, write_errno, sync_errno, int(sync_delay_s * 1e9), clock_offset_s)
+        """Lie for the length of the block. Who has so many syncs to live dies in the last of them, half done."""
+        delay_ns = int(sync_delay_s * 1e9)
+        _LAYOUT.pack_into(self._told, 0, write_errno, sync_errno, delay_ns, clock_offset_s, read_errno, syncs_to_live)
         try:
             yield
         finally:
-            _LAYOUT.pack_into(self._told, 0, 0, 0, 0, 0)
+            _LAYOUT.pack_into(self._told, 0, 0, 0, 0, 0, 0, 0)
 
 
 def check(library: Path, directory: Path) -> None:
