@@ -59,6 +59,7 @@ import noded.inspection
 import storage.attachments
 import storage.backups
 import storage.discovery
+import storage.group_types
 import storage.messages
 import storage.pools
 import storage.qos
@@ -127,6 +128,7 @@ SERVICES: tuple[Service, ...] = (
     storage.volumes.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
+    storage.group_types.SERVICE,
     storage.messages.SERVICE,
     storage.qos.SERVICE,
     storage.services.SERVICE,

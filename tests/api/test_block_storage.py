@@ -272,3 +272,25 @@ async def test_a_node_that_is_switched_off_gets_no_new_volumes(stores: Stores, c
     assert found["vendor_name"] == pools[0]["capabilities"]["vendor_name"]
     host = (await client.get(f"{V3}/os-hosts/node2@noded")).json()["host"]
     assert host[0]["resource"]["volume_count"] == "1"
+
+
+async def test_a_group_type_and_its_specs(stores: Stores, client: httpx.AsyncClient) -> None:
+    client.headers.update(speaking("3.11"))
+    new = {"name": "together", "is_public": False, "group_specs": {"consistent_group_snapshot_enabled": "<is> True"}}
+    made = (await post(client, "/group_types", {"group_type": new}))["group_type"]
+    path = f"{V3}/group_types/{made['id']}"
+    assert made["group_specs"] == new["group_specs"]
+    await post(client, "/group_types", {"group_type": new}, 409)
+    assert (await client.get(f"{V3}/group_types")).json()["group_types"] == []
+    assert (await client.get(f"{V3}/group_types?is_public=None")).json()["group_types"] == [made]
+    user = await stores[0].token_with(client, "member") | speaking("3.11")
+    assert (await client.get(path, headers=user)).status_code == 404
+    assert (await client.put(path, json={"group_type": {"is_public": True}})).status_code == 200
+    assert "group_specs" not in (await client.get(path, headers=user)).json()["group_type"]
+    assert (await client.post(f"{path}/group_specs", json={"group_specs": {"a": "b"}})).status_code == 202
+    assert (await client.put(f"{path}/group_specs/a", json={"b": "c"})).status_code == 400
+    assert (await client.put(f"{path}/group_specs/a", json={"a": "c"})).json() == {"a": "c"}
+    assert (await client.delete(f"{path}/group_specs/a")).status_code == 202
+    assert (await client.get(f"{path}/group_specs/a")).status_code == 404
+    assert (await client.get(path, headers=speaking("3.10"))).status_code == 404
+    assert (await client.delete(path)).status_code == 202
