@@ -167,8 +167,16 @@ async def accept_transfer(request: Request) -> Response:
 
 async def delete_transfer(request: Request) -> Response:
     """Keep the volume."""
-    await request.cluster.propose(DeleteTransfer(transfer_id=_own(request).id))
+    await request.cluster.propose(DeleteTransfer(transfer_id=_named(request) or _own(request).id))
     return Response()
+
+
+def _named(request: Request) -> str | None:
+    """The id of the project's one offer of that name: clients that take names send them here as they are."""
+    name = request.params["transfer_id"]
+    found = request.cluster.view().find(Transfer, "project_id", request.caller.project)
+    ids = [transfer.id for transfer in found if transfer.name == name]
+    return ids[0] if len(ids) == 1 else None
 
 
 def _routes(path: str, since: tuple[int, int]) -> tuple[Route, ...]:

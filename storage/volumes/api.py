@@ -6,7 +6,7 @@ from msgspec import Struct, field
 from consensus.liveness.links import Watch
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Invalid, NotFound
+from noded.core.errors import Forbidden, Invalid, NotFound
 from noded.core.ids import VolumeId
 from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
@@ -201,8 +201,12 @@ async def update_volume(request: Request) -> Response:
 
 
 async def delete_volume(request: Request) -> Response:
-    """Delete the volume and what is in it."""
-    await request.cluster.propose(DeleteVolume(volume_id=named_volume(request).volume_id))
+    """Delete the volume and what is in it; with `force`, for administrators, whatever goes on with it."""
+    asked = request.query.get("force", "false") if request.microversion >= versions.DELETE_FORCE else "false"
+    force = inputs.flag(asked, "force")
+    if force and not request.caller.is_admin:
+        raise Forbidden("Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
+    await request.cluster.propose(DeleteVolume(volume_id=named_volume(request).volume_id, force=force))
     return Response()
 
 

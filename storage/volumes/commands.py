@@ -200,10 +200,11 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
     FREES_ROOM: ClassVar[bool] = True
 
     volume_id: VolumeId
+    force: bool = False  # an administrator says so: whatever goes on with it
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
-        if volume.phase not in DELETABLE_PHASES:
+        if not self.force and volume.phase not in DELETABLE_PHASES:
             raise Invalid(
                 f"Invalid volume: Volume {volume.id} is {volume.phase}. It must be available or in error, not attached"
                 " and not in a transfer, to be deleted."

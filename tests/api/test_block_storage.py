@@ -218,6 +218,12 @@ async def test_who_has_the_key_gets_the_volume_and_its_place_in_the_quota(
         shown = (await client.get(f"{V3}{path}/{offer['id']}")).json()["transfer"]
         assert "auth_key" not in shown
         assert (await client.delete(f"{V3}{path}/{offer['id']}")).status_code == 202
+    other = await make(client)
+    await post(client, "/os-volume-transfer", {"transfer": {"volume_id": other["id"], "name": "by name"}})
+    assert (await client.delete(f"{V3}/os-volume-transfer/by%20name")).status_code == 202
+    await post(client, "/os-volume-transfer", {"transfer": {"volume_id": other["id"]}})
+    assert (await client.delete(f"{V3}/volumes/{other['id']}?force=True", headers=speaking("3.22"))).status_code == 400
+    assert (await client.delete(f"{V3}/volumes/{other['id']}?force=True")).status_code == 202
     offer = (await post(client, "/os-volume-transfer", {"transfer": {"volume_id": volume["id"]}}))["transfer"]
     user = await stores[0].token_with(client, "member")
     path = f"{V3}/os-volume-transfer/{offer['id']}"
