@@ -74,7 +74,8 @@ async def test_a_protocol_is_read_by_a_mapping(client: httpx.AsyncClient) -> Non
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 404
     other = [{**RULES[0], "remote": [{"type": "x"}]}]
-    patched = await client.patch(f"{FEDERATION}/mappings/m", json={"mapping": {"rules": other}})
+    change = {"mapping": {"rules": other, "schema_version": None}}
+    patched = await client.patch(f"{FEDERATION}/mappings/m", json=change)
     assert patched.json()["mapping"]["rules"] == other
     assert (await client.delete(f"{FEDERATION}/mappings/m")).status_code == 204
     assert (await client.get(f"{FEDERATION}/mappings")).json()["mappings"] == []

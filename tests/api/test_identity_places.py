@@ -129,6 +129,9 @@ async def test_a_project_that_was_given_endpoints_sees_those_alone(cloud: Cloud,
     assert await catalog(client) == {"monitoring": ["http://in"]}
     body = {"endpoint_group": {"name": "ours", "filters": {"interface": "public"}, "description": "all public"}}
     group = (await client.post(f"{EP}/endpoint_groups", json=body)).json()["endpoint_group"]
+    same = {"endpoint_group": {"name": None, "filters": None, "description": "all that is public"}}
+    changed = (await client.patch(f"{EP}/endpoint_groups/{group['id']}", json=same)).json()["endpoint_group"]
+    assert changed == {**group, "description": "all that is public"}
     joined = f"{EP}/endpoint_groups/{group['id']}/projects/{cloud.admin_project_id}"
     assert (await client.put(joined)).status_code == 204
     assert (await client.get(joined)).json()["project_endpoint_group"]["endpoint_group_id"] == group["id"]

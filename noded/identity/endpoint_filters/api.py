@@ -41,10 +41,10 @@ class GroupBody(msgspec.Struct, frozen=True):
 
 
 class GroupChange(msgspec.Struct, frozen=True):
-    """What shall be different."""
+    """What shall be different. The openstack client sends null for what shall stay."""
 
-    name: Name255 | msgspec.UnsetType = msgspec.UNSET
-    filters: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    name: Name255 | msgspec.UnsetType | None = msgspec.UNSET
+    filters: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -80,11 +80,17 @@ async def show_group(request: Request) -> Response:
 async def update_group(request: Request) -> Response:
     """PATCH /OS-EP-FILTER/endpoint_groups/{group_id}."""
     change = (await request.json(GroupChangeBody)).endpoint_group
-    if change.filters is not msgspec.UNSET:
-        _expect_filters(change.filters)
+    filters = msgspec.UNSET if change.filters is None else change.filters
+    if filters is not msgspec.UNSET:
+        _expect_filters(filters)
     group_id = request.params["group_id"]
     await request.cluster.propose(
-        UpdateEndpointGroup(group_id=group_id, name=change.name, description=change.description, filters=change.filters)
+        UpdateEndpointGroup(
+            group_id=group_id,
+            name=msgspec.UNSET if change.name is None else change.name,
+            description=change.description,
+            filters=filters,
+        )
     )
     return _answer(request, group_id)
 

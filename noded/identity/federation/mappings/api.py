@@ -39,7 +39,7 @@ class MappingForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new mapping."""
 
     rules: Rules
-    schema_version: Version = "1.0"
+    schema_version: Version | None = None  # the openstack client sends null for the usual one
     id: str | None = None
 
 
@@ -53,7 +53,7 @@ class MappingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What shall be different."""
 
     rules: Rules | msgspec.UnsetType = msgspec.UNSET
-    schema_version: Version | msgspec.UnsetType = msgspec.UNSET
+    schema_version: Version | msgspec.UnsetType | None = msgspec.UNSET
     id: str | None = None
 
 
@@ -68,7 +68,7 @@ async def create_mapping(request: Request) -> Response:
     form = (await request.json(MappingBody)).mapping
     mapping_id = request.params["mapping_id"]
     await request.cluster.propose(
-        CreateMapping(mapping_id=mapping_id, rules=_plain(form.rules), schema_version=form.schema_version)
+        CreateMapping(mapping_id=mapping_id, rules=_plain(form.rules), schema_version=form.schema_version or "1.0")
     )
     return _answer(request, mapping_id)
 
@@ -89,9 +89,8 @@ async def update_mapping(request: Request) -> Response:
     change = (await request.json(MappingChangeBody)).mapping
     mapping_id = request.params["mapping_id"]
     rules = change.rules if change.rules is msgspec.UNSET else _plain(change.rules)
-    await request.cluster.propose(
-        UpdateMapping(mapping_id=mapping_id, rules=rules, schema_version=change.schema_version)
-    )
+    version = msgspec.UNSET if change.schema_version is None else change.schema_version
+    await request.cluster.propose(UpdateMapping(mapping_id=mapping_id, rules=rules, schema_version=version))
     return _answer(request, mapping_id)
 
 
