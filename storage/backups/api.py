@@ -22,7 +22,6 @@ from storage.backups.commands import (
     ImportBackup,
     ResetBackup,
     file_bytes,
-    must_be_idle,
 )
 from storage.backups.model import CONTAINER, POOL, Backup, default_target
 from storage.backups.records import exported, imported, safe_container
@@ -132,16 +131,18 @@ async def create_backup(request: Request) -> Response:
     _uuid(new.volume_id, "volume_id")
     volume = volume_of(request, new.volume_id)
     incremental = new.incremental is not None and inputs.flag(new.incremental, "incremental")
-    inputs.flag(new.force or False, "force")
-    must_be_idle(volume, "Volume to be backed up")
+    force = inputs.flag(new.force or False, "force")
+    if new.snapshot_id is not None:
+        _need_snapshot(request, new.snapshot_id, volume)
     backup_id = dice.new_uuid()
-    file_id = VolumeId(dice.new_uuid())
+    file_id, frozen_id = VolumeId(dice.new_uuid()), VolumeId(dice.new_uuid())
     name, description = inputs.text(new.name, "name").strip(), inputs.text(new.description, "description")
     container = safe_container(new.container) if new.container else CONTAINER
     metadata = inputs.metadata(new.metadata or {})
 
     def chosen() -> CreateBackup:
         view = request.cluster.view()
+        in_use = new.snapshot_id is None and _must_be_frozen(view.need(Volume, volume.id), forced=force)
         target = default_target(view)
         size_bytes = file_bytes(volume.size_bytes)
         extent_bytes = extent_bytes_for(size_bytes)
@@ -163,11 +164,32 @@ async def create_backup(request: Request) -> Response:
             file_id=file_id if in_pool else None,
             file_extent_bytes=extent_bytes if in_pool else 0,
             file_layout=choose_layout(view, request.driver(Watch).usable(), file_id, extents) if in_pool else (),
+            snapshot_id=new.snapshot_id,
+            frozen_id=frozen_id if in_use else None,
             now_ms=now_ms(),
         )
 
     await propose_chosen(request.cluster, chosen, PLACES_CHANGED)
     return Response(body={"backup": backup_brief(_need(request, backup_id), request.base_url)})
+
+
+def _must_be_frozen(volume: Volume, *, forced: bool) -> bool:
+    """Whether a snapshot of the volume must be made to read it: somebody uses it. Raises `Invalid` as Cinder does."""
+    if volume.status not in ("available", "in-use"):
+        raise Invalid(
+            "Invalid volume: Volume to be backed up must be available or in-use, but the current status is"
+            f' "{volume.status}".'
+        )
+    if volume.status == "in-use" and not forced:
+        raise Invalid("Invalid volume: Backing up a volume in use must use the force flag.")
+    return volume.status == "in-use"
+
+
+def _need_snapshot(request: Request, snapshot_id: str, volume: Volume) -> None:
+    _uuid(snapshot_id, "snapshot_id")
+    snapshot = request.cluster.view().get(Volume, snapshot_id)
+    if snapshot is None or snapshot.deleting or snapshot.snapshot_of != volume.id:
+        raise NotFound(f"Snapshot {snapshot_id} could not be found.")
 
 
 def _newest(request: Request, volume: Volume) -> Backup:

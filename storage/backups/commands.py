@@ -23,12 +23,22 @@ from storage.backups.model import (
     dependants,
 )
 from storage.quotas.commands import charge, discharge
-from storage.volumes.commands import create_volume, delete_volume, hold_volume
-from storage.volumes.model import Layout, Purpose, Volume, whole_blocks
+from storage.volumes.commands import (
+    PLACES_CHANGED,
+    ask_for_cut,
+    create_volume,
+    delete_snapshot,
+    delete_volume,
+    hold_volume,
+)
+from storage.volumes.model import CutPart, Layout, Purpose, Volume, whole_blocks
 
 
 class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
-    """A backup to be made of a volume that nobody uses. A node takes the work."""
+    """A backup to be made: of a volume that nobody uses, of one in use (`frozen_id`), or of a snapshot.
+
+    A volume in use goes on meanwhile: what is read is a snapshot that is made for it, and deleted afterwards.
+    """
 
     TOLD: ClassVar[str] = "began a backup of the volume {volume_id}"
 
@@ -45,11 +55,13 @@ class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
     file_id: VolumeId | None = None  # with `layout`, for the pool
     file_extent_bytes: int = 0
     file_layout: Layout = ()
+    snapshot_id: str | None = None
+    frozen_id: VolumeId | None = None
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
-        must_be_idle(volume, "Volume to be backed up")
+        size_bytes = self._size(tx, volume)
         if tx.get(Backup, self.backup_id) is not None:
             raise Conflict(f"Backup {self.backup_id} exists already.")
         parent = _parent(tx, self.parent_id, self.volume_id)
@@ -63,7 +75,8 @@ class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
             metadata=self.metadata,
             volume_id=self.volume_id,
             parent_id=parent.id if parent is not None else None,
-            size_bytes=volume.size_bytes,
+            snapshot_id=self.snapshot_id,
+            size_bytes=size_bytes,
             target_id=self.target_id,
             container=self.container,
             location=self.backup_id,
@@ -72,7 +85,8 @@ class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
             volume_metadata=volume.metadata,
             bootable=volume.parent_id is not None if volume.bootable is None else volume.bootable,
             image_metadata=volume.image_metadata,
-            source_id=self.volume_id,
+            source_id=VolumeId(self.snapshot_id) if self.snapshot_id else self.frozen_id or self.volume_id,
+            frozen_id=self.frozen_id,
             work=Work.COPY,
             data_at_ms=self.now_ms,
             created_at_ms=self.now_ms,
@@ -84,7 +98,24 @@ class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
             _create_file(tx, backup, self.file_id, self.file_extent_bytes, self.file_layout, self.now_ms)
         tx.put(backup)
         charge_backup(tx, backup)
-        hold_volume(tx, self.volume_id, phase=BACKING_UP, node_id=None)
+        if self.frozen_id is not None:
+            part = CutPart(volume_id=self.volume_id, frozen_id=self.frozen_id)
+            ask_for_cut(tx, self.backup_id, [part], hidden=False, now_ms=self.now_ms)
+        elif self.snapshot_id is None:
+            hold_volume(tx, self.volume_id, phase=BACKING_UP, node_id=None)
+
+    def _size(self, tx: Transaction, volume: Volume) -> int:
+        """How large what is backed up is. Raises `Invalid` where it can't be backed up now."""
+        if self.snapshot_id is not None:
+            snapshot = tx.get(Volume, self.snapshot_id)
+            if snapshot is None or snapshot.deleting or snapshot.snapshot_of != volume.id:
+                raise Invalid("Invalid snapshot: Snapshot to be backed up must be available.")
+            return snapshot.size_bytes
+        if self.frozen_id is None:
+            must_be_idle(volume, "Volume to be backed up")
+        elif volume.status != "in-use" or volume.purpose is not Purpose.DATA:
+            raise Conflict(f"Volume {volume.id} is not in use any more. Try again.", code=PLACES_CHANGED)
+        return volume.size_bytes
 
 
 def charge_backup(tx: Transaction, backup: Backup) -> None:
@@ -196,11 +227,20 @@ def remove_bytes(tx: Transaction, backup: Backup) -> None:
 
 def stop_work(tx: Transaction, backup: Backup) -> Backup:
     """End what is being done: the volumes are given back, and what the node that does it reports does not count."""
-    if backup.work is Work.COPY and backup.source_id is not None:
-        release(tx, backup.source_id)
+    end_reading(tx, backup)
     if backup.work is Work.RESTORE and backup.restore_id is not None:
         release(tx, backup.restore_id, left=RESTORE_FAILED)
-    return replace(backup, work=None, worker_id=None, turn=backup.turn + 1, source_id=None, restore_id=None)
+    return replace(
+        backup, work=None, worker_id=None, turn=backup.turn + 1, source_id=None, frozen_id=None, restore_id=None
+    )
+
+
+def end_reading(tx: Transaction, backup: Backup) -> None:
+    """What was copied is needed no more: the volume is given back, the snapshot that was made for it goes."""
+    if backup.work is Work.COPY and backup.frozen_id is not None:
+        delete_snapshot(tx, backup.frozen_id)
+    elif backup.work is Work.COPY and backup.source_id is not None:
+        release(tx, backup.source_id)
 
 
 def must_be_idle(volume: Volume, what: str) -> None:

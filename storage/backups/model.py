@@ -52,6 +52,7 @@ class Backup(Record, frozen=True, kw_only=True, tag="backup.1"):
     bootable: bool = False
     image_metadata: dict[str, str] = msgspec.field(default_factory=dict)
     source_id: VolumeId | None = None  # what is read while it is copied
+    frozen_id: VolumeId | None = None  # the snapshot that was made for it, of a volume in use
     work: Work | None = None
     worker_id: NodeId | None = None
     turn: int = 0  # how often a node took the work: what an earlier one reports does not count

@@ -7,8 +7,9 @@ import xxhash
 
 from noded.core.ids import NodeId
 from noded.core.store import View
-from storage.backups.model import Backup, BackupTarget
+from storage.backups.model import Backup, BackupTarget, Work
 from storage.pools.model import Disk
+from storage.volumes.model import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,20 @@ def tasks(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[Ta
     """What this node is to do, oldest first: what it has taken, and what nobody who can be reached has."""
     found = []
     for backup in sorted(view.all(Backup), key=lambda each: (each.updated_at_ms, each.id)):
-        if backup.work is None:
+        if backup.work is None or _waits(view, backup):
             continue
         if backup.worker_id == node_id:
             found.append(Task(backup.id, backup.turn, taken=True))
         elif backup.worker_id not in reachable and worker_for(view, backup, reachable) == node_id:
             found.append(Task(backup.id, backup.turn, taken=False))
     return found
+
+
+def _waits(view: View, backup: Backup) -> bool:
+    """Whether the snapshot that is to be read is still being made."""
+    return bool(
+        backup.work is Work.COPY and backup.frozen_id is not None and view.find(Cut, "frozen_ids", backup.frozen_id)
+    )
 
 
 def worker_for(view: View, backup: Backup, reachable: Collection[NodeId]) -> NodeId | None:

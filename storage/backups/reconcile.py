@@ -18,7 +18,7 @@ from storage.backups.plan import Task, tasks
 from storage.backups.work import SUPERSEDED, BackupRemoved, FailBackup, FinishBackup, FinishRestore, TakeBackup
 from storage.pools.model import Disk
 from storage.volumes.links import VolumeFiles
-from storage.volumes.model import Volume
+from storage.volumes.model import Cut, Volume
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class BackupsReconciler:
     """No backup waits for a node that is gone, and none is worked on by two."""
 
     name = "backups"
-    watches = (Backup, Disk)
+    watches = (Backup, Disk, Cut)
     period_s = 5.0
 
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
@@ -61,7 +61,7 @@ class BackupsReconciler:
     async def _tell_news(self) -> None:
         seen = self._cluster.view().revision
         while True:
-            seen = await self._cluster.changed([Backup], seen)
+            seen = await self._cluster.changed([Backup, Cut], seen)
             self._news.set()
 
     def _tasks(self) -> list[Task]:
@@ -172,7 +172,7 @@ class BackupsReconciler:
         """The volume that the work holds. Raises `Invalid` if it was taken away meanwhile."""
         volume = self._cluster.view().get(Volume, volume_id) if volume_id is not None else None
         if volume is None or volume.deleting:
-            raise Invalid("The volume was deleted meanwhile.")
+            raise Invalid("The volume was deleted meanwhile, or no snapshot of it could be made.")
         if not volume.immutable and volume.phase != phase:
             raise Invalid(f"The volume was set to another state meanwhile; it had to stay {phase}.")
         return volume

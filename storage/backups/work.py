@@ -8,9 +8,9 @@ from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid
 from noded.core.ids import NodeId, ProjectId, VolumeId
 from noded.core.store import Transaction
-from storage.backups.commands import forget_backup, must_be_idle, release, stop_work
+from storage.backups.commands import end_reading, forget_backup, must_be_idle, release, stop_work
 from storage.backups.model import BACKING_UP, RESTORING, Backup, Work
-from storage.types.commands import need_type
+from storage.types.commands import need_type_for_new
 from storage.volumes.commands import charge_volume, create_volume, delete_volume, fill_volume, hold_volume, seal_volume
 from storage.volumes.model import Layout, Purpose, Volume
 
@@ -61,14 +61,14 @@ class FinishBackup(Command, frozen=True, kw_only=True, tag="backup.finish.1"):
         backup = _current(tx, self.backup_id, self.turn)
         if backup.work is Work.COPY and backup.file_id is not None:
             seal_volume(tx, backup.file_id, tx.need(Volume, backup.file_id).size_bytes)
-        if backup.work is Work.COPY and backup.source_id is not None:
-            release(tx, backup.source_id)
+        end_reading(tx, backup)
         tx.put(
             replace(
                 backup,
                 work=None,
                 worker_id=None,
                 source_id=None,
+                frozen_id=None,
                 complete=True,
                 object_count=self.object_count,
                 stored_bytes=self.stored_bytes,
@@ -100,7 +100,7 @@ class BeginRestore(Command, frozen=True, kw_only=True, tag="backup.restore.1"):
         if backup.work is not None or backup.failed or not backup.complete:
             raise Invalid("Backup status must be available")
         if self.new:
-            kind = need_type(tx, self.type_id)
+            kind = need_type_for_new(tx, self.type_id)
             made = create_volume(
                 tx,
                 volume_id=self.volume_id,

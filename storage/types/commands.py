@@ -37,6 +37,17 @@ def set_type_qos(tx: Transaction, type_id: str, qos_id: str | None) -> None:
     tx.put(replace(need_type(tx, type_id), qos_id=qos_id))
 
 
+def need_type_for_new(tx: Transaction, type_id: str) -> VolumeType:
+    """The type of a volume that is to be made. Raises `Invalid` for one whose volumes would not be what it promises."""
+    kind = need_type(tx, type_id)
+    if kind.encryption is not None:
+        raise Invalid(
+            f"Volume type {kind.name} asks for encrypted volumes, which are not made here yet: their bytes would lie on"
+            " the disks as they are. Choose a type without encryption."
+        )
+    return kind
+
+
 def check_specs(specs: dict[str, str]) -> None:
     """Refuse extra specs that mean something here and can't be."""
     if len(specs) > SPECS_MAX:

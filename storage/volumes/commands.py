@@ -19,7 +19,7 @@ from storage.pools.commands import disks_in_use, zones_of
 from storage.pools.model import Disk
 from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
-from storage.types.commands import need_type
+from storage.types.commands import need_type, need_type_for_new
 from storage.types.model import unmet
 from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services
 from storage.volumes.layers import delete_snapshot as delete_snapshot  # noqa: PLC0414  # for other services
@@ -119,7 +119,7 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
     request_id: str = ""
 
     def apply(self, tx: Transaction) -> None:
-        kind = need_type(tx, self.type_id)
+        kind = need_type_for_new(tx, self.type_id)
         if self.multiattach and not kind.multiattach:
             raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
         volume = create_volume(

@@ -156,7 +156,9 @@ async def test_the_unmodified_client_manages_backups(stores: Stores, tmp_path: P
         await run("backup", "delete", "most")
         await run("backup", "delete", "--force", "full")
         assert await told("backup", "list") == []
-        assert "the pool of another cluster" in await run(
-            "backup", "record", "import", record["backup_service"], record["backup_url"], ok=False
-        )
+        # Not through the client, whose SDK (4.22) sends the path of its request instead of the record.
+        async with stores[0].client() as asker:
+            body = {"backup-record": record}
+            refused = await asker.post(f"{V3}/backups/import_record", json=body, headers=await stores[0].admin(asker))
+            assert (refused.status_code, "the pool of another cluster" in refused.text) == (400, True)
         assert full["name"] == "full"

@@ -27,12 +27,11 @@ from noded.core.route import Caller, Response
 from noded.core.service import PeerContext
 from noded.peers import PeerCalls
 from noded.reconcile.loop import keep_reconciling
+from noded.services import SERVICES as ALL
 from storage.host.drivers import add_storage_drivers
 from storage.host.lock import send_signal
 from storage.host.paths import peers_socket, volume_lock
-from storage.pools import SERVICE as POOLS
 from storage.pools.model import Disk
-from storage.volumes import SERVICE as VOLUMES
 from storage.volumes.links import VolumeAttachments, VolumeFiles
 from storage.volumes.model import Volume
 from tests.twins.cluster import SharedCluster
@@ -41,7 +40,7 @@ from tests.twins.loopback import own_address
 from tests.twins.request import Asked, route
 from tests.unit.images.builders import caller
 
-SERVICES = (POOLS, VOLUMES, CATALOG, CONTENTS)
+SERVICES = (*(each for each in ALL if each.name.startswith("storage.")), CATALOG, CONTENTS)
 SETTLE_S_MAX = 60.0
 
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from noded.core.dice import new_uuid
+from noded.core.ids import NodeId, VolumeId
 from noded.core.units import MIB
 from storage.backups.model import Backup, Work
 from storage.backups.work import FinishBackup, TakeBackup
-from storage.volumes.commands import delete_volume
+from storage.volumes.commands import ask_for_cut, attach_volume, delete_volume
+from storage.volumes.layers import give_up_cut
+from storage.volumes.model import Cut, CutPart, Volume
 from tests.scenarios.storage.backup_stage import Stage
 
 KEY = "0f" * 32
@@ -249,3 +253,59 @@ async def test_what_an_earlier_worker_reports_does_not_count(stage: Stage) -> No
     with pytest.raises(Exception, match="Another node"):
         await first.propose(FinishBackup(backup_id=backup_id, turn=1, object_count=1, stored_bytes=1, now_ms=0))
     assert stage.record(backup_id).work is Work.COPY
+
+
+async def test_a_volume_in_use_is_backed_up_by_a_snapshot_of_its_own(stage: Stage, tmp_path: Path) -> None:
+    volume_id = await stage.volume(b"guest" * 1_000)
+    with stage.change() as change:
+        attach_volume(change, volume_id, server_id="s", node_id=NodeId("node2"))
+    await stage.settle()
+    body = {"backup": {"volume_id": volume_id}}
+    assert "force" in await stage.refusal("POST", "/v3/backups", body)
+    backup_id = await stage.back_up(volume_id, force=True)
+    frozen_id = stage.record(backup_id).source_id
+    assert frozen_id not in (None, volume_id)
+    stage.write(str(frozen_id), 0, stage.read(volume_id))  # what the engine does by layers
+    assert stage.volume_record(volume_id).status == "in-use"
+    await stage.settle()
+    assert (await stage.show(backup_id))["status"] == "available"
+    volume = stage.volume_record(volume_id)
+    assert (volume.status, volume.server_id) == ("in-use", "s")
+    snapshot = stage.shared.machine.picture.get(Volume, str(frozen_id))
+    assert snapshot is None or snapshot.deleting, "the snapshot was made for the backup alone"
+    restored = await stage.restore(backup_id)
+    await stage.settle()
+    assert stage.read(restored).rstrip(b"\0") == b"guest" * 1_000
+
+
+async def test_a_volume_in_use_that_can_not_stand_still_fails_its_backup(stage: Stage) -> None:
+    volume_id = await stage.volume(b"guest")
+    with stage.change() as change:
+        attach_volume(change, volume_id, server_id="s", node_id=NodeId("node2"))
+    backup_id = await stage.back_up(volume_id, force=True)
+    with stage.change() as change:
+        give_up_cut(change, change.need(Cut, backup_id))
+    await stage.settle()
+    shown = await stage.show(backup_id)
+    assert (shown["status"], "snapshot" in shown["fail_reason"]) == ("error", True)
+    assert (stage.volume_record(volume_id).status, stage.files()) == ("in-use", [])
+
+
+async def test_a_snapshot_is_backed_up_and_stays(stage: Stage) -> None:
+    volume_id, snapshot_id = await stage.volume(b"then" * 1_000), VolumeId(new_uuid())
+    with stage.change() as change:
+        part = CutPart(volume_id=volume_id, frozen_id=snapshot_id)
+        ask_for_cut(change, "cut", [part], hidden=False, now_ms=0)
+    await stage.settle()
+    stage.write(snapshot_id, 0, stage.read(volume_id))
+    stage.write(volume_id, 0, b"now" * 1_000)
+    backup_id = await stage.back_up(volume_id, snapshot_id=snapshot_id)
+    assert stage.volume_record(volume_id).status == "available"
+    await stage.settle()
+    assert (await stage.show(backup_id))["snapshot_id"] == snapshot_id
+    assert not stage.volume_record(snapshot_id).deleting
+    restored = await stage.restore(backup_id)
+    await stage.settle()
+    assert stage.read(restored).rstrip(b"\0") == b"then" * 1_000
+    body = {"backup": {"volume_id": await stage.volume(b""), "snapshot_id": snapshot_id}}
+    assert "could not be found" in await stage.refusal("POST", "/v3/backups", body)
