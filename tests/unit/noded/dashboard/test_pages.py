@@ -16,6 +16,7 @@ from noded.dashboard.session import COOKIE
 from noded.gateway.local import InProcessApi
 from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import Space, StoreDigest, Vitals
+from storage.backups.reconcile import BackupsReconciler
 from tests.scenarios.compute.stage import SERVICES, Stage, open_stage
 from tests.twins.cloud import ADMIN_PASSWORD, BASE, api_certificate, serving
 
@@ -109,6 +110,26 @@ async def test_a_wrong_password_project_or_address_opens_nothing(stage: Stage) -
             "/\u20ac",
         ):
             assert (await sign_in(browser, next=elsewhere)).headers["location"] == "/"
+
+
+async def test_a_volume_is_backed_up_restored_and_its_backup_deleted_by_forms(stage: Stage) -> None:
+    async with signed_in(stage) as browser:
+        shared = stage.cloud.shared
+        work = [BackupsReconciler(shared.cluster(node), drivers) for node, drivers in sorted(shared.drivers.items())]
+        token = await stage.cloud.admin(browser)
+        body = {"volume": {"size": 1, "name": "data"}}
+        volume = (await browser.post("/volume/v3/volumes", json=body, headers=token)).json()["volume"]["id"]
+        assert "No backups yet." in (await browser.get("/volumes")).text
+        assert (await browser.post(f"/volumes/{volume}/backup")).status_code == 303
+        await shared.settle(*work)
+        [backup] = (await browser.get("/volume/v3/backups", headers=token)).json()["backups"]
+        assert backup["id"] in (await browser.get("/volumes")).text
+        for action in ("restore", "delete"):
+            assert (await browser.post(f"/volumes/backups/{backup['id']}/{action}")).status_code == 303
+            await shared.settle(*work)
+        page = (await browser.get("/volumes")).text
+        assert ("No backups yet." in page, f"restore_backup_{backup['id']}" in page) == (True, True)
+        assert (await browser.post(f"/volumes/backups/{backup['id']}/dance")).status_code == 404
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -89,6 +89,8 @@ VOLUME = {"id": "v1", "name": "", "status": "in-use", "size": 1, "volume_type": 
 VOLUME |= {
     "attachments": [{"server_id": NASTY, "device": NASTY}, {"server_id": None, "host_name": NASTY, "device": None}]
 }
+BACKUP = {"id": "b1", "name": NASTY, "status": "error", "fail_reason": NASTY, "volume_id": "v1", "size": 1}
+BACKUP |= {"is_incremental": False, "created_at": "2026-01-01T00:00:00Z"}
 DONE = {"kind": "line", "revision": 7, "at": "2026-01-01T00:00:00Z", "who": "console:n1", "name": NASTY}
 DONE |= {"address": NASTY, "told": [NASTY], "outcome": "refused", "reason": NASTY}
 DONE |= {"objects": [{"noun": "server", "id": NASTY, "name": name} for name in ("", NASTY)] * 5}
@@ -129,7 +131,13 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "fault": ["", NASTY],
         "tone": [views.tone],
     },
-    "volumes.html": {"volumes": [[], [VOLUME]], "fault": ["", NASTY], "tone": [views.tone]},
+    "volumes.html": {
+        "volumes": [[], [VOLUME]],
+        "backups": [[], [BACKUP, BACKUP | {"name": None, "fail_reason": None, "is_incremental": True}]],
+        "names": [{"v1": NASTY}],
+        "fault": ["", NASTY],
+        "tone": [views.tone],
+    },
     "history.html": {
         "filters": [dict.fromkeys(("object", "user", "since", "until"), text) for text in ("", NASTY)],
         "lines": [[], HISTORY],
