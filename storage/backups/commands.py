@@ -229,7 +229,7 @@ def stop_work(tx: Transaction, backup: Backup) -> Backup:
     """End what is being done: the volumes are given back, and what the node that does it reports does not count."""
     end_reading(tx, backup)
     if backup.work is Work.RESTORE and backup.restore_id is not None:
-        release(tx, backup.restore_id, left=RESTORE_FAILED)
+        release(tx, backup, backup.restore_id, left=RESTORE_FAILED)
     return replace(
         backup, work=None, worker_id=None, turn=backup.turn + 1, source_id=None, frozen_id=None, restore_id=None
     )
@@ -240,7 +240,7 @@ def end_reading(tx: Transaction, backup: Backup) -> None:
     if backup.work is Work.COPY and backup.frozen_id is not None:
         delete_snapshot(tx, backup.frozen_id)
     elif backup.work is Work.COPY and backup.source_id is not None:
-        release(tx, backup.source_id)
+        release(tx, backup, backup.source_id)
 
 
 def must_be_idle(volume: Volume, what: str) -> None:
@@ -249,11 +249,15 @@ def must_be_idle(volume: Volume, what: str) -> None:
         raise Invalid(f'Invalid volume: {what} must be available, but the current status is "{volume.status}".')
 
 
-def release(tx: Transaction, volume_id: VolumeId, *, left: str = "") -> None:
-    """The work is done with the volume, if it still is held for it: it may have been deleted or reset meanwhile."""
+def release(tx: Transaction, backup: Backup, volume_id: VolumeId, *, left: str = "") -> None:
+    """The work is done with the volume: it is nobody's again, also if somebody said another status of it meanwhile."""
     volume = tx.get(Volume, volume_id)
-    if volume is not None and not volume.deleting and volume.phase in (BACKING_UP, RESTORING):
+    if volume is None or volume.deleting:
+        return
+    if volume.phase in (BACKING_UP, RESTORING):
         hold_volume(tx, volume_id, phase=left, node_id=None)
+    elif volume.server_id is None and volume.node_id is not None and volume.node_id == backup.worker_id:
+        hold_volume(tx, volume_id, phase=volume.phase, node_id=None)
 
 
 class ResetBackup(Command, frozen=True, kw_only=True, tag="backup.reset.1"):

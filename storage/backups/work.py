@@ -31,19 +31,21 @@ class TakeBackup(Command, frozen=True, kw_only=True, tag="backup.take.1"):
         if backup.work is None:
             raise Conflict(f"There is nothing to do with backup {backup.id}.", code=SUPERSEDED)
         if backup.work is Work.COPY:
-            _hold(tx, backup.source_id, BACKING_UP, self.node_id)
+            _hold(tx, backup, backup.source_id, BACKING_UP, self.node_id)
             if backup.file_id is not None:
                 hold_volume(tx, backup.file_id, phase="", node_id=self.node_id)
         if backup.work is Work.RESTORE:
-            _hold(tx, backup.restore_id, RESTORING, self.node_id)
+            _hold(tx, backup, backup.restore_id, RESTORING, self.node_id)
         tx.put(replace(backup, worker_id=self.node_id, turn=backup.turn + 1))
 
 
-def _hold(tx: Transaction, volume_id: VolumeId | None, phase: str, node_id: NodeId) -> None:
-    """From now on that node, and no other, may serve the volume. One that was taken away meanwhile is left alone."""
+def _hold(tx: Transaction, backup: Backup, volume_id: VolumeId | None, phase: str, node_id: NodeId) -> None:
+    """From now on that node, and no other, may serve the volume. One that was taken away meanwhile is given back."""
     volume = tx.get(Volume, volume_id) if volume_id is not None else None
     if volume is not None and not volume.deleting and volume.phase == phase:
         hold_volume(tx, volume.volume_id, phase=phase, node_id=node_id)
+    elif volume is not None:
+        release(tx, backup, volume.volume_id)
 
 
 class FinishBackup(Command, frozen=True, kw_only=True, tag="backup.finish.1"):
@@ -158,7 +160,7 @@ class FinishRestore(Command, frozen=True, kw_only=True, tag="backup.restored.1")
     def apply(self, tx: Transaction) -> None:
         backup = _current(tx, self.backup_id, self.turn)
         if backup.restore_id is not None:
-            release(tx, backup.restore_id)
+            release(tx, backup, backup.restore_id)
         tx.put(replace(backup, work=None, worker_id=None, restore_id=None, updated_at_ms=self.now_ms))
 
 

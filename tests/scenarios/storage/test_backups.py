@@ -11,6 +11,7 @@ from noded.core.ids import NodeId, VolumeId
 from noded.core.units import MIB
 from storage.backups.model import Backup, Work
 from storage.backups.work import FinishBackup, TakeBackup
+from storage.volume_actions.commands import ResetStatus
 from storage.volumes.commands import ask_for_cut, attach_volume, delete_volume
 from storage.volumes.layers import give_up_cut
 from storage.volumes.model import Cut, CutPart, Volume
@@ -135,6 +136,25 @@ async def test_a_deleted_volume_ends_its_backup(stage: Stage) -> None:
     await stage.settle()
     assert (await stage.show(backup_id))["status"] == "error"
     assert stage.files() == []
+
+
+@pytest.mark.parametrize("when", ["before it is taken", "while it is copied", "while it is restored"])
+async def test_a_volume_whose_status_an_administrator_sets_is_nobodys_in_the_end(stage: Stage, when: str) -> None:
+    volume_id = await stage.volume(b"data")
+    backup_id = await stage.back_up(volume_id)
+    node = stage.shared.cluster("node1")
+    if when == "while it is restored":
+        await stage.settle()
+        await stage.restore(backup_id, volume_id=volume_id)
+    if when != "before it is taken":
+        turn = stage.record(backup_id).turn
+        await node.propose(TakeBackup(backup_id=backup_id, node_id=node.node_id, turn=turn))
+        assert stage.volume_record(volume_id).node_id == node.node_id
+    await node.propose(ResetStatus(volume_id=volume_id, phase="available"))
+    await stage.settle()
+    volume = stage.volume_record(volume_id)
+    assert (volume.status, volume.node_id) == ("available", None)
+    assert stage.record(backup_id).work is None
 
 
 async def test_what_cinder_refuses_is_refused(stage: Stage) -> None:
