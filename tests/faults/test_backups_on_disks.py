@@ -9,14 +9,14 @@ import pytest
 import trio
 
 from noded.core.dice import new_uuid
-from noded.core.ids import VolumeId
+from noded.core.ids import NodeId, VolumeId
 from noded.core.units import MIB
 from storage.backups.model import Backup
 from storage.host import disk_client
 from storage.host.paths import extent_socket
 from storage.pools.model import Disk
-from storage.volumes.commands import CreateVolume, choose_layout
-from storage.volumes.model import Volume
+from storage.volumes.commands import CreateVolume, attach_volume, choose_layout
+from storage.volumes.model import Purpose, Volume
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
 from tests.unit.images.builders import MINE
 
@@ -131,3 +131,31 @@ async def test_nothing_is_left_of_deleted_backups_on_any_disk(nodes: StorageNode
     for disk in nodes.shared.machine.picture.all(Disk):
         usage = await disk_client.usage(extent_socket(nodes.nodes[disk.node_id].run, disk.disk_id))
         assert set(usage.volumes) == {volume_id}
+
+
+async def test_a_volume_that_a_guest_goes_on_writing_is_backed_up_as_of_one_moment(nodes: StorageNodes) -> None:
+    volume_id = await new_volume(nodes)
+    with nodes.change() as change:
+        attach_volume(change, volume_id, server_id="server", node_id=NodeId(nodes.ids[1]))
+    socket = await nodes.attachments(2).attach(volume_id)
+    await qemu_io(socket, "write -P 0x11 0 8M", "write -P 0x22 40M 4M")
+    full = await done(nodes, await back_up(nodes, volume_id, force=True))
+    assert full.failed is False, full.fail_reason
+    await qemu_io(socket, "write -P 0x33 1M 64k")
+    more = await done(nodes, await back_up(nodes, volume_id, force=True, incremental=True))
+    assert (more.failed, more.stored_bytes < MIB) == (False, True), more.fail_reason
+    await qemu_io(socket, "write -P 0x44 0 8M", "read -P 0x22 40M 4M")
+    before = b"\x11" * 8 * MIB + bytes(32 * MIB) + b"\x22" * 4 * MIB + bytes(SIZE - 44 * MIB)
+    assert await read(nodes, await restore(nodes, full.id)) == before
+    assert await read(nodes, await restore(nodes, more.id)) == before[:MIB] + b"\x33" * 65536 + before[MIB + 65536 :]
+    assert (nodes.volume(volume_id).status, nodes.volume(volume_id).server_id) == ("in-use", "server")
+    snapshots = [each for each in nodes.shared.machine.picture.all(Volume) if each.purpose is Purpose.SNAPSHOT]
+    assert [each.id for each in snapshots if not each.deleting] == []
+
+
+async def qemu_io(socket: str, *commands: str) -> None:
+    words = [word for command in commands for word in ("-c", command)]
+    run = await trio.run_process(
+        ["qemu-io", "-f", "raw", *words, f"nbd+unix:///?socket={socket}"], capture_stdout=True, check=True
+    )
+    assert b"failed" not in run.stdout
