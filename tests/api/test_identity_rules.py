@@ -5,9 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 
+from noded.core.clock import now_ms
 from noded.identity.model import User
 from noded.identity.sign_in_rules.model import DAY_MS, SignInRules, is_expired
+from noded.identity.tokens.passcodes import passcode
 from tests.api.test_identity_groups import V3, Admin
 from tests.twins.cloud import Cloud, found_cloud
 
@@ -167,3 +170,63 @@ async def test_what_is_immutable_stays_until_that_is_taken_away(admin: Admin, no
 
 async def test_the_roles_that_policy_asks_for_can_not_be_deleted(admin: Admin) -> None:
     await admin.ask("DELETE", f"/roles/{await admin.role('member')}", 403)
+
+
+def factors(*methods: str, code: str = "") -> dict[str, Any]:
+    user = {"name": "ann", "domain": {"id": "default"}}
+    parts = {"password": {"user": {**user, "password": "pw"}}, "totp": {"user": {**user, "passcode": code}}}
+    return {"auth": {"identity": {"methods": list(methods), **{name: parts[name] for name in methods}}}}
+
+
+async def with_authenticator(admin: Admin) -> str:
+    """Ann needs both factors; the digits that her authenticator shows now."""
+    options = {"multi_factor_auth_enabled": True, "multi_factor_auth_rules": [["password", "totp"]]}
+    user = await admin.make("user", name="ann", password="pw", options=options)
+    secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    await admin.make("credential", type="totp", blob=secret, user_id=user["id"], project_id=None)
+    digits = passcode(secret, now_ms())
+    assert digits is not None
+    return digits
+
+
+async def test_a_password_and_a_passcode_together_let_in(cloud: Cloud, admin: Admin) -> None:
+    digits = await with_authenticator(admin)
+    tokens = f"{V3}/auth/tokens"
+    assert (await admin.client.post(tokens, json=factors("password"))).status_code == 401
+    assert (await admin.client.post(tokens, json=factors("totp", code=digits))).status_code == 401
+    async with cloud.client("node2") as other:
+        both = await other.post(tokens, json=factors("password", "totp", code=digits))
+    assert (both.status_code, both.json()["token"]["methods"]) == (201, ["password", "totp"])
+    again = {"methods": ["token"], "token": {"id": both.headers["x-subject-token"]}}
+    assert (await admin.client.post(tokens, json={"auth": {"identity": again}})).status_code == 201
+
+
+async def test_who_knows_the_password_can_not_try_passcodes_for_ever(admin: Admin) -> None:
+    digits = await with_authenticator(admin)
+    wrong = f"{(int(digits) + 1) % 1_000_000:06}"
+    for _ in range(SignInRules().lockout_failures):
+        answer = await admin.client.post(f"{V3}/auth/tokens", json=factors("password", "totp", code=wrong))
+        assert answer.status_code == 401
+    right = await admin.client.post(f"{V3}/auth/tokens", json=factors("password", "totp", code=digits))
+    assert right.status_code == 401
+
+
+async def test_a_flood_of_wrong_passwords_locks_one_user_and_leaves_no_password_anywhere(
+    cloud: Cloud, admin: Admin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = await admin.make("user", name="ann", password="pw")
+    answers: list[httpx.Response] = []
+
+    async def guess(number: int) -> None:
+        answers.append(await cloud.sign_in(admin.client, "ann", f"guess-{number}-secret", None))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(guess, number)
+    assert {answer.status_code for answer in answers} == {401}
+    assert cloud.shared.cluster().view().need(User, user["id"]).locked_until_ms > now_ms()
+    assert (await cloud.sign_in(admin.client, "ann", "pw", None)).status_code == 401
+    assert (await cloud.sign_in(admin.client)).status_code == 201, "others are not locked"
+    said = capsys.readouterr().out + "".join(answer.text for answer in answers)
+    assert "status=401" in said
+    assert "-secret" not in said

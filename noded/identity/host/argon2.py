@@ -1,5 +1,6 @@
 """How is a password hashed? Argon2id (RFC 9106) in worker threads, so few at a time that memory stays small."""
 
+import os
 from typing import Final
 
 import trio
@@ -10,8 +11,8 @@ from noded.core.errors import Unavailable
 
 MEMORY_KIB: Final = 16 * 1024
 PASSES: Final = 3  # about 25 ms on the machines that this was measured on
-AT_ONCE_MAX: Final = 2
-WAITING_MAX: Final = 64
+AT_ONCE_MAX: Final = max(1, (os.cpu_count() or 2) // 2)  # the others are for requests that hash nothing
+WAITING_MAX: Final = 128
 
 
 class Argon2Passwords:

@@ -35,12 +35,14 @@ from noded.identity.tokens.forms import (
     AuthBody,
     DomainRef,
     Identity,
+    PasscodeUser,
     ProjectRef,
     ScopeForm,
     UserProof,
     UserRef,
 )
 from noded.identity.tokens.issuing import TOKEN_LIFE_MS, Proof, answer, issue
+from noded.identity.tokens.passcodes import is_right
 from noded.identity.tokens.recognize import worth
 from noded.identity.tokens.seal import METHODS, Token, TokenBook
 from noded.identity.users.commands import LockUser
@@ -48,6 +50,8 @@ from noded.identity.users.commands import LockUser
 SUBJECT: Final = "x-subject-token"
 Wish = ScopeForm | Literal["unscoped"] | None
 _NO: Final = "The request you have made requires authentication."
+
+_GUESSED: Final = frozenset({"password", "totp"})  # the methods at which one could try and try
 
 log = structlog.get_logger(__name__)
 
@@ -142,29 +146,31 @@ async def _prove(request: Request, identity: Identity) -> Proof:
     unknown = [method for method in identity.methods if method not in METHODS]
     if unknown:
         raise Unauthenticated(f"Attempted to authenticate with an unsupported method: {unknown[0]}.")
-    proofs = []
-    if "password" in identity.methods:
-        if identity.password is None:
-            raise Invalid("Invalid input: Object missing required field `password` - at `$.auth.identity`.")
-        proofs.append(await _prove_by_password(request, identity.password.user))
-    if "token" in identity.methods:
-        if identity.token is None:
-            raise Invalid("Invalid input: Object missing required field `token` - at `$.auth.identity`.")
-        proofs.append(_prove_by_token(request, identity.token.id))
-    if "application_credential" in identity.methods:
-        if identity.application_credential is None:
-            raise Invalid(
-                "Invalid input: Object missing required field `application_credential` - at `$.auth.identity`."
-            )
-        proofs.append(await _prove_by_application(request, identity.application_credential))
-    if "oauth1" in identity.methods:
-        proofs.append(prove_by_oauth(request))
+    proofs = [await _proof_of(request, identity, method) for method in METHODS if method in identity.methods]
     if len(proofs) > 1 and any(proof.through is not None for proof in proofs):
         raise Unauthenticated(_NO)  # a delegation stands alone
     if any(proof.user.id != proofs[0].user.id for proof in proofs):
         raise Unauthenticated(_NO)
     methods = tuple(dict.fromkeys(method for proof in proofs for method in proof.methods))
+    if not _GUESSED.isdisjoint(identity.methods):
+        # Not before all of them are right: who knows the password shall not try passcodes for ever.
+        request.driver(SignInFailures).forget(proofs[0].user.id)
     return replace(proofs[-1], methods=methods)
+
+
+async def _proof_of(request: Request, identity: Identity, method: str) -> Proof:
+    if method == "oauth1":
+        return prove_by_oauth(request)  # all of it is in a header
+    if getattr(identity, method) is None:
+        raise Invalid(f"Invalid input: Object missing required field `{method}` - at `$.auth.identity`.")
+    if identity.password is not None and method == "password":
+        return await _prove_by_password(request, identity.password.user)
+    if identity.totp is not None and method == "totp":
+        return await _prove_by_passcode(request, identity.totp.user)
+    if identity.token is not None and method == "token":
+        return _prove_by_token(request, identity.token.id)
+    assert identity.application_credential is not None, method
+    return await _prove_by_application(request, identity.application_credential)
 
 
 def _expect_factors(proof: Proof) -> None:
@@ -196,8 +202,19 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     active_user(request.cluster.view(), current.id)
     if is_expired(current, now):
         raise Unauthenticated(f"The password is expired and needs to be changed for user: {current.id}.")
-    request.driver(SignInFailures).forget(current.id)
     return Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
+
+
+async def _prove_by_passcode(request: Request, claimed: PasscodeUser) -> Proof:
+    view, now = request.cluster.view(), now_ms()
+    user = _claimed_user(view, claimed, "auth.identity.totp.user")
+    if user is None or user.locked_until_ms > now:
+        raise Unauthenticated(_NO)
+    if not is_right(view, user.id, claimed.passcode, now):
+        await _note_failure(request, user, now)
+        raise Unauthenticated(_NO)
+    active_user(view, user.id)
+    return Proof(user=user, methods=("totp",), expires_ms=now + TOKEN_LIFE_MS)
 
 
 async def _prove_by_application(request: Request, claimed: ApplicationProof) -> Proof:
@@ -212,7 +229,9 @@ async def _prove_by_application(request: Request, claimed: ApplicationProof) -> 
     return await prove_by_application_credential(request, claimed, owner)
 
 
-def _claimed_user(view: View, claimed: UserProof | UserRef, where: str = "auth.identity.password.user") -> User | None:
+def _claimed_user(
+    view: View, claimed: UserProof | UserRef | PasscodeUser, where: str = "auth.identity.password.user"
+) -> User | None:
     if claimed.id is not None:
         return view.get(User, claimed.id)
     if claimed.name is None:

@@ -49,6 +49,24 @@ class UserRef(msgspec.Struct, frozen=True):
     domain: DomainRef | None = None
 
 
+class PasscodeUser(msgspec.Struct, frozen=True):
+    """A user by id, or by name and domain, and what their authenticator shows."""
+
+    passcode: Short
+    id: Short | None = None
+    name: Short | None = None
+    domain: DomainRef | None = None
+
+    def __repr__(self) -> str:
+        return f"PasscodeUser(id={self.id!r}, name={self.name!r})"  # never the passcode
+
+
+class PasscodeProof(msgspec.Struct, frozen=True):
+    """The method `totp`."""
+
+    user: PasscodeUser
+
+
 class ApplicationProof(msgspec.Struct, frozen=True):
     """The method `application_credential`: by id, or by name and user; and its secret."""
 
@@ -68,6 +86,7 @@ class Identity(msgspec.Struct, frozen=True):
     password: PasswordProof | None = None
     token: TokenProof | None = None
     application_credential: ApplicationProof | None = None
+    totp: PasscodeProof | None = None
 
 
 class ProjectRef(msgspec.Struct, frozen=True):

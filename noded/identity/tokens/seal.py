@@ -16,7 +16,7 @@ from noded.core.route import DelegationKind
 from noded.core.store import View
 from noded.identity.model import Scope, TokenKey
 
-METHODS: Final = ("password", "token", "application_credential", "oauth1")
+METHODS: Final = ("password", "totp", "token", "application_credential", "oauth1")
 OPENED_KEPT: Final = 4096  # opened tokens that are remembered, so that a client's token is decrypted once
 _NO: Final = "The request you have made requires authentication."
 
