@@ -123,6 +123,19 @@ async def test_a_password_expires_after_its_days_unless_an_option_spares_its_use
     assert spared["password_expires_at"] is None
 
 
+async def test_users_are_found_by_when_their_password_expires(admin: Admin) -> None:
+    await set_rules(admin, password_expires_days=1)
+    await admin.make("user", name="ann", password="pw")
+
+    async def found(query: str) -> set[str]:
+        users = (await admin.ask("GET", "/users", 200, password_expires_at=query))["users"]
+        return {user["name"] for user in users}
+
+    assert await found("lt:2100-01-01T00:00:00Z") == {"ann"}
+    assert await found("gt:2100-01-01T00:00:00Z") == set()
+    await admin.ask("GET", "/users", 400, password_expires_at="lt:soon")
+
+
 async def test_a_password_stays_for_its_least_age(admin: Admin) -> None:
     user = await admin.make("user", name="ann", password="one")
     await set_rules(admin, password_age_min_days=1)

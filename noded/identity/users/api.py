@@ -1,7 +1,10 @@
 """Answers /users."""
 
+import operator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, cast
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
@@ -14,13 +17,21 @@ from noded.core.times import zulu
 from noded.identity import views
 from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, read, told_options
 from noded.identity.links import Passwords, SignInFailures
-from noded.identity.listing import listed, listing
+from noded.identity.listing import listed
 from noded.identity.model import User
 from noded.identity.overseeing import expect_command, expect_sight
 from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, may_be_locked, rules_of
 from noded.identity.standing import projects_of
 from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
 
+_COMPARED: Final[dict[str, Callable[[int, int], bool]]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
 Email = Annotated[str, msgspec.Meta(max_length=255)]
 
 
@@ -110,13 +121,35 @@ async def create_user(request: Request) -> Response:
 
 
 async def list_users(request: Request) -> Response:
-    """GET /users, by `name`, `domain_id` and `enabled`."""
+    """GET /users, by `name`, `domain_id`, `enabled` and `password_expires_at` (`lt:2026-01-02T03:04:05Z`)."""
     view, query = request.cluster.view(), request.query
     found = view.find(User, "name", query["name"]) if "name" in query else view.all(User)
-    only = request.caller.domain_id
-    entries = [views.user(request.base_url, user) for user in found if only in (None, user.domain_id)]
+    only, expiry = request.caller.domain_id, _expiry(query.get("password_expires_at"))
+    entries = [
+        views.user(request.base_url, user)
+        for user in found
+        if only in (None, user.domain_id) and expiry(user.password_expires_ms)
+    ]
     self_url = views.link(request.base_url, "users")
     return listed(request, "users", entries, self_url, "name", "domain_id", "enabled")
+
+
+def _expiry(text: str | None) -> Callable[[int | None], bool]:
+    """Whether a password expires as the query asks; one that never does fits none but the query that asks nothing."""
+    if text is None:
+        return lambda _: True
+    word, _, time = text.partition(":")
+    if word not in _COMPARED:
+        word, time = "eq", text
+    try:
+        moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise Invalid(
+            f"Invalid input: {text[:100]} is no time to compare with, such as lt:2026-01-02T03:04:05Z - at"
+            " `$.password_expires_at`."
+        ) from None
+    wanted_ms = int(moment.timestamp() * 1000)
+    return lambda ms: ms is not None and _COMPARED[word](ms // 1000 * 1000, wanted_ms)
 
 
 async def show_user(request: Request) -> Response:
@@ -222,7 +255,8 @@ async def list_user_projects(request: Request) -> Response:
     view = request.cluster.view()
     user = view.need(User, request.params["user_id"])
     entries = [views.project(request.base_url, project) for project in projects_of(view, user.id)]
-    return Response(body=listing("projects", entries, views.link(request.base_url, "users", user.id, "projects")))
+    self_url = views.link(request.base_url, "users", user.id, "projects")
+    return listed(request, "projects", entries, self_url, "name", "domain_id", "parent_id", "enabled")
 
 
 def _expect_sight(request: Request) -> None:
