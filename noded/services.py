@@ -66,11 +66,13 @@ import storage.qos
 import storage.quota_sets
 import storage.quotas
 import storage.services
+import storage.snapshots
 import storage.switches
 import storage.transfers
 import storage.types
 import storage.volume_actions
 import storage.volume_metadata
+import storage.volume_sizes
 import storage.volumes
 from consensus.machine import Machine
 from consensus.members.model import NodeRole
@@ -126,6 +128,8 @@ SERVICES: tuple[Service, ...] = (
     storage.quotas.SERVICE,
     storage.types.SERVICE,
     storage.volumes.SERVICE,
+    storage.snapshots.SERVICE,
+    storage.volume_sizes.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
     storage.group_types.SERVICE,

@@ -6,6 +6,8 @@ import msgspec
 from msgspec import Raw
 
 import storage.attachments
+import storage.snapshots
+import storage.volume_sizes
 from noded.core.clock import now_ms
 from noded.core.command import Command
 from noded.core.errors import Forbidden, Invalid
@@ -170,6 +172,11 @@ _OWN: Final[dict[str, Action]] = {
     "os-show_image_metadata": Action(act=_show_image_metadata, form=NOTHING, done=Done.OK),
 }
 # Every action of every service: a service that has some is one more line here.
-ACTIONS: Final[dict[str, Action]] = {**_OWN, **storage.attachments.ACTIONS}
+ACTIONS: Final[dict[str, Action]] = {
+    **_OWN,
+    **storage.attachments.ACTIONS,
+    **storage.snapshots.ACTIONS,
+    **storage.volume_sizes.ACTIONS,
+}
 
 ROUTES = (Route(verb="POST", path="/v3/volumes/{volume_id}/action", handler=act_on_volume, allow=Allow.MEMBER),)

@@ -12,6 +12,7 @@ from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Cut, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
 from storage.volumes.reconcile import CutsReconciler, RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
+from storage.volumes.sources import CreateClone
 
 SERVICE = Service(
     name="storage.volumes",
@@ -26,6 +27,7 @@ SERVICE = Service(
         ChangeVolume,
         ClaimVolume,
         ConfirmRemoval,
+        CreateClone,
         CreateVolume,
         DeleteVolume,
         DropReplicas,

@@ -1,12 +1,14 @@
 """What the volume routes do: create, list, show, describe and delete volumes (Cinder v3, "Volumes")."""
 
+from functools import partial
+
 import structlog
 from msgspec import Struct, field
 
 from consensus.liveness.links import Watch
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Forbidden, Invalid, NotFound
+from noded.core.errors import Invalid, NotFound
 from noded.core.ids import VolumeId
 from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
@@ -16,13 +18,14 @@ from storage import inputs
 from storage.endpoint import ZONE
 from storage.extents.layout import extent_count
 from storage.inputs import Body, Flag
-from storage.lookup import named_volume
+from storage.lookup import named_volume, volume_of
 from storage.paging import paged
 from storage.types.model import VolumeType, default_type, get_type, type_named
 from storage.volumes import versions
-from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, DeleteVolume, choose_layout
+from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, choose_layout
 from storage.volumes.listing import SORT_KEYS, everyones, matching, of_project, with_count
-from storage.volumes.model import VOLUME_BYTES_MAX, Volume, extent_bytes_for
+from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
+from storage.volumes.sources import CreateClone
 from storage.volumes.views import Reader, summary, volume_brief, volume_created, volume_detail
 
 log = structlog.get_logger(__name__)
@@ -83,12 +86,18 @@ def reader_of(request: Request) -> Reader:
 
 
 async def create_volume(request: Request) -> Response:
-    """A new, empty volume."""
+    """A new volume: an empty one, or a clone of a snapshot or of another volume."""
     new = (await request.json(NewVolumeBody)).volume
     _check_source(new)
-    size_bytes = _size(new.size)
     volume_id = VolumeId(dice.new_uuid())
-    await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
+    source = _source(request, new)
+    if source is None:
+        size_bytes = _size(new.size)
+        await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
+    else:
+        size_bytes = source.size_bytes if new.size is None else _size(new.size)
+        order = partial(_clone, request, new, volume_id, source, size_bytes)
+        await propose_chosen(request.cluster, order, PLACES_CHANGED)
     volume = request.cluster.view().need(Volume, volume_id)
     if volume.replicas < volume.replicas_wanted:
         log.warning("volume has fewer replicas than wanted", volume=volume_id, replicas=volume.replicas)
@@ -121,6 +130,52 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
     )
 
 
+def _clone(request: Request, new: NewVolume, volume_id: VolumeId, source: Volume, size_bytes: int) -> CreateClone:
+    if size_bytes < source.size_bytes:
+        raise Invalid(
+            f"Invalid input received: Volume size {size_bytes // GIB}GB cannot be smaller than the source's size,"
+            f" {source.gib}GB."
+        )
+    view = request.cluster.view()
+    kind = type_for(view, request.caller, new.volume_type or source.type_id)
+    beyond = range(len(source.layout), extent_count(size_bytes, source.extent_bytes))
+    reachable = request.driver(Watch).usable()
+    return CreateClone(
+        volume_id=volume_id,
+        source_id=source.volume_id,
+        frozen_id=VolumeId(dice.new_uuid()),
+        cut_id=dice.new_uuid(),
+        project_id=request.caller.project,
+        user_id=request.caller.user_id,
+        name=inputs.text(new.name if new.name is not None else new.display_name, "name"),
+        description=inputs.text(
+            new.description if new.description is not None else new.display_description, "description"
+        ),
+        metadata=inputs.metadata(new.metadata or {}),
+        size_bytes=size_bytes,
+        tail=choose_layout(view, reachable, volume_id, beyond, replicas=kind.replicas) if beyond else (),
+        now_ms=now_ms(),
+        type_id=kind.id,
+        multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
+    )
+
+
+def _source(request: Request, new: NewVolume) -> Volume | None:
+    """What the volume is to be a clone of; None: of nothing."""
+    if new.snapshot_id and new.source_volid:
+        raise Invalid("Invalid input received: a volume is made from a snapshot or from a volume, not from both.")
+    if new.source_volid:
+        return volume_of(request, new.source_volid)
+    if not new.snapshot_id:
+        return None
+    found = request.cluster.view().get(Volume, new.snapshot_id)
+    if found is None or found.purpose is not Purpose.SNAPSHOT or found.snapshot_of is None:
+        raise NotFound(f"Snapshot {new.snapshot_id[:255]} could not be found.")
+    if found.project_id != request.caller.project_id and not request.caller.is_admin:
+        raise NotFound(f"Snapshot {new.snapshot_id[:255]} could not be found.")
+    return found
+
+
 def type_for(view: View, caller: Caller, word: str | None) -> VolumeType:
     """The type that a body names by id or name, or the caller's default. Raises `NotFound` for one not open to them."""
     if not word:
@@ -134,10 +189,10 @@ def type_for(view: View, caller: Caller, word: str | None) -> VolumeType:
 def _check_source(new: NewVolume) -> None:
     if new.availability_zone not in (None, "", ZONE):
         raise Invalid(f"Availability zone {new.availability_zone[:255]!r} is invalid; the only one is {ZONE}.")
-    if new.snapshot_id or new.backup_id:
-        raise NotFound(f"Snapshot or backup {(new.snapshot_id or new.backup_id or '')[:255]} could not be found.")
-    if new.imageRef or new.image_id or new.source_volid or new.group_id or new.consistencygroup_id:
-        raise Invalid("Volumes are made empty here: imageRef, source_volid and groups are not offered.")
+    if new.backup_id:
+        raise NotFound(f"Backup {new.backup_id[:255]} could not be found; restore it into a volume instead.")
+    if new.imageRef or new.image_id or new.group_id or new.consistencygroup_id:
+        raise Invalid("Volumes are made empty, from snapshots or from volumes: imageRef and groups are not offered.")
 
 
 def _size(value: int | str | None) -> int:
@@ -200,16 +255,6 @@ async def update_volume(request: Request) -> Response:
     return Response(body={"volume": volume_created(named_volume(request), reader_of(request))})
 
 
-async def delete_volume(request: Request) -> Response:
-    """Delete the volume and what is in it; with `force`, for administrators, whatever goes on with it."""
-    asked = request.query.get("force", "false") if request.microversion >= versions.DELETE_FORCE else "false"
-    force = inputs.flag(asked, "force")
-    if force and not request.caller.is_admin:
-        raise Forbidden("Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
-    await request.cluster.propose(DeleteVolume(volume_id=named_volume(request).volume_id, force=force))
-    return Response()
-
-
 _VOLUME = "/v3/volumes/{volume_id}"
 
 ROUTES = (
@@ -225,5 +270,4 @@ ROUTES = (
     ),
     Route(verb="GET", path=_VOLUME, handler=show_volume, allow=Allow.READER),
     Route(verb="PUT", path=_VOLUME, handler=update_volume, allow=Allow.MEMBER),
-    Route(verb="DELETE", path=_VOLUME, handler=delete_volume, allow=Allow.MEMBER, done=Done.ACCEPTED),
 )

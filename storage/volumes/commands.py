@@ -210,6 +210,11 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
                 " and not in a transfer, to be deleted."
             )
         must_be_unused(volume)
+        if has_snapshots(tx, self.volume_id):
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} still has snapshots, or is being copied. Delete them first, or the"
+                " volume with cascade."
+            )
         delete_volume(tx, self.volume_id)
 
 

@@ -1,0 +1,158 @@
+"""How snapshots come, change and go, and how a volume becomes what its newest one is."""
+
+from typing import ClassVar
+
+import msgspec
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.ids import ProjectId, VolumeId
+from noded.core.store import Transaction
+from storage.quotas.commands import charge, discharge
+from storage.snapshots.model import Snapshot, snapshots_of, status
+from storage.types.commands import need_type
+from storage.volumes.commands import ask_for_cut, delete_snapshot, must_be_unused, revert
+from storage.volumes.model import METADATA_MAX, CutPart, Volume
+
+# In these a snapshot may be deleted.
+DELETABLE = ("available", "error")
+
+
+class CreateSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.create.1"):
+    """A wish; the blocks come when the volume has stood still. `force`: also while the volume is in use."""
+
+    TOLD: ClassVar[str] = "asked for the snapshot {name} of volume {volume_id}"
+
+    snapshot_id: VolumeId
+    cut_id: str
+    volume_id: VolumeId
+    project_id: ProjectId
+    user_id: str
+    name: str
+    description: str
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    force: bool = False
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        volume = tx.need(Volume, self.volume_id)
+        may = ("available", "in-use") if self.force else ("available",)
+        if volume.status not in may:
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} status must be {' or '.join(may)}, but current status is:"
+                f" {volume.status}."
+            )
+        if tx.get(Snapshot, self.snapshot_id) is not None:
+            raise Conflict(f"Snapshot {self.snapshot_id} exists already.")
+        snapshot = Snapshot(
+            id=self.snapshot_id,
+            project_id=self.project_id,
+            user_id=self.user_id,
+            volume_id=self.volume_id,
+            name=self.name,
+            description=self.description,
+            metadata=self.metadata,
+            size_bytes=volume.size_bytes,
+            created_at_ms=self.now_ms,
+            updated_at_ms=self.now_ms,
+        )
+        kind = need_type(tx, volume.type_id)
+        amounts = {"snapshots": 1, "gigabytes": snapshot.gib}
+        charge(tx, snapshot.id, self.project_id, amounts, type_id=kind.id, type_name=kind.name)
+        part = CutPart(volume_id=self.volume_id, frozen_id=snapshot.frozen_id)
+        ask_for_cut(tx, self.cut_id, [part], hidden=False, now_ms=self.now_ms)
+        tx.put(snapshot)
+
+
+class ChangeSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.change.1"):
+    """New words on a snapshot; None leaves a field as it is."""
+
+    TOLD: ClassVar[str] = "changed the snapshot {snapshot_id}"
+
+    snapshot_id: VolumeId
+    name: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    added: dict[str, str] = msgspec.field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        snapshot = tx.need(Snapshot, self.snapshot_id)
+        words = snapshot.metadata if self.metadata is None else self.metadata
+        for key in self.removed:
+            if key not in words:
+                raise NotFound(f"Metadata item was not found: the snapshot has none with key {key[:255]}.")
+        words = {key: value for key, value in words.items() if key not in self.removed} | self.added
+        if len(words) > METADATA_MAX:
+            raise Invalid(f"A snapshot has at most {METADATA_MAX} metadata items; there would be {len(words)}.")
+        tx.put(
+            replace(
+                snapshot,
+                name=snapshot.name if self.name is None else self.name,
+                description=snapshot.description if self.description is None else self.description,
+                metadata=words,
+                updated_at_ms=self.now_ms,
+            )
+        )
+
+
+class DeleteSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.delete.1"):
+    """Its record goes at once; its blocks as soon as neither the volume nor a clone shows them any more."""
+
+    TOLD: ClassVar[str] = "deleted the snapshot {snapshot_id}"
+
+    FREES_ROOM: ClassVar[bool] = True
+
+    snapshot_id: VolumeId
+    force: bool = False
+
+    def apply(self, tx: Transaction) -> None:
+        snapshot = tx.need(Snapshot, self.snapshot_id)
+        word = status(tx, snapshot)
+        if not self.force and word not in DELETABLE:
+            raise Invalid(
+                f"Invalid snapshot: Snapshot {snapshot.id} is {word}. It must be available or in error to be deleted."
+            )
+        delete_snapshot(tx, snapshot.frozen_id)
+        discharge(tx, snapshot.id)
+        tx.delete(Snapshot, snapshot.id)
+
+
+class ResetSnapshotStatus(Command, frozen=True, kw_only=True, tag="snapshot.reset_status.1"):
+    """An administrator's word for what goes on with it. It changes nothing else of it."""
+
+    TOLD: ClassVar[str] = "reset the status of snapshot {snapshot_id} to {status}"
+
+    snapshot_id: VolumeId
+    status: str
+
+    def apply(self, tx: Transaction) -> None:
+        snapshot = tx.need(Snapshot, self.snapshot_id)
+        plain = replace(snapshot, said="")
+        tx.put(plain if status(tx, plain) == self.status else replace(snapshot, said=self.status))
+
+
+class RevertVolume(Command, frozen=True, kw_only=True, tag="volume.revert.1"):
+    """The volume is what its newest snapshot is. What was written since is given back."""
+
+    TOLD: ClassVar[str] = "reverted the volume {volume_id} to snapshot {snapshot_id}"
+
+    volume_id: VolumeId
+    snapshot_id: VolumeId
+    leftover_id: VolumeId  # under which the old layer goes
+    layer_id: str
+
+    def apply(self, tx: Transaction) -> None:
+        volume, snapshot = tx.need(Volume, self.volume_id), tx.need(Snapshot, self.snapshot_id)
+        must_be_unused(volume)
+        if volume.status != "available" or status(tx, snapshot) != "available":
+            raise Invalid(
+                f"Invalid volume: volume {volume.id} is {volume.status}, its snapshot {status(tx, snapshot)}; both must"
+                " be available to revert."
+            )
+        if snapshot.volume_id != volume.id or snapshots_of(tx, volume.volume_id)[-1].id != snapshot.id:
+            raise Invalid(f"Specified snapshot {snapshot.id} is not the latest one of volume {volume.id}.")
+        frozen = tx.need(Volume, snapshot.id)
+        revert(tx, volume, frozen, leftover_id=self.leftover_id, layer_id=self.layer_id)

@@ -1,0 +1,7 @@
+"""The size of volumes (Cinder, "Volume actions": extend)."""
+
+from noded.core.service import Service
+from storage.volume_sizes.api import ACTIONS as ACTIONS
+from storage.volume_sizes.commands import ExtendVolume
+
+SERVICE = Service(name="storage.volume_sizes", commands=(ExtendVolume,))

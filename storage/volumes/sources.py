@@ -1,0 +1,109 @@
+"""How a volume is made from what another one, or a snapshot, is: a clone, which copies nothing."""
+
+from typing import ClassVar
+
+import msgspec
+from msgspec.structs import replace
+
+from noded.core.command import Command
+from noded.core.errors import Conflict, Invalid
+from noded.core.ids import ProjectId, VolumeId
+from noded.core.store import Transaction
+from storage.extents.layout import extent_count
+from storage.types.commands import need_type
+from storage.volumes.commands import charge_volume, clone_volume
+from storage.volumes.layers import CREATING, ask_for_cut
+from storage.volumes.model import EXTENTS_MAX, CutPart, Layout, Purpose, Source, Volume
+
+
+class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1"):
+    """A volume that begins as what `source_id` is. A snapshot is there already; of a volume one is made for it first.
+
+    `tail` are the places of the extents that the source does not have.
+    """
+
+    TOLD: ClassVar[str] = "created the volume {name} from {source_id}"
+
+    volume_id: VolumeId
+    source_id: VolumeId
+    frozen_id: VolumeId  # of the snapshot that is made for it, where one is
+    cut_id: str
+    project_id: ProjectId
+    user_id: str
+    name: str
+    description: str = ""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    size_bytes: int
+    tail: Layout
+    now_ms: int
+    type_id: str = ""
+    multiattach: bool = False
+
+    def apply(self, tx: Transaction) -> None:
+        source, kind = tx.need(Volume, self.source_id), need_type(tx, self.type_id)
+        if self.multiattach and not kind.multiattach:
+            raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
+        make = self._from_snapshot if source.purpose is Purpose.SNAPSHOT else self._from_volume
+        clone = make(tx, source)
+        volume = replace(
+            clone,
+            user_id=self.user_id,
+            description=self.description,
+            metadata=self.metadata,
+            type_id=self.type_id,
+            replicas_wanted=kind.replicas,
+            multiattach=self.multiattach or kind.multiattach,
+            bootable=source.parent_id is not None if source.bootable is None else source.bootable,
+            image_metadata=source.image_metadata,
+        )
+        tx.put(volume)
+        charge_volume(tx, volume)
+
+    def _from_snapshot(self, tx: Transaction, source: Volume) -> Volume:
+        clone = clone_volume(
+            tx,
+            volume_id=self.volume_id,
+            parent_id=self.source_id,
+            project_id=self.project_id,
+            name=self.name,
+            size_bytes=self.size_bytes,
+            tail=self.tail,
+            purpose=Purpose.DATA,
+            now_ms=self.now_ms,
+        )
+        return replace(clone, made_from=Source(snapshot_id=source.id))
+
+    def _from_volume(self, tx: Transaction, source: Volume) -> Volume:
+        if tx.get(Volume, self.volume_id) is not None:
+            raise Conflict(f"Volume {self.volume_id} exists already.")
+        if source.status not in ("available", "in-use"):
+            raise Invalid(
+                f"Invalid volume: source volume {source.id} is {source.status}; it must be available or in-use."
+            )
+        if self.size_bytes < source.size_bytes:
+            raise Invalid(
+                f"Volume size {self.size_bytes} bytes is smaller than the source volume's {source.size_bytes}."
+            )
+        extents = extent_count(self.size_bytes, source.extent_bytes)
+        if extents > EXTENTS_MAX:
+            raise Invalid(f"A clone of volume {source.id} can have at most {EXTENTS_MAX * source.extent_bytes} bytes.")
+        if len(source.layout) + len(self.tail) < extents:
+            raise Conflict(f"Volume {source.id} has another size now. Try again.")
+        part = CutPart(volume_id=self.source_id, frozen_id=self.frozen_id)
+        ask_for_cut(tx, self.cut_id, [part], hidden=True, now_ms=self.now_ms)
+        return Volume(
+            id=self.volume_id,
+            project_id=self.project_id,
+            name=self.name,
+            size_bytes=self.size_bytes,
+            extent_bytes=source.extent_bytes,
+            layout=self.tail,
+            disk_ids=(),
+            in_sync=(),
+            purpose=Purpose.DATA,
+            created_at_ms=self.now_ms,
+            updated_at_ms=self.now_ms,
+            waits_for=self.frozen_id,
+            phase=CREATING,
+            made_from=Source(volume_id=source.id),
+        )
