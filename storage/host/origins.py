@@ -35,6 +35,17 @@ class OriginMaps:
         found = [(extent, entry) for entry in extent.entries(first, count)]
         self._keep_open(extent)
         parent = replica.parent
+        if count == 1 and parent is not None and not found[0][1][0]:
+            # Most reads are of one block: the same as below, without all that is for several.
+            if first >= blocks_in(parent, index):
+                return found
+            depth = self._map(parent, index, first >> WINDOW_SHIFT)[first & (WINDOW_BLOCKS - 1)]
+            if not depth:
+                return found
+            extent = parent.chain[depth - 1].extent(index)
+            found = [(extent, extent.entries(first, 1)[0])]
+            self._keep_open(extent)
+            return found
         if parent is None or all(entry[0] for _, entry in found):
             return found
         shown = min(count, blocks_in(parent, index) - first)

@@ -150,3 +150,23 @@ def test_what_is_remembered_is_bounded(store: ExtentStore) -> None:
     reader.ask()
     reader.ask()
     assert reader.read(1, 0, 1) == block(0)
+
+
+def test_a_volume_above_many_layers_is_read_like_one_above_none(store: ExtentStore) -> None:
+    dice, shown = random.Random(3), [0] * 1024
+    names = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 31)]
+    for at, name in enumerate(names):
+        reader = Reader(store, name, parents=tuple(reversed(names[:at])))
+        for _ in range(20):
+            first, letter = dice.randrange(1020), dice.randrange(250)
+            reader.write(0, first, block(letter) * 3) if letter else reader.zero(0, first, 3)
+            shown[first : first + 3] = [letter] * 3
+    store.settle()
+    reader.ask()
+    for first in range(0, 1024, 64):
+        assert reader.read(0, first, 64) == b"".join(block(letter) for letter in shown[first : first + 64])
+    for at in range(0, 1024, 7):
+        assert reader.read(0, at, 1) == block(shown[at])
+    reader.write(0, 5, block(9))
+    assert reader.read(0, 5, 1) is None  # the files do not hold it yet
+    assert reader.read(0, 6, 1) == block(shown[6])
