@@ -11,7 +11,7 @@ from storage.pools.model import Disk
 from storage.qos.model import guest_limits
 from storage.types.model import type_name
 from storage.volumes.claims import volume_map
-from storage.volumes.model import Volume, disks_of
+from storage.volumes.model import Volume, ancestors, disks_of
 
 VERIFY_CALL = "volume.verify"
 DIGEST_CALL = "volume.digest"
@@ -46,8 +46,24 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
         "observed": {"epoch": volume.epoch, "owner": volume.owner_id, "set_changes": volume.changes},
         "attachments": [msgspec.to_builtins(each) for each in volume.attachments],
         "replicas": _replicas(view, volume, context.cluster.reachable()),
+        "layers": _layers(view, volume),
         "steps": [f"bring disk {disk} up to date" for disk in volume.out_of_sync],
     }
+
+
+def _layers(view: View, volume: Volume) -> list[Section]:
+    """What the volume reads through to, nearest first: snapshots, the image that it was cloned from."""
+    return [
+        {
+            "volume": above.id,
+            "layer": above.layer,
+            "purpose": above.purpose.value,
+            "snapshot_of": above.snapshot_of,
+            "deleted": above.deleting,
+            "behind": list(above.out_of_sync),
+        }
+        for above in ancestors(view, volume)
+    ]
 
 
 def _replicas(view: View, volume: Volume, up: frozenset[NodeId]) -> list[Section]:
