@@ -221,6 +221,13 @@ class Detach(Body, frozen=True):
     attachment_id: str | None = None
 
 
+class ForceDetach(Body, frozen=True):
+    """The value of `os-force_detach`."""
+
+    attachment_id: str
+    connector: Connector | None = None
+
+
 class Connection(Body, frozen=True):
     """The value of `os-initialize_connection` and of `os-terminate_connection`."""
 
@@ -252,16 +259,25 @@ async def _attach(request: Request, volume: Volume, asked: Attach) -> Response:
 
 async def _detach(request: Request, volume: Volume, asked: Detach | None) -> Response:
     """Note that somebody no longer has it: the one that is named, or the only one."""
+    return await _forget(request, volume, asked)
+
+
+async def _force_detach(request: Request, volume: Volume, asked: ForceDetach) -> Response:
+    """The same, whatever an administrator said of the volume's status."""
+    return await _forget(request, volume, Detach(attachment_id=asked.attachment_id), by_force=True)
+
+
+async def _forget(request: Request, volume: Volume, asked: Detach | None, *, by_force: bool = False) -> Response:
     named = asked.attachment_id if asked is not None else None
     if named is None:
         if len(volume.attachments) > 1:
             raise Invalid("Volume is attached several times: say which one to detach, by its attachment_id.")
         named = volume.attachments[0].id if volume.attachments else None
     if named is None:
-        raise Invalid(f"Invalid volume: Unable to detach volume {volume.id}: it is {volume.status}, not in-use.")
+        return Response()  # nobody has it: as wished
     if named not in volume.attachment_ids:
         raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {named[:TEXT_CHARS_MAX]}.")
-    await request.cluster.propose(DeleteAttachment(attachment_id=AttachmentId(named)))
+    await request.cluster.propose(DeleteAttachment(attachment_id=AttachmentId(named), by_force=by_force))
     return Response()
 
 
@@ -283,6 +299,7 @@ async def _terminate(_: Request, __: Volume, asked: Connection) -> Response:
 ACTIONS: Final[dict[str, Action]] = {
     "os-attach": Action(act=_attach, form=Attach),
     "os-detach": Action(act=_detach, form=Detach | None),
+    "os-force_detach": Action(act=_force_detach, form=ForceDetach, allow=Allow.ADMIN),
     "os-initialize_connection": Action(act=_initialize, form=Connection, done=Done.OK),
     "os-terminate_connection": Action(act=_terminate, form=Connection),
 }

@@ -73,11 +73,13 @@ class DeleteAttachment(Command, frozen=True, kw_only=True, tag="volume.attachmen
     FREES_ROOM: ClassVar[bool] = True
 
     attachment_id: AttachmentId
+    by_force: bool = False  # whatever somebody said of the volume's status
 
     def apply(self, tx: Transaction) -> None:
         volume, attachment = need_attachment(tx, self.attachment_id)
         _must_not_be_computes(attachment)
-        tx.put(_without(volume, self.attachment_id))
+        left = _without(volume, self.attachment_id)
+        tx.put(replace(left, phase="") if self.by_force else left)
 
 
 # --- what other services call -----------------------------------------------------------------------------------------

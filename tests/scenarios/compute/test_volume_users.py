@@ -81,11 +81,29 @@ async def test_the_older_way_notes_who_has_a_volume() -> None:
         await act(stage, volume_id, "os-detach", {"attachment_id": UNKNOWN}, status=404)
         await act(stage, volume_id, "os-detach", {})
         assert await stage.volume_status(volume_id) == "available"
-        await act(stage, volume_id, "os-detach", {}, status=400)
+        await act(stage, volume_id, "os-detach", {})
         info = await act(stage, volume_id, "os-initialize_connection", {"connector": CONNECTOR}, status=200)
         assert isinstance(info, dict)
         assert info["connection_info"]["data"]["volume_id"] == volume_id
         await act(stage, volume_id, "os-terminate_connection", {"connector": CONNECTOR})
+
+
+async def test_an_administrator_detaches_by_force_what_was_noted_and_nothing_that_a_guest_has() -> None:
+    async with open_stage() as stage:
+        volume_id = await stage.new_volume()
+        await act(stage, volume_id, "os-attach", {"host_name": "elsewhere", "mountpoint": "/dev/vdc"})
+        attachment_id = (await attachments(stage, volume_id))[0]["attachment_id"]
+        await act(stage, volume_id, "os-reset_status", {"status": "error"})
+        await act(stage, volume_id, "os-force_detach", {"attachment_id": UNKNOWN}, status=404)
+        await act(stage, volume_id, "os-force_detach", {"attachment_id": attachment_id, "connector": None})
+        assert await stage.volume_status(volume_id) == "available"
+        assert await attachments(stage, volume_id) == []
+        server_id = await stage.create()
+        await stage.settle()
+        await stage.attach(server_id, volume_id)
+        await stage.settle()
+        attachment_id = (await attachments(stage, volume_id))[0]["attachment_id"]
+        await act(stage, volume_id, "os-force_detach", {"attachment_id": attachment_id}, status=409)
 
 
 async def test_what_a_server_of_ours_has_is_detached_through_compute_alone() -> None:
