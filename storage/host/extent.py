@@ -120,8 +120,12 @@ class Extent:
                     damaged.append(first + number)
         return damaged
 
-    def stamps(self, first: int, blocks: int, above: int) -> tuple[bytes, int]:
-        """Lines of the blocks from `first` on that are newer than `above`; the block to go on at, or 0 for the end."""
+    def stamps(self, first: int, blocks: int, above: int, newest: int) -> tuple[bytes, int]:
+        """Lines of the blocks from `first` on that are newer than `above`; the block to go on at, or 0 for the end.
+
+        A stamp beyond `newest` was never given: it has rotted. Taken for what it says it would pass for a write that is
+        on its way, and what the block missed would never be brought. So it is told as the oldest that is of interest.
+        """
         states: dict[int, tuple[int, int]] = {}
         stop = blocks
         files = self.files()
@@ -132,7 +136,11 @@ class Extent:
             # Nearly always nothing is newer; finding that out must not cost a loop in Python.
             if max(table[1::2], default=0) > above:
                 stamps = enumerate(table[1::2], start)
-                states = {block: (stamp, table[2 * (block - start)]) for block, stamp in stamps if stamp > above}
+                states = {
+                    block: (stamp if stamp <= newest else above + 1, table[2 * (block - start)])
+                    for block, stamp in stamps
+                    if stamp > above
+                }
         for overlay in (self.frozen, self.fresh):
             for block, (stamp, digest, _) in overlay.items():
                 if first <= block < stop:

@@ -153,12 +153,14 @@ class ExtentStore:
         entries = holder.entries(first, count)
         data = memoryview(bytearray(length))
         self._load(holder, entries, first, data)
-        return [state_of(entry) for entry in entries], data
+        newest = replica.newest_stamp  # what is beyond it has rotted, and must not spread
+        return [state_of(entry if entry[0] <= newest else (newest, *entry[1:])) for entry in entries], data
 
     def stamps(self, replica: DiskReplica, extent: int, offset: int, above: int) -> tuple[bytes, int]:
         """See `serving.Store`."""
         holder = replica.extent(extent)
-        lines, block = holder.stamps(offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT, above)
+        blocks = replica.extent_bytes >> BLOCK_SHIFT
+        lines, block = holder.stamps(offset >> BLOCK_SHIFT, blocks, above, replica.newest_stamp)
         self._keep_open(holder)
         return lines, block << BLOCK_SHIFT
 
@@ -351,13 +353,16 @@ class ExtentStore:
     def _stage_repair(self, replica: DiskReplica, change: Change) -> None:
         """A repair leaves alone the blocks whose stamp is not below its mark: they have a newer write of a guest.
 
+        A stamp beyond all that were ever given is of no write: it has rotted.
+
         What the journal gets is unconditional, so the decision is made here, on what has been committed.
         """
         self.commit()
         extent = replica.extent(change.extent)
         first, count = change.offset >> BLOCK_SHIFT, change.length >> BLOCK_SHIFT
         always = bool(change.flags & ALWAYS)
-        applies = [always or entry[0] < change.mark for entry in extent.entries(first, count)]
+        newest = replica.newest_stamp
+        applies = [always or not change.mark <= entry[0] <= newest for entry in extent.entries(first, count)]
         if all(applies):
             self._put(replica, change)
             return

@@ -152,3 +152,24 @@ def test_a_bit_that_rots_never_reaches_the_owner(tmp_path: Path, suffix: str) ->
     disk.talk.repair(Op.REPAIR, 2, block(2), stamp=frame.first_stamp(1) + 2, mark=0, flags=frame.ALWAYS)
     assert disk.talk.read(1, 3) == block(1) + block(2) + block(3)
     disk.store.close()
+
+
+def test_a_stamp_that_rots_is_taken_for_no_newer_write(tmp_path: Path) -> None:
+    """It passed for a write that is sent to the replica anyway, so what the block had missed was never brought."""
+    disk = CutDisk(tmp_path, 1)
+    for number in range(1, 4):
+        disk.talk.write(number, block(number))
+    mark = disk.talk.stamp()
+    disk.store.settle()
+    with (disk.directory / "volumes" / VOLUME / "0.table").open("r+b") as table:
+        table.seek(2 * 16 + 8 + 7)
+        highest = table.read(1)[0]
+        table.seek(2 * 16 + 8 + 7)
+        table.write(bytes([highest ^ 0x40]))
+    assert disk.talk.stamps(above=mark)[2].stamp == mark + 1
+    [(_, fetched, _)], content = disk.talk.fetch(2, 1)
+    assert (fetched <= mark, content) == (True, block(2))
+    disk.talk.repair(Op.REPAIR, 2, block(9), stamp=mark, mark=mark + 2)
+    assert disk.talk.read(1, 3) == block(1) + block(9) + block(3)
+    assert disk.talk.stamps(above=mark) == {}
+    disk.store.close()
