@@ -89,6 +89,7 @@ class ExtentStore:
 
     def open(self, hello: Hello) -> DiskReplica:
         """See `serving.Store`."""
+        self._look_for_room()
         replica = self._replicas.get(volume_key(hello.volume_id))
         if replica is None:
             if not hello.writer:
@@ -284,6 +285,7 @@ class ExtentStore:
 
     def settle_if_idle(self) -> None:
         """To be called now and then: brings an overlay that nobody adds to into the files, to free its memory."""
+        self._look_for_room()
         idle = self._batches == self._batches_seen
         self._batches_seen = self._batches
         if idle and self._dirty and self._settling is None:
@@ -436,6 +438,11 @@ class ExtentStore:
         self._settling = Settling(self._journal.sequence, self._journal.fd, extents, facts, self._wake)
         self.finish_settling(wait=True)
         self._journal.start_afresh()
+
+    def _look_for_room(self) -> None:
+        """A full disk takes no writes, and so it would never look again whether room has been made on it."""
+        if self.full:
+            self._check_space()
 
     def _check_space(self) -> None:
         self._unchecked_bytes = 0
