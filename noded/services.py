@@ -59,6 +59,7 @@ import noded.inspection
 import storage.attachments
 import storage.backups
 import storage.discovery
+import storage.disks
 import storage.group_types
 import storage.messages
 import storage.pools
@@ -130,6 +131,7 @@ SERVICES: tuple[Service, ...] = (
     storage.volumes.SERVICE,
     storage.snapshots.SERVICE,
     storage.volume_sizes.SERVICE,
+    storage.disks.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
     storage.group_types.SERVICE,

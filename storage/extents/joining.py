@@ -9,6 +9,7 @@ The disk may hold other extents of the volume, in sync, for which it is told the
 of an extent that is joining, so all of it is compared. A connection that ends begins everything anew.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +50,8 @@ class Joins:
     def __init__(self, owner: "Owner") -> None:
         self._owner = owner
         self._joins: dict[tuple[int, Member], Join] = {}
-        self._copied: dict[Member, int] = {}
+        # Also by earlier connections: what has been moved is told when it counts.
+        self._copied: dict[tuple[int, Member], int] = {}
         self._budget = 0.0
         self._paid_at = owner.surroundings.now()
 
@@ -69,9 +71,9 @@ class Joins:
         found = [extent for (extent, other), join in self._joins.items() if other is member and join.is_complete]
         return tuple(sorted(extent for extent in found if extent in wanted))
 
-    def blocks_copied(self, member: Member) -> int:
-        """How many blocks were copied to the replica since this was last adopted."""
-        return self._copied.get(member, 0)
+    def blocks_copied(self, member: Member, extents: Iterable[int]) -> int:
+        """How many blocks were copied for these extents on the replica's disk."""
+        return sum(self._copied.get((extent, member), 0) for extent in extents)
 
     def progress(self) -> dict[str, int]:
         """For each extent and disk, how many blocks have been copied."""
@@ -100,10 +102,10 @@ class Joins:
         for member in tuple(self._owner.members.values()):
             gained = _gained(before, volume.layout, member.disk_id)
             joins = [self._joins.pop((extent, member), None) for extent in gained]
-            if gained:
-                self._copied.pop(member, None)
-                if self._owner.direct is not None:
-                    self._owner.direct.forget(member)
+            for extent in gained:
+                self._copied.pop((extent, member), None)
+            if gained and self._owner.direct is not None:
+                self._owner.direct.forget(member)
             if not all(join is not None and join.is_complete for join in joins):
                 self._unfilled(member)
         for key in tuple(self._joins):
@@ -165,15 +167,21 @@ class Joins:
     def _filled(self, join: Join) -> None:
         assert join.comparison is not None
         blocks = join.comparison.blocks_copied
-        self._copied[join.member] = self._copied.get(join.member, 0) + blocks
+        self._count(join)
         join.is_complete = True
         join.comparison = None
         self._owner.surroundings.note("replica filled", disk=join.member.disk_id, extent=join.extent, blocks=blocks)
         self._owner.in_sync.adjust()
 
+    def _count(self, join: Join) -> None:
+        assert join.comparison is not None
+        key = join.extent, join.member
+        self._copied[key] = self._copied.get(key, 0) + join.comparison.blocks_copied
+
     def _end(self, key: tuple[int, Member]) -> None:
         join = self._joins.pop(key)
         if join.comparison is not None:
+            self._count(join)
             join.comparison.cancel()
         self._owner.refresh()
         self._owner.settle_inflight()

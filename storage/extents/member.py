@@ -76,6 +76,7 @@ class Member:
         "disk_id",
         "is_full",
         "is_local",
+        "latency_s",
         "out",
         "pending",
         "quiet_since",
@@ -99,6 +100,7 @@ class Member:
         self.sent_after = NOTHING_IS_SENT
         self.resent: frozenset[int] = frozenset()
         self.is_full = False
+        self.latency_s: float | None = None  # of the newest answer to a ping: the way there and back, and a commit
         self.shares_files = False
         self.reason = "not connected yet"
         self.away_since = self.quiet_since = now

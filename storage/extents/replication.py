@@ -453,11 +453,12 @@ class Owner:
         # With the number of changes of the map that the owner goes by: what it sends from now on is by this one.
         changes = self.in_sync.volume.changes
         head = frame.pack(Op.PING, request=request, volume=self.key, stamp=changes, mark=mark)
-        member.ask(Question(_ignore, _nothing), request, head)
+        asked_at = self.surroundings.now()
 
+        def answered(_reply: Reply | None) -> None:
+            member.latency_s = self.surroundings.now() - asked_at
 
-def _ignore(_reply: Reply | None) -> None:
-    """That a ping is answered at all is the answer."""
+        member.ask(Question(answered, _nothing), request, head)
 
 
 def _nothing() -> None:

@@ -7,7 +7,9 @@ import msgspec
 import trio
 
 from noded.core.errors import Unavailable
+from noded.core.ids import DiskId
 from noded.core.unreadable import UNREADABLE
+from storage.volumes.links import ServedVolume
 
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 256 * 1024
@@ -23,6 +25,18 @@ class VolumeStatus(msgspec.Struct, frozen=True):
     frozen: bool = False  # it stands still, at this epoch and count of changes
     epoch: int = 0
     changes: int = 0
+    replicas: dict[DiskId, str] = msgspec.field(default_factory=dict)
+    latencies_ms: dict[DiskId, float] = msgspec.field(default_factory=dict)
+    resyncs: dict[DiskId, float] = msgspec.field(default_factory=dict)
+    joins: dict[str, int] = msgspec.field(default_factory=dict)
+    requests_under_way: int = 0
+    damaged_blocks: int = 0
+
+    @property
+    def served(self) -> ServedVolume:
+        """The same, for who asks how the volume is."""
+        names = [field.name for field in msgspec.structs.fields(ServedVolume)]
+        return ServedVolume(**{name: getattr(self, name) for name in names})
 
 
 async def ask(socket: Path, verb: Verb) -> VolumeStatus:

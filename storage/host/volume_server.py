@@ -151,6 +151,11 @@ class VolumeServer:
             "size_bytes": owner.size_bytes,
             "in_sync": sorted(owner.in_sync.volume.in_sync),
             "replicas": {disk_id: member.state.value for disk_id, member in owner.members.items()},
+            "latencies_ms": {
+                disk_id: round(1000 * member.latency_s, 2)
+                for disk_id, member in owner.members.items()
+                if member.latency_s is not None
+            },
             "requests_under_way": len(owner.inflight),
             "resyncs": owner.recovery.progress(),
             "joins": owner.joins.progress(),

@@ -23,7 +23,7 @@ from storage.host.detached import last_words, start_detached, until_ended, until
 from storage.host.lock import holder, send_signal
 from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
 from storage.host.volume_control import VolumeStatus, ask
-from storage.volumes.links import OpenVolume
+from storage.volumes.links import OpenVolume, ServedVolume
 
 START_S_MAX = 10.0
 OPEN_S_MAX = 60.0
@@ -105,6 +105,15 @@ class HostVolumes:
         """See `VolumeServers.thaw`."""
         if self._runs(volume_id):
             await ask(control_socket(self._run, volume_id), "thaw")
+
+    async def report(self, volume_id: VolumeId) -> ServedVolume | None:
+        """See `VolumeServers.report`."""
+        return (await self._status(volume_id)).served if self._runs(volume_id) else None
+
+    async def look(self, volume_id: VolumeId) -> None:
+        """See `VolumeServers.look`."""
+        if self._runs(volume_id):
+            await ask(control_socket(self._run, volume_id), "look")
 
     @asynccontextmanager
     async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:

@@ -141,6 +141,12 @@ class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1")
         tx.put(MovePolicy(**(asdict(before) | numbers | {"balances": balances})))
 
 
+def remove_disk(tx: Transaction, disk_id: DiskId) -> None:
+    """The disk is no part of the pool any more. Whoever calls has made sure that nothing is on it."""
+    tx.need(Disk, disk_id)
+    tx.delete(Disk, disk_id)
+
+
 def count_moved(tx: Transaction, disk_id: DiskId, size_bytes: int) -> None:
     """So much was copied to a disk from others."""
     disk = tx.get(Disk, disk_id)

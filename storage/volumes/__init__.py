@@ -11,7 +11,13 @@ from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Cut, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
-from storage.volumes.reconcile import CutsReconciler, RemovalsReconciler, RepairsReconciler, VolumeServersReconciler
+from storage.volumes.reconcile import (
+    CutsReconciler,
+    MovesReconciler,
+    RemovalsReconciler,
+    RepairsReconciler,
+    VolumeServersReconciler,
+)
 from storage.volumes.sources import CreateClone
 
 SERVICE = Service(
@@ -38,7 +44,7 @@ SERVICE = Service(
         ThawVolume,
     ),
     routes=ROUTES,
-    reconcilers=(VolumeServersReconciler, RemovalsReconciler, CutsReconciler, RepairsReconciler),
+    reconcilers=(VolumeServersReconciler, RemovalsReconciler, CutsReconciler, RepairsReconciler, MovesReconciler),
     peer_calls={**CALLS, **PEER_CALLS},
     explain=EXPLAIN,
     departure=departure,

@@ -110,7 +110,8 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
         for parent in ancestors(view, volume)
         if parent.epoch  # what nobody ever claimed is on no disk
     )
-    disks = [disk for disk_id in disks_of(volume.layout) if (disk := view.get(Disk, disk_id)) is not None]
+    disk_ids = dict.fromkeys((*disks_of(volume.layout), *(join.disk_id for join in volume.joining)))
+    disks = [disk for disk_id in disk_ids if (disk := view.get(Disk, disk_id)) is not None]
     return VolumeMap(
         volume_id=volume.volume_id,
         size_bytes=volume.size_bytes,

@@ -36,6 +36,7 @@ from storage.volumes.model import (
     children,
     disks_of,
     whole_blocks,
+    without_disks,
 )
 
 # What a volume may be in to be deleted; the empty one says that nothing goes on.
@@ -399,6 +400,17 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
     )
     tx.put(sealed)
     return sealed
+
+
+def forget_disk(tx: Transaction, disk_id: DiskId) -> None:
+    """No record names the disk any more. Raises `Conflict` where one still needs it, or has bytes there."""
+    for volume in tx.find(Volume, "disk_ids", disk_id):
+        holds = disk_id in disks_of(volume.layout) or any(each.disk_id == disk_id for each in volume.joining)
+        left = any(each.disk_id == disk_id for each in volume.leftovers)
+        if holds or left or (volume.deleting and disk_id not in volume.removed_from):
+            what = "has a replica" if holds else "has bytes that are to be removed"
+            raise Conflict(f"Volume {volume.id} {what} on disk {disk_id}. Drain the disk, and wait until it is empty.")
+        tx.put(without_disks(volume, {disk_id}))
 
 
 def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:

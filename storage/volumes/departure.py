@@ -12,8 +12,7 @@ from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
 from storage.extents.layout import may_leave
 from storage.pools.model import Disk
-from storage.volumes.model import Volume, is_needed
-from storage.volumes.moving import without_disks
+from storage.volumes.model import Volume, is_needed, without_disks
 
 NAMED_MAX: Final = 20  # so many lost volumes are named one by one
 

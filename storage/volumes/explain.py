@@ -11,9 +11,11 @@ from storage.pools.model import Disk
 from storage.qos.model import guest_limits
 from storage.types.model import type_name
 from storage.volumes.claims import volume_map
+from storage.volumes.links import VolumeServers
 from storage.volumes.model import Volume, ancestors, disks_of
 
 VERIFY_CALL = "volume.verify"
+SERVED_CALL = "volume.served"
 DIGEST_CALL = "volume.digest"
 
 Section = dict[str, object]
@@ -47,8 +49,53 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
         "attachments": [msgspec.to_builtins(each) for each in volume.attachments],
         "replicas": _replicas(view, volume, context.cluster.reachable()),
         "layers": _layers(view, volume),
-        "steps": [f"bring disk {disk} up to date" for disk in volume.out_of_sync],
+        "extents": _extents(volume),
+        "served": await _served(context, volume),
+        "steps": _steps(volume),
     }
+
+
+def _extents(volume: Volume) -> Section:
+    """Where each extent lives; those that lie alike are one line."""
+    lines: dict[str, list[str]] = {}
+    for extent, disks in enumerate(volume.layout):
+        lines.setdefault(", ".join(disks), []).append(str(extent))
+    return {_ranges(extents): disks for disks, extents in lines.items()}
+
+
+def _ranges(numbers: list[str]) -> str:
+    runs: list[list[int]] = []
+    for number in map(int, numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _steps(volume: Volume) -> list[str]:
+    steps = [f"bring disk {disk} up to date" for disk in volume.out_of_sync]
+    steps += [f"make a replica of extent {join.extent} on disk {join.disk_id}" for join in volume.joining]
+    steps += [f"let extent {each.extent} leave disk {each.disk_id}" for each in volume.leaving]
+    return steps + [f"remove {len(left.extents)} extents from disk {left.disk_id}" for left in volume.leftovers]
+
+
+async def _served(context: PeerContext, volume: Volume) -> object:
+    """What the volume's own server says, replica by replica: only it knows what is under way."""
+    node_id = volume.node_id or volume.owner_id
+    if node_id is None:
+        return "nobody has served it yet"
+    try:
+        answer = await context.cluster.call(node_id, SERVED_CALL, volume.volume_id.encode())
+    except Refused as refused:
+        return refused.message
+    return msgspec.msgpack.decode(answer)
+
+
+async def served(context: PeerContext, payload: bytes) -> bytes:
+    """Answer `volume.served` for a volume of this node."""
+    found = await context.drivers.get(VolumeServers).report(VolumeId(payload.decode()))
+    return msgspec.msgpack.encode("it is not served now" if found is None else found)
 
 
 def _layers(view: View, volume: Volume) -> list[Section]:
@@ -107,4 +154,4 @@ async def digest(context: PeerContext, payload: bytes) -> bytes:
 
 
 EXPLAIN: dict[str, Explainer] = {"volume": explain_volume}
-PEER_CALLS: dict[str, PeerHandler] = {VERIFY_CALL: verify, DIGEST_CALL: digest}
+PEER_CALLS: dict[str, PeerHandler] = {VERIFY_CALL: verify, DIGEST_CALL: digest, SERVED_CALL: served}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from noded.core.ids import VolumeId
+import msgspec
+
+from noded.core.ids import DiskId, VolumeId
 from storage.extents.authority import Mark
 
 
@@ -41,6 +43,18 @@ class VolumeFiles(Protocol):
         """
 
 
+class ServedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server of a volume says of it, replica by replica."""
+
+    phase: str = ""
+    replicas: dict[DiskId, str] = msgspec.field(default_factory=dict)  # how far each has come
+    latencies_ms: dict[DiskId, float] = msgspec.field(default_factory=dict)  # of the newest ping, sent when idle
+    resyncs: dict[DiskId, float] = msgspec.field(default_factory=dict)  # the share that is done
+    joins: dict[str, int] = msgspec.field(default_factory=dict)  # by "extent/disk" the blocks copied so far
+    requests_under_way: int = 0
+    damaged_blocks: int = 0
+
+
 class VolumeServers(Protocol):
     """The volume servers of this machine, as the reconciler sees them."""
 
@@ -67,6 +81,12 @@ class VolumeServers(Protocol):
 
     async def thaw(self, volume_id: VolumeId) -> None:
         """Let it go on. Nothing happens where it has no server, or does not stand still."""
+
+    async def report(self, volume_id: VolumeId) -> ServedVolume | None:
+        """What the volume's server on this machine says; None where it has none. Raises `Unavailable`."""
+
+    async def look(self, volume_id: VolumeId) -> None:
+        """Let the server see what the log says of the volume now. Nothing happens where there is none."""
 
     def serving(self, volume_id: VolumeId) -> AbstractAsyncContextManager[None]:
         """The volume has a server here while the context lasts: nobody uses it, but it mends what is behind."""

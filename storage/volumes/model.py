@@ -1,10 +1,11 @@
 """What the cluster knows of a volume: what it is, where its replicas are, who may write it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from noded.core.ids import AttachmentId, DiskId, NodeId, ProjectId, VolumeId
 from noded.core.record import Record
@@ -276,3 +277,33 @@ def is_leaving(volume: Volume, extent: int, disk_id: DiskId) -> bool:
 def is_needed(view: View, volume: Volume) -> bool:
     """Whether somebody wants its blocks: also those of a deleted volume show through in its clones."""
     return not volume.deleting or bool(children(view, volume.volume_id))
+
+
+def still_leaving(volume: Volume, joining: tuple[Joining, ...]) -> tuple[Leaving, ...]:
+    """Whoever was to make room for one that does not come any more stays, unless another one comes."""
+    kept = {(each.extent, each.instead) for each in joining}
+    back = {(each.extent, each.instead) for each in volume.joining} - kept
+    return tuple(each for each in volume.leaving if (each.extent, each.disk_id) not in back)
+
+
+def without_disks(volume: Volume, going: Collection[DiskId]) -> Volume:
+    """The record once some disks are no part of the cluster any more."""
+    layout: Layout = tuple(tuple(disk for disk in disks if disk not in going) for disks in volume.layout)
+    in_sync = tuple(disk for disk in volume.in_sync if disk not in going)
+    joining = tuple(
+        replace(each, instead=None) if each.instead in going else each
+        for each in volume.joining
+        if each.disk_id not in going
+    )
+    changed = (layout, in_sync, joining) != (volume.layout, volume.in_sync, volume.joining)
+    return replace(
+        volume,
+        layout=layout,
+        disk_ids=tuple(disk for disk in volume.disk_ids if disk not in going),
+        in_sync=in_sync,
+        changes=volume.changes + changed,
+        removed_from=tuple(disk for disk in volume.removed_from if disk not in going),
+        joining=joining,
+        leaving=tuple(each for each in still_leaving(volume, joining) if each.disk_id not in going),
+        leftovers=tuple(each for each in volume.leftovers if each.disk_id not in going),
+    )

@@ -24,7 +24,6 @@ from storage.volumes.claims import current
 from storage.volumes.model import (
     BLOCK_BYTES,
     Joining,
-    Layout,
     Leaving,
     Leftover,
     Volume,
@@ -33,6 +32,7 @@ from storage.volumes.model import (
     is_leaving,
     is_needed,
     may_read_through,
+    still_leaving,
 )
 
 
@@ -148,11 +148,7 @@ class CancelJoins(Command, frozen=True, kw_only=True, tag="volume.join.cancel.1"
             return
         extents = tuple(sorted(given_up))
         joining = _without(volume.joining, self.disk_id, extents)
-        # Whoever was to make room for it stays, unless another one comes.
-        kept = {(each.extent, each.instead) for each in joining}
-        back = {(each.extent, each.instead) for each in volume.joining} - kept
-        leaving = tuple(each for each in volume.leaving if (each.extent, each.disk_id) not in back)
-        volume = replace(volume, joining=joining, leaving=leaving, changes=volume.changes + 1)
+        volume = replace(volume, joining=joining, leaving=still_leaving(volume, joining), changes=volume.changes + 1)
         tx.put(_with_leftover(tx, volume, self.disk_id, extents, self.now_ms))
 
 
@@ -206,11 +202,13 @@ def _why_no_place(view: View, volume: Volume, join: Joining, disk: Disk) -> str:
 
 def why_not_leave(view: View, volume: Volume, extent: int, disk_id: DiskId) -> str:
     """Why a replica must stay for now; empty if it may go."""
-    if not is_leaving(volume, extent, disk_id) or disk_id not in volume.layout[extent]:
+    source = view.get(Volume, volume.parent_id) if volume.parent_id is not None else None
+    follows = source is not None and is_leaving(source, extent, disk_id)
+    if not (is_leaving(volume, extent, disk_id) or follows) or disk_id not in volume.layout[extent]:
         return "it is not to leave"
     if any(each.extent == extent and each.instead == disk_id for each in volume.joining):
         return "what comes in its stead is not there yet"
-    stays = [each for each in volume.layout[extent] if not is_leaving(volume, extent, each)]
+    stays = [each for each in volume.layout[extent] if each != disk_id and not is_leaving(volume, extent, each)]
     if not stays or not set(stays) <= set(volume.in_sync):
         return "those that stay are not all in sync"
     for child in children(view, volume.volume_id):
@@ -243,26 +241,3 @@ def _with_leftover(tx: Transaction, volume: Volume, disk_id: DiskId, extents: tu
         return volume  # it is no disk of the cluster any more
     left = Leftover(disk_id=disk_id, extents=extents, changes=volume.changes, since_ms=now_ms)
     return replace(volume, leftovers=(*volume.leftovers, left))
-
-
-def without_disks(volume: Volume, going: Collection[DiskId]) -> Volume:
-    """The record once some disks are no part of the cluster any more."""
-    layout: Layout = tuple(tuple(disk for disk in disks if disk not in going) for disks in volume.layout)
-    in_sync = tuple(disk for disk in volume.in_sync if disk not in going)
-    joining = tuple(
-        replace(each, instead=None) if each.instead in going else each
-        for each in volume.joining
-        if each.disk_id not in going
-    )
-    changed = (layout, in_sync, joining) != (volume.layout, volume.in_sync, volume.joining)
-    return replace(
-        volume,
-        layout=layout,
-        disk_ids=tuple(disk for disk in volume.disk_ids if disk not in going),
-        in_sync=in_sync,
-        changes=volume.changes + changed,
-        removed_from=tuple(disk for disk in volume.removed_from if disk not in going),
-        joining=joining,
-        leaving=tuple(each for each in volume.leaving if each.disk_id not in going),
-        leftovers=tuple(each for each in volume.leftovers if each.disk_id not in going),
-    )

@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import xxhash
 
 from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
-from storage.volumes.model import Cut, Volume, ancestors, children, disks_of, is_needed
+from storage.volumes.model import Cut, Volume, ancestors, children, disks_of, is_needed, may_read_through
+
+DROP_AFTER_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,52 @@ def removals(view: View, node_id: NodeId) -> list[Removal]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """What is left on a disk of extents that are elsewhere now is to go. `layer` is the name that the disk knows."""
+
+    volume_id: VolumeId
+    disk_id: DiskId
+    extents: tuple[int, ...]
+    changes: int
+    layer: VolumeId
+
+
+def drops(view: View, node_id: NodeId, now_ms: int) -> list[Drop]:
+    """What is to be dropped from this node's disks, of each volume what left first: a disk takes them in order.
+
+    Not at once: by then the volume's owner has another map, and need not be told by a refusal.
+    """
+    mine = {disk.disk_id for disk in view.find(Disk, "node_id", node_id)}
+    found: dict[tuple[VolumeId, DiskId], Drop] = {}
+    for volume in view.all(Volume):
+        for left in volume.leftovers:
+            key = volume.volume_id, left.disk_id
+            if left.disk_id in mine and key not in found:
+                found[key] = Drop(volume.volume_id, left.disk_id, left.extents, left.changes, volume.layer)
+                if now_ms - left.since_ms < DROP_AFTER_MS:
+                    del found[key]
+                    break
+    return list(found.values())
+
+
+def layouts(view: View, volume_ids: Iterable[VolumeId]) -> dict[VolumeId, tuple[object, ...]]:
+    """What the servers of these volumes must know: one whose entry has changed is told to look."""
+    found: dict[VolumeId, tuple[object, ...]] = {}
+    for volume_id in volume_ids:
+        volume = view.get(Volume, volume_id)
+        if volume is not None:
+            sources = tuple((parent.id, parent.changes, parent.leaving) for parent in ancestors(view, volume))
+            found[volume_id] = (volume.layout, volume.joining, sources if volume.joining else ())
+    return found
+
+
 def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[VolumeId]:
     """The volumes that this node is to make whole: out of sync, used by nobody, their sources whole."""
     mine = []
     disks = {disk.disk_id: disk for disk in view.all(Disk)}
     for volume in view.all(Volume):
-        if volume.node_id is not None or not volume.out_of_sync:
-            continue
-        if not is_needed(view, volume):
+        if volume.node_id is not None or not (volume.out_of_sync or volume.joining) or not is_needed(view, volume):
             continue
         if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
             mine.append(volume.volume_id)
@@ -89,13 +130,22 @@ def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reacha
         for disk_id in volume.out_of_sync
         if (disk := disks.get(disk_id)) and disk.node_id in reachable and disk.state is not DiskState.FAILED
     ]
-    return any(all(disk_id not in ancestor.out_of_sync for ancestor in ancestors(view, volume)) for disk_id in behind)
+    if any(all(disk_id not in ancestor.out_of_sync for ancestor in ancestors(view, volume)) for disk_id in behind):
+        return True
+    return any(
+        (disk := disks.get(join.disk_id)) is not None
+        and disk.node_id in reachable
+        and may_read_through(view, volume, join.extent, join.disk_id, stays=True)
+        for join in volume.joining
+    )
 
 
 def _repairer(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
     """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
     nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
     up = sorted(nodes & set(reachable))
+    if volume.joining and volume.owner_id in up:
+        return volume.owner_id  # each replica that comes would change the draw, and what was begun would begin anew
     return max(up, key=lambda node: _weight(volume.id, node), default=None)
 
 

@@ -8,20 +8,24 @@ import msgspec
 import structlog
 import trio
 
+from consensus.liveness.model import NodeVerdict
+from consensus.members.model import Node, NodeRole
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
-from noded.core.errors import Refused
-from noded.core.ids import VolumeId
+from noded.core.errors import Refused, Unavailable
+from noded.core.ids import Revision, VolumeId
 from noded.core.reconciler import Drivers
 from storage.extents.authority import Mark
 from storage.pools.links import DiskServers
-from storage.pools.model import Disk
+from storage.pools.model import Disk, MovePolicy
 from storage.volumes.commands import ConfirmRemoval
 from storage.volumes.cuts import FREEZE, PATIENCE_MS, RELEASE, GiveUpCut, MakeCut, StandStill
 from storage.volumes.links import VolumeServers
 from storage.volumes.model import Cut, Volume
-from storage.volumes.plan import Removal, cuts, freezer_of, removals, repairs, strays, wanted_here
+from storage.volumes.moves import planner, steps, waits_until_ms
+from storage.volumes.moving import ConfirmDrop
+from storage.volumes.plan import Drop, Removal, cuts, drops, freezer_of, layouts, removals, repairs, strays, wanted_here
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +35,7 @@ STARTS_AT_ONCE = 8
 REPAIRS_AT_ONCE = 2  # on one node; each reads and writes whole replicas
 REPAIR_CHECK_S = 5.0
 RELEASE_S_MAX = 5.0
+MOVES_MAX = 64  # steps of one pass
 
 
 class VolumeServersReconciler:
@@ -44,6 +49,7 @@ class VolumeServersReconciler:
         self._cluster = cluster
         self._servers = drivers.get(VolumeServers)
         self._watched: set[VolumeId] = set()
+        self._told: dict[VolumeId, tuple[object, ...]] = {}
 
     async def nudged(self) -> None:
         """A volume server that should run has ended: its guest waits."""
@@ -58,7 +64,24 @@ class VolumeServersReconciler:
         )
         if strays(running, wanted, self._servers.held()):
             await self._end_strays(running)
-        self._watched = set(wanted) & set(await self._servers.running())
+        running = set(await self._servers.running())
+        self._watched = set(wanted) & running
+        await self._tell(running)
+
+    async def _tell(self, running: set[VolumeId]) -> None:
+        """Who serves a volume whose replicas move must hear of it: it asks the log only when it is in doubt."""
+        before, now = self._told, layouts(self._cluster.view(), running)
+        self._told = {volume_id: each for volume_id, each in now.items() if before.get(volume_id) == each}
+
+        async def tell(volume_id: VolumeId) -> None:
+            try:
+                await self._servers.look(volume_id)
+            except Unavailable as fault:
+                log.debug("volume server not told yet", volume=volume_id, why=fault.message)  # it starts, or ends
+            else:
+                self._told[volume_id] = now[volume_id]
+
+        await _each([each for each in now if each not in self._told], tell, "volume server not told")
 
     async def _end_strays(self, running: set[VolumeId]) -> None:
         # A view that lags must not cost a guest its disk: what is ended is decided on a view that surely doesn't.
@@ -74,7 +97,7 @@ class RemovalsReconciler:
 
     name = "volume-removals"
     watches = (Volume, Disk)
-    period_s = 30.0
+    period_s = 10.0
 
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
         self._cluster = cluster
@@ -86,6 +109,11 @@ class RemovalsReconciler:
         held = set(self._servers.held())
         todo = removals(self._cluster.view(), self._cluster.node_id)
         await _each([removal for removal in todo if removal.volume_id not in held], self._remove, "replica not removed")
+        await _each(drops(self._cluster.view(), self._cluster.node_id, now_ms()), self._drop, "extents not dropped")
+
+    async def _drop(self, drop: Drop) -> None:
+        await self._disks.drop(drop.disk_id, drop.layer, drop.extents, drop.changes)
+        await self._cluster.propose(ConfirmDrop(volume_id=drop.volume_id, disk_id=drop.disk_id, changes=drop.changes))
 
     async def _remove(self, removal: Removal) -> None:
         # An own server of the volume would write again what was just removed.
@@ -179,6 +207,39 @@ class RepairsReconciler:
                 with trio.move_on_after(REPAIR_CHECK_S):
                     seen = await self._cluster.changed([Volume], seen)
         log.info("volume repair ended", volume=volume_id, behind=volume_id in self._due())
+
+
+class MovesReconciler:
+    """Replicas are where they should be: redundancy first, then each disk's share."""
+
+    name = "replica-moves"
+    watches = (Disk, MovePolicy, Node, NodeVerdict)
+    period_s = 2.0
+
+    def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
+        del drivers  # it only proposes
+        self._cluster = cluster
+        self._seen: tuple[Revision, bool] | None = None
+
+    async def reconcile(self) -> None:
+        """One pass; nothing where nothing has changed since the last one that found nothing to do."""
+        view = self._cluster.view()
+        members = [node.id for node in view.all(Node) if node.role is NodeRole.MEMBER]
+        if planner(self._cluster.reachable(), members) != self._cluster.node_id:
+            self._seen = None
+            return
+        now = now_ms()
+        until = waits_until_ms(view)
+        lost = until is not None and now >= until
+        if (view.revision, lost) == self._seen:
+            return
+        todo = steps(view, now)
+        for command in todo[:MOVES_MAX]:
+            try:
+                await self._cluster.propose(command)
+            except Refused as refused:
+                log.info("replica not moved", what=str(command), why=refused.message)
+        self._seen = None if todo else (view.revision, lost)
 
 
 async def _each(items: list[T], act: Callable[[T], Awaitable[None]], complaint: str) -> None:

@@ -16,8 +16,9 @@ from storage.extents.authority import Mark
 from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskServers, FoundDisk, ServedDisk
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
-from storage.volumes.links import OpenVolume, VolumeAttachments, VolumeFiles, VolumeServers
-from storage.volumes.model import Volume
+from storage.volumes.links import OpenVolume, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
+from storage.volumes.model import Volume, disks_of
+from storage.volumes.moving import AdoptReplicas
 
 
 class SimulatedDisks:
@@ -141,9 +142,35 @@ class SimulatedVolumes:
                     volume_id=volume_id, epoch=volume.epoch, changes=volume.changes + offset, disk_id=disk_id
                 )
                 await self._cluster.propose(order)
+            await self._adopt(volume_id)
             yield
         finally:
             self.opened.remove(volume_id)
+
+    async def report(self, volume_id: VolumeId) -> ServedVolume | None:
+        if volume_id not in await self.running():
+            return None
+        volume = self._cluster.view().need(Volume, volume_id)
+        states = {disk: "current" if disk in volume.in_sync else "away" for disk in disks_of(volume.layout)}
+        return ServedVolume(phase="open", replicas=states, latencies_ms=dict.fromkeys(states, 0.5))
+
+    async def look(self, volume_id: VolumeId) -> None:
+        if volume_id in await self.running():
+            await self._adopt(volume_id)
+
+    async def _adopt(self, volume_id: VolumeId) -> None:
+        """What is joining and may is filled at once."""
+        for joiner in volume_map(self._cluster.view(), volume_id).joining:
+            volume = self._cluster.view().need(Volume, volume_id)
+            order = AdoptReplicas(
+                volume_id=volume_id,
+                epoch=volume.epoch,
+                changes=volume.changes,
+                disk_id=joiner.disk_id,
+                extents=(joiner.extent,),
+                blocks=1,
+            )
+            await self._cluster.propose(order)
 
     async def _claim(self, volume_id: VolumeId) -> None:
         number = self._cluster.view().revision

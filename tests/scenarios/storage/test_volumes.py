@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from consensus.store import Change
 from noded.core.ids import NodeId, ProjectId, Revision, VolumeId
+from noded.core.service import PeerContext
 from noded.core.units import GIB
 from storage.pools import SERVICE as POOLS
 from storage.pools.links import DiskServers
@@ -23,6 +24,7 @@ from storage.volumes.commands import (
     detach_volume,
     seal_volume,
 )
+from storage.volumes.explain import explain_volume
 from storage.volumes.model import Purpose, Volume
 from tests.twins.cluster import SharedCluster
 from tests.twins.storage import SimulatedDisks, give_storage
@@ -210,3 +212,25 @@ async def test_sources_are_repaired_before_their_clones(pool: Pool) -> None:
     await pool.settle()
     assert (pool.volume(source).out_of_sync, pool.volume(clone).out_of_sync) == ((), ())
     assert sorted(pool.repaired()) == [clone, source]
+
+
+async def test_a_volume_is_explained_extent_by_extent_and_by_its_own_server(pool: Pool) -> None:
+    volume_id = await pool.create("v")
+    with pool.change() as change:
+        attach_volume(change, volume_id, server_id="s", node_id=NodeId("node2"))
+    await pool.settle()
+    context = PeerContext(cluster=pool.shared.cluster("node1"), drivers=pool.shared.drivers["node1"])
+    told = await explain_volume(context, volume_id)
+    assert told["extents"] == {"0": ", ".join(pool.volume(volume_id).layout[0])}
+    served = told["served"]
+    assert isinstance(served, dict)
+    assert set(served["latencies_ms"]) == set(pool.volume(volume_id).layout[0])
+    behind = pool.volume(volume_id).disk_ids[0]
+    pool.fall_behind(volume_id)
+    assert f"bring disk {behind} up to date" in str((await explain_volume(context, volume_id))["steps"])
+
+
+async def test_what_nobody_serves_says_so(pool: Pool) -> None:
+    volume_id = await pool.create("v")
+    context = PeerContext(cluster=pool.shared.cluster("node1"), drivers=pool.shared.drivers["node1"])
+    assert (await explain_volume(context, volume_id))["served"] == "nobody has served it yet"

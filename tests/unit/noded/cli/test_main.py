@@ -250,3 +250,46 @@ def test_a_configuration_file_that_was_named_must_be_there(tmp_path: Path) -> No
     result = run(tmp_path / "typo.toml", "status")
     assert result.exit_code == USAGE
     assert "typo.toml is not there" in result.output
+
+
+DISKS = {
+    "disks": [
+        {
+            "id": "a" * 32, "node": "node1", "name": "/disks/[one]", "state": "in use", "fault": "", "weight": 1.0,
+            "used_bytes": GIB, "size_bytes": 8 * GIB, "replicas": 3, "behind": 1, "coming": 2, "going": 0,
+            "to_remove": 1, "moved_in_bytes": GIB,
+        }
+    ],
+    "pool": {
+        "size_bytes": 8 * GIB, "used_bytes": GIB, "promised_bytes": GIB, "volumes": 1, "degraded_volumes": 1,
+        "moves": 2,
+    },
+}  # fmt: skip
+
+
+def test_disks_are_listed_with_what_moves(config: Path) -> None:
+    result, call = told(config, DISKS, "disk", "list")
+    assert call.method == "disks.list"
+    assert result.exit_code == 0
+    assert "/disks/[one]" in result.output
+    assert "2 coming, 1 to remove" in result.output
+
+
+def test_disks_are_listed_as_json(config: Path) -> None:
+    result, _ = told(config, DISKS, "disk", "list", "--json")
+    assert json.loads(result.output) == DISKS
+
+
+def test_a_disk_is_drained_and_says_first_what_that_means(config: Path) -> None:
+    answer = {"disk": "a", "steps": ["nothing new"], "warnings": ["it is full"], "done": False}
+    result, call = told(config, answer, "disk", "drain", "node1:/disks/one", "--plan")
+    assert msgspec.msgpack.decode(call.payload) == {"disk": "node1:/disks/one", "draining": True, "plan": True}
+    assert "nothing is done yet" in result.output
+
+
+def test_the_policy_is_shown_and_changed(config: Path) -> None:
+    answer = {"patience_s": 60, "at_once": 8, "per_disk": 2, "bytes_s": 64 << 20, "balances": True}
+    result, call = told(config, answer, "disk", "policy", "--patience", "60", "--rate", "64", "--no-balance")
+    asked = msgspec.msgpack.decode(call.payload)
+    assert (asked["patience_s"], asked["bytes_s"], asked["balances"], asked["at_once"]) == (60, 64 << 20, False, None)
+    assert "64 MiB/s" in result.output

@@ -1,0 +1,117 @@
+"""What can be asked and told of the pool's disks: `noded disk <verb>`."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from noded.cli import show_disks
+from noded.cli.asking import as_json, ask, plainly, print_answer
+from noded.config import Config
+from noded.core.units import MIB
+
+as_plan = click.option("--plan", is_flag=True, help="Only say what would happen.")
+
+
+@click.group()
+def disk() -> None:
+    """The disks of the pool. DISK is a disk's id, the beginning of one, or NODE:DIRECTORY."""
+
+
+@disk.command("list")
+@as_json
+@click.pass_obj
+@plainly
+def disk_list(config: Config, as_json: bool) -> None:
+    """List the disks: how full they are, what they hold, and what moves."""
+    answer = ask(config.run, "disks.list")
+    print_answer(answer, as_json, lambda: show_disks.listing(msgspec.msgpack.decode(answer)))
+
+
+@disk.command("drain")
+@click.argument("disk")
+@as_plan
+@as_json
+@click.pass_obj
+@plainly
+def disk_drain(config: Config, disk: str, plan: bool, as_json: bool) -> None:
+    """Empty a disk: its replicas are made on others, and leave it when those are in sync. Nothing new comes to it."""
+    _tell(config, "disks.set", as_json, disk=disk, draining=True, plan=plan)
+
+
+@disk.command("replace")
+@click.argument("disk")
+@as_plan
+@as_json
+@click.pass_obj
+@plainly
+def disk_replace(config: Config, disk: str, plan: bool, as_json: bool) -> None:
+    """Give a disk up that has failed or is to be taken out: as drain, and it need not answer. Then remove it."""
+    _tell(config, "disks.set", as_json, disk=disk, draining=True, plan=plan)
+
+
+@disk.command("undrain")
+@click.argument("disk")
+@as_json
+@click.pass_obj
+@plainly
+def disk_undrain(config: Config, disk: str, as_json: bool) -> None:
+    """Let a disk that was drained take replicas again."""
+    _tell(config, "disks.set", as_json, disk=disk, draining=False)
+
+
+@disk.command("weight")
+@click.argument("disk")
+@click.argument("weight", type=float)
+@as_json
+@click.pass_obj
+@plainly
+def disk_weight(config: Config, disk: str, weight: float, as_json: bool) -> None:
+    """Give a disk more or less than its size alone would: 1 is usual, 2 is twice as much, 0 empties it."""
+    _tell(config, "disks.set", as_json, disk=disk, weight=weight)
+
+
+@disk.command("remove")
+@click.argument("disk")
+@as_json
+@click.pass_obj
+@plainly
+def disk_remove(config: Config, disk: str, as_json: bool) -> None:
+    """Take a drained disk, on which nothing is any more, out of the pool."""
+    _tell(config, "disks.remove", as_json, disk=disk)
+
+
+@disk.command("policy")
+@click.option("--patience", type=int, metavar="SECONDS", help="How long a node or disk may be away.")
+@click.option("--at-once", type=int, metavar="N", help="Replicas of extents that are made at the same time.")
+@click.option("--per-disk", type=int, metavar="N", help="The same on one disk.")
+@click.option("--rate", type=int, metavar="MIB", help="How fast one volume is copied, in MiB a second.")
+@click.option("--balance/--no-balance", "balances", default=None, help="Whether disks are filled evenly.")
+@as_json
+@click.pass_obj
+@plainly
+def disk_policy(
+    config: Config,
+    patience: int | None,
+    at_once: int | None,
+    per_disk: int | None,
+    rate: int | None,
+    balances: bool | None,
+    as_json: bool,
+) -> None:
+    """Show or change how patiently and how fast replicas are moved."""
+    bytes_s = None if rate is None else rate * MIB
+    asked = {
+        "patience_s": patience,
+        "at_once": at_once,
+        "per_disk": per_disk,
+        "bytes_s": bytes_s,
+        "balances": balances,
+    }
+    answer = ask(config.run, "disks.policy", msgspec.msgpack.encode(asked))
+    print_answer(answer, as_json, lambda: show_disks.policy(msgspec.msgpack.decode(answer)))
+
+
+def _tell(config: Config, method: str, as_json: bool, **asked: Any) -> None:
+    answer = ask(config.run, method, msgspec.msgpack.encode(asked))
+    print_answer(answer, as_json, lambda: show_disks.plan(msgspec.msgpack.decode(answer)))

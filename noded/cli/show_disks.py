@@ -1,0 +1,64 @@
+"""How disks look in a terminal. Pure: values in, rich tables out."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from noded.core.units import GIB, MIB
+
+_STYLES = {"in use": "green", "draining": "yellow", "full": "yellow", "away": "bold red", "failed": "bold red"}
+
+# Texts, not markup: directories are of users' making.
+
+
+def listing(found: dict[str, Any]) -> RenderableType:
+    """A line a disk, then the pool."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("disk", "node", "directory", "state", "used", "weight", "replicas", "moves", "copied in"):
+        table.add_column(column, no_wrap=column in {"state", "used"}, overflow="fold")
+    for disk in sorted(found["disks"], key=lambda disk: (disk["node"], disk["name"])):
+        table.add_row(
+            Text(disk["id"][:12]),
+            Text(disk["node"]),
+            Text(disk["name"]),
+            Text(disk["state"], style=_STYLES.get(disk["state"], "")),
+            f"{disk['used_bytes'] / GIB:.1f} of {disk['size_bytes'] / GIB:.1f} GiB",
+            f"{disk['weight']:g}",
+            f"{disk['replicas']}" + (f", {disk['behind']} behind" if disk["behind"] else ""),
+            _moves(disk),
+            f"{disk['moved_in_bytes'] / GIB:.2f} GiB",
+        )
+    faults = [Text(f"! {disk['name']}: {disk['fault']}", style="yellow") for disk in found["disks"] if disk["fault"]]
+    pool = found["pool"]
+    text = (
+        f"pool: {pool['used_bytes'] / GIB:.1f} of {pool['size_bytes'] / GIB:.1f} GiB used, "
+        f"{pool['promised_bytes'] / GIB:.1f} GiB promised to {pool['volumes']} volumes, "
+        f"{pool['degraded_volumes']} with replicas behind, {pool['moves']} replicas being made"
+    )
+    return Group(table, *faults, Text(text, style="dim"))
+
+
+def plan(found: dict[str, Any]) -> RenderableType:
+    """What is done, or would be."""
+    lines = [Text(f"• {step}") for step in found["steps"]]
+    lines += [Text(f"! {warning}", style="yellow") for warning in found["warnings"]]
+    return Group(Text(f"disk {found['disk']}" + ("" if found["done"] else " (nothing is done yet)")), *lines)
+
+
+def policy(found: dict[str, Any]) -> RenderableType:
+    """How replicas are moved."""
+    balance = "filled evenly" if found["balances"] else "left as they are"
+    return Group(
+        Text(f"patience with what is away: {found['patience_s']} s"),
+        Text(f"replicas made at once: {found['at_once']} in the cluster, {found['per_disk']} on a disk"),
+        Text(f"copied at most at {found['bytes_s'] / MIB:.0f} MiB/s a volume"),
+        Text(f"disks are {balance}"),
+    )
+
+
+def _moves(disk: dict[str, Any]) -> str:
+    words = [f"{disk[what]} {what}" for what in ("coming", "going") if disk[what]]
+    words += [f"{disk['to_remove']} to remove"] if disk["to_remove"] else []
+    return ", ".join(words) or "-"

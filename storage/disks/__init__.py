@@ -1,0 +1,9 @@
+"""What operators ask of the pool's disks: which there are, what they hold, drained, weighed, taken out. noded's API."""
+
+from consensus.endpoint import NODED
+from noded.core.service import Service
+from storage.disks.api import ROUTES
+from storage.disks.authority import LOCAL_CALLS
+from storage.disks.commands import RemoveDisk
+
+SERVICE = Service(name="storage.disks", endpoint=NODED, commands=(RemoveDisk,), routes=ROUTES, local_calls=LOCAL_CALLS)

@@ -1,0 +1,49 @@
+"""Answers which disks the pool has, and takes what an administrator asks of one. Any node answers for all."""
+
+import msgspec
+
+from noded.core.route import Allow, Request, Response, Route
+from storage.disks.authority import DiskAsked, DiskDesk, PolicyAsked
+
+
+class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is wanted of a disk. `plan`: only say what would happen."""
+
+    weight: float | None = None
+    draining: bool | None = None
+    plan: bool = False
+
+
+class _Policy(PolicyAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed of how replicas are moved."""
+
+
+async def list_disks(request: Request) -> Response:
+    """GET /noded/v1/disks: every disk, the pool, what moves, and how."""
+    return Response(body=DiskDesk(request.cluster).listing())
+
+
+async def set_disk(request: Request) -> Response:
+    """POST /noded/v1/disks/{id}: another weight, drained or not."""
+    body = await request.json(_Wish)
+    asked = DiskAsked(disk=request.params["disk_id"], weight=body.weight, draining=body.draining, plan=body.plan)
+    return Response(body=await DiskDesk(request.cluster).set(asked))
+
+
+async def remove_disk(request: Request) -> Response:
+    """DELETE /noded/v1/disks/{id}: a disk on which nothing is leaves the pool."""
+    return Response(body=await DiskDesk(request.cluster).remove(request.params["disk_id"]))
+
+
+async def set_policy(request: Request) -> Response:
+    """POST /noded/v1/disk-policy: how patiently and how fast replicas are moved."""
+    body = await request.json(_Policy)
+    return Response(body=await DiskDesk(request.cluster).policy(PolicyAsked(**msgspec.structs.asdict(body))))
+
+
+ROUTES = (
+    Route(verb="GET", path="/disks", handler=list_disks, allow=Allow.ADMIN),
+    Route(verb="POST", path="/disks/{disk_id}", handler=set_disk, allow=Allow.ADMIN),
+    Route(verb="DELETE", path="/disks/{disk_id}", handler=remove_disk, allow=Allow.ADMIN),
+    Route(verb="POST", path="/disk-policy", handler=set_policy, allow=Allow.ADMIN),
+)
