@@ -65,6 +65,18 @@ class CreateSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.create.1"
         tx.put(snapshot)
 
 
+def give_snapshots(tx: Transaction, volume_id: VolumeId, *, project_id: ProjectId, user_id: str, now_ms: int) -> None:
+    """The snapshots of a volume are another project's from now on, and count there. Raises `OverQuota`."""
+    kind = need_type(tx, tx.need(Volume, volume_id).type_id)
+    for snapshot in snapshots_of(tx, volume_id):
+        amounts = {"snapshots": 1, "gigabytes": snapshot.gib}
+        charge(tx, snapshot.id, project_id, amounts, type_id=kind.id, type_name=kind.name)
+        tx.put(replace(snapshot, project_id=project_id, user_id=user_id, updated_at_ms=now_ms))
+        blocks = tx.get(Volume, snapshot.id)
+        if blocks is not None:
+            tx.put(replace(blocks, project_id=project_id))
+
+
 class ChangeSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.change.1"):
     """New words on a snapshot; None leaves a field as it is."""
 

@@ -8,6 +8,7 @@ from noded.core.command import Command
 from noded.core.errors import Invalid, NotFound
 from noded.core.ids import ProjectId, VolumeId
 from noded.core.store import Transaction
+from storage.snapshots.commands import give_snapshots
 from storage.transfers.model import Transfer
 from storage.types.commands import need_type
 from storage.volumes.commands import charge_volume, mark_volume
@@ -68,6 +69,8 @@ class AcceptTransfer(Command, frozen=True, kw_only=True, tag="volume_transfer.ac
         taken = replace(volume, project_id=self.project_id, user_id=self.user_id, updated_at_ms=self.now_ms)
         charge_volume(tx, taken)
         tx.put(taken)
+        if not transfer.no_snapshots:
+            give_snapshots(tx, transfer.volume_id, project_id=self.project_id, user_id=self.user_id, now_ms=self.now_ms)
         tx.delete(Transfer, transfer.id)
 
 

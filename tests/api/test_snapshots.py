@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from noded.core.reconciler import Reconciler
+from storage.snapshots.model import Snapshot
 from storage.volumes.claims import ClaimVolume
 from storage.volumes.model import Volume
 from tests.api.stores import found_stores
@@ -176,3 +177,25 @@ async def test_snapshots_count_against_the_quota(client: httpx.AsyncClient) -> N
     await snapshot(client, volume["id"])
     over = await client.post(f"{V3}/snapshots", json={"snapshot": {"volume_id": volume["id"]}})
     assert over.status_code == 413
+
+
+async def test_snapshots_go_with_their_volume_to_another_project(stores: Stores, client: httpx.AsyncClient) -> None:
+    user = await stores[0].token_with(client, "member")
+    volume = await make(client)
+    made = await snapshot(client, volume["id"])
+    await settle(stores)
+    client.headers.update(speaking("3.55"))
+    for no_snapshots, kept in ((True, 200), (False, 404)):
+        wanted = {"transfer": {"volume_id": volume["id"], "no_snapshots": no_snapshots}}
+        offer = (await post(client, "/volume-transfers", wanted))["transfer"]
+        body = {"accept": {"auth_key": offer["auth_key"]}}
+        path = f"{V3}/volume-transfers/{offer['id']}/accept"
+        # The first time the administrator takes it back: nothing but the volume itself moves.
+        taken = await client.post(path, json=body, headers={} if no_snapshots else user)
+        assert taken.status_code == 202, taken.text
+        view = stores[0].shared.machine.picture
+        owner = view.need(Snapshot, made["id"]).project_id
+        assert (owner == stores[0].admin_project_id) is (kept == 200)
+    used = (await client.get(f"{V3}/limits", headers=user)).json()["limits"]["absolute"]
+    assert (used["totalVolumesUsed"], used["totalSnapshotsUsed"], used["totalGigabytesUsed"]) == (1, 1, 2)
+    assert (await client.get(f"{V3}/snapshots/{made['id']}", headers=user)).status_code == 200
