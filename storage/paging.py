@@ -11,6 +11,9 @@ T = TypeVar("T")
 LIMIT_MAX: Final = 1000  # items a page, however many are asked for
 OFFSET_MAX: Final = 2**31 - 1
 
+# What older clients call them.
+_OLD_KEYS: Final = {"display_name": "name", "display_description": "description"}
+
 Query = Mapping[str, str]
 SortKeys = Mapping[str, Callable[[T], Any]]
 
@@ -55,6 +58,7 @@ def _sorted(items: Sequence[T], query: Query, keys: SortKeys[T]) -> list[T]:
         order = [(key.strip(), direction.strip() or "desc") for key, _, direction in pairs]
     else:
         order = [(query.get("sort_key", "created_at"), query.get("sort_dir", "desc"))]
+    order = [(_OLD_KEYS.get(key, key), direction) for key, direction in order]
     ordered = sorted(items, key=keys["id"], reverse=order[0][1] == "desc")
     for key, direction in reversed(order):
         if key not in keys or direction not in ("asc", "desc"):
