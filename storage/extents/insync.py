@@ -180,6 +180,8 @@ class InSyncSet:
         patience = AWAY_SECONDS_MAX if self._owner.is_open else OPENING_SECONDS_MAX
         if now - member.away_since <= patience and not member.is_full:
             return False
+        if not self._owner.is_open and not self._owner.lease.may_be_left_out(now):
+            return False
         # Those that stay must be there: of several that are all gone, nobody knows which will return.
         return all(
             any(self._is_connected(disk) for disk in disks) for disks in self.volume.layout if member.disk_id in disks

@@ -1,5 +1,6 @@
 """What does the owner know of one replica, and what has it asked of it? One `Member` a disk; bytes in, bytes out."""
 
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
@@ -73,15 +74,18 @@ class Member:
         "_watched_since",
         "away_since",
         "bit",
+        "confirmed_at",
         "disk_id",
+        "greeted_at",
         "is_full",
         "is_local",
         "latency_s",
         "out",
         "pending",
-        "quiet_since",
+        "pinged_at",
         "reason",
         "resent",
+        "sealed_at",
         "sent_after",
         "shares_files",
         "state",
@@ -102,8 +106,12 @@ class Member:
         self.is_full = False
         self.latency_s: float | None = None  # of the newest answer to a ping: the way there and back, and a commit
         self.shares_files = False
+        # For the lease (lease.py): when the newest question was sent to which it answered that nobody else sealed it;
+        # when it was greeted and pinged last; when it said for the first time that it is sealed by this owner.
+        self.confirmed_at = self.greeted_at = self.pinged_at = -math.inf
+        self.sealed_at: float | None = None
         self.reason = "not connected yet"
-        self.away_since = self.quiet_since = now
+        self.away_since = now
         self._watched = -1
         self._watched_since = now
 
@@ -174,6 +182,5 @@ class Member:
             self._watched = oldest
             self._watched_since = now
         if oldest >= 0:
-            self.quiet_since = now
             return now - self._watched_since > seconds
         return False

@@ -41,6 +41,7 @@ class Recovery:
         """A connection is there: bind it to the volume and, as an owner, refuse all earlier owners on it."""
         owner = self._owner
         member.state = MemberState.GREETING
+        member.greeted_at = owner.surroundings.now()
         volume = owner.in_sync.volume
         hello = msgspec.msgpack.encode(
             Hello(
@@ -81,6 +82,9 @@ class Recovery:
         if reply is not None:
             self._owner.refused(member, reply)
             return
+        member.confirmed_at = member.greeted_at
+        if member.sealed_at is None:
+            member.sealed_at = self._owner.surroundings.now()
         self._found(member)
 
     def _found(self, member: Member) -> None:

@@ -24,6 +24,7 @@ from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
 from storage.extents.joining import Joins
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT, EXTENTS_MAX, Piece, pieces
+from storage.extents.lease import Lease
 from storage.extents.member import Member, MemberState, Question, Reply
 from storage.extents.messages import volume_key
 from storage.extents.recovery import Recovery
@@ -32,7 +33,7 @@ from storage.extents.serving import Buffer
 
 # A replica that leaves a request unanswered for this long is given up.
 LATE_SECONDS: Final = 4.0
-# An idle replica is told the watermark, and shows that it is there, this often.
+# A replica is told the watermark, and shows that it is there and this owner's, this often.
 PING_SECONDS: Final = 1.0
 
 
@@ -106,6 +107,7 @@ class Owner:
         self._waiting: list[Request] = []
         self._requests = 0
         self.in_sync = InSyncSet(self, volume)
+        self.lease = Lease(self)
         self.joins = Joins(self)
         self.recovery = Recovery(self)
         self.freezing = Freezing(self)
@@ -311,6 +313,7 @@ class Owner:
             self.required.append(must)
             self.recipients.append(recipients)
             self.readers.append(sorted(readers, key=lambda member: not member.is_local))
+        self.lease.refresh()
 
     def take_layout(self, volume: VolumeMap) -> None:
         """The layout is another one: new replicas are connected, and those that are no part of it any more are not."""
@@ -426,8 +429,9 @@ class Owner:
                 continue
             if member.is_late(now, LATE_SECONDS):
                 self.fail(member, f"no answer within {LATE_SECONDS:g} s")
-            elif not member.pending and now - member.quiet_since > PING_SECONDS:
-                self._ping(member)
+            elif member.state is not MemberState.GREETING and now - member.pinged_at > PING_SECONDS:
+                self._ping(member, now)
+        self.lease.tick()
         self.freezing.tick()
         self.recovery.tick()
         self.joins.tick()
@@ -445,18 +449,22 @@ class Owner:
         """Let the replicas know at once that the owner goes by another map."""
         for member in tuple(self.members.values()):
             if member.state not in {MemberState.AWAY, MemberState.GREETING}:
-                self._ping(member)
+                self._ping(member, self.surroundings.now())
 
-    def _ping(self, member: Member) -> None:
+    def _ping(self, member: Member, now: float) -> None:
+        member.pinged_at = now
         request = self.next_request()
         mark = self.commit_stamp if member.bit & self.trusted else 0
         # With the number of changes of the map that the owner goes by: what it sends from now on is by this one.
         changes = self.in_sync.volume.changes
         head = frame.pack(Op.PING, request=request, volume=self.key, stamp=changes, mark=mark)
-        asked_at = self.surroundings.now()
 
-        def answered(_reply: Reply | None) -> None:
-            member.latency_s = self.surroundings.now() - asked_at
+        def answered(reply: Reply | None) -> None:
+            if reply is None:
+                member.latency_s = self.surroundings.now() - now
+                member.confirmed_at = max(member.confirmed_at, now)
+            else:
+                self.refused(member, reply)
 
         member.ask(Question(answered, _nothing), request, head)
 

@@ -160,6 +160,9 @@ class Read:
 
     def start(self) -> None:
         """Ask the nearest replica that can be trusted and has not been found damaged."""
+        if not self._owner.lease.holds():
+            self._owner.lease.wait(self)
+            return
         readers = self._owner.readers[self.extent]
         for member in readers:
             if member not in self._damaged:
@@ -188,7 +191,9 @@ class Read:
     def answered(self, member: Member, reply: Reply | None) -> None:
         """The data, or a refusal: then another replica is read, and the damaged one is mended."""
         assert reply is not None
-        if reply.why is None:
+        if reply.why is None and not self._owner.lease.holds():
+            self._owner.lease.wait(self)
+        elif reply.why is None:
             # The buffer that the payload lies in is used again.
             self.done(0, None if reply.flags & ZEROES else bytes(reply.payload))
             if self._damaged:

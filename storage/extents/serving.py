@@ -123,6 +123,7 @@ class Session(Generic[R]):
         self.epoch = 0
         self.changes = 0
         self._staged: list[int] = []
+        self._sealed = False  # whether it was an owner's; what it is now is said by the replica's `writer`
 
     def receive(self, view: memoryview, start: int, end: int) -> int:
         """Take all whole frames of `view[start:end]`; where the first that is not whole begins. Raises BadFrame.
@@ -281,6 +282,7 @@ class Session(Generic[R]):
         # From this moment older writers are refused; that it is so for ever is acknowledged after the commit.
         replica.sealed_epoch = self.epoch
         replica.writer = self
+        self._sealed = True
         self.store.stage(replica, Change(Op.SEAL, 0, 0, 0, stamp, 0, 0, b"", 0, whole))
         self._staged.append(request)
 
@@ -295,6 +297,9 @@ class Session(Generic[R]):
         # Its owner has another map since it greeted. What it sent by the old one came before this on the same way.
         self.changes = max(self.changes, changes)
         replica = self.replica
+        if self._sealed and replica is not None and replica.writer is not self:
+            # Its lease ends here.
+            raise Refusal(Why.FENCED, f"sealed at epoch {replica.sealed_epoch}, this connection has {self.epoch}")
         if replica is not None and replica.writer is self and mark > replica.watermark:
             replica.watermark = mark
 

@@ -2,8 +2,6 @@
 
 Guests write unique values and read them back; afterwards each block must look as if all its reads and writes had
 happened one after another (a linearizable register), and all replicas must be equal when everything has healed.
-What an owner answers to a read after another one has claimed is not judged: only a lease can prevent it, and there is
-none yet.
 """
 
 import heapq
@@ -80,6 +78,8 @@ class Weather:
     snapshot: float = 0.0
     # A replica begins to move to another disk this often; 0: the layout stays as it is.
     move: float = 0.0
+    # A host with an owner and a disk is cut off from all others, where another owner takes over, this often; 0: never.
+    island: float = 0.0
 
 
 class Disk:
@@ -199,11 +199,15 @@ class Server:
         self.world = world
         self.name = name
         self.volume_id = volume_id
+        # Its host has a disk, if hosts are cut off in this world.
+        number = len(world.servers) % len(DISKS)
+        self.node_id = NodeId(DISKS[number]) if world.weather.island else NodeId(name)
         self.guests = world.weather.guests if guests else 0
         self.alive = True
         self.links: dict[DiskId, Link] = {}
         self.waiting: set[DiskId] = set()
         self.opened = False
+        self.only_reads = False
         self.notes: list[str] = []
         self.owner: Owner
         self._claim()
@@ -225,7 +229,7 @@ class Server:
         if volume.epoch != self.world.log.volumes[self.volume_id].epoch:
             self.kill()
             return
-        self.owner = Owner(volume, NodeId(self.name), self)
+        self.owner = Owner(volume, self.node_id, self)
         for disk_id in self.owner.members:
             self._connect(disk_id)
         self._tick()
@@ -276,7 +280,9 @@ class Server:
         block = dice.randrange(self.world.weather.blocks)
         count = 2 if block % 2 == 0 and dice.random() < 0.2 else 1
         numbers = range(block, block + count)
-        if dice.random() < 0.5:
+        # Cut off, a guest would soon wait for its writes alone.
+        stuck = bool(self.world.weather.island) and 2 * len(self.owner.inflight) >= self.guests
+        if not (stuck or self.only_reads) and dice.random() < 0.5:
             values = [self.world.new_value() for _ in numbers]
             done = [self.world.begin("write", number, value) for number, value in zip(numbers, values, strict=True)]
             self.owner.write(block * BLOCK_BYTES, b"".join(map(content_of, values)), partial(self._written, done))
@@ -297,8 +303,7 @@ class Server:
         if self.alive:
             for at, operation in enumerate(done):
                 operation.value = 0 if data is None else value_of(data[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES])
-                if self.world.log.volumes[VOLUME].epoch == self.owner.epoch:
-                    operation.end = self.world.now
+                operation.end = self.world.now
             self._rest()
 
     def _rest(self) -> None:
@@ -557,6 +562,8 @@ class World:
             self.later(1.0, self._snapshot)
         if self.weather.move:
             self.later(0.5, self.mover.step)
+        if self.weather.island:
+            self.later(3.0, self._island)
         self.run_until(self.weather.seconds)
         self._heal()
         # Each snapshot that is behind is mended in its turn.
@@ -643,6 +650,9 @@ class World:
     def _cut(self, server: Server) -> None:
         cuts = {(server.name, disk_id) for disk_id in self.dice.sample(DISKS, self.dice.randint(0, 4))}
         from_log = {server.name} if self.dice.random() < 0.4 else set()
+        self._cut_for(self.dice.uniform(0.2, 10), cuts, from_log)
+
+    def _cut_for(self, seconds: float, cuts: set[tuple[str, str]], from_log: set[str]) -> None:
         self.cuts |= cuts
         self.log.cut |= from_log
 
@@ -650,7 +660,26 @@ class World:
             self.cuts -= cuts
             self.log.cut -= from_log
 
-        self.later(self.dice.uniform(0.2, 10), heal)
+        self.later(seconds, heal)
+
+    def _island(self) -> None:
+        """An owner goes on with the disk of its own host alone; another one takes over with the rest."""
+        if self.calm:
+            return
+        alive = [server for server in self.servers if server.alive and hasattr(server, "owner")]
+        if alive and len(alive) < 3:
+            here, there = alive[-1], f"server{len(self.servers)}"
+            home = DiskId(here.node_id)
+            seconds = self.dice.uniform(4, 15)
+            self._cut_for(seconds, {(there, home)}, {here.name})
+            if self.dice.random() < 0.5:
+                self._cut_for(seconds, {(here.name, disk_id) for disk_id in DISKS if disk_id != home}, set())
+            else:
+                here.only_reads = True  # a write would tell it at once that it owns nothing any more
+            if self.dice.random() < 0.3:
+                self._cut_for(3.0, {(there, disk_id) for disk_id in DISKS if disk_id != home}, set())
+            self._new_server()
+        self.later(self.dice.expovariate(1 / self.weather.island), self._island)
 
     def _heal(self) -> None:
         self.calm = True

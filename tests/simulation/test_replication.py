@@ -15,6 +15,7 @@ from storage.extents.comparison import Comparison
 from storage.extents.freezing import Freezing
 from storage.extents.insync import InSyncSet
 from storage.extents.joining import Join, Joins
+from storage.extents.lease import Lease
 from storage.extents.member import Member, MemberState
 from storage.extents.recovery import Recovery
 from storage.extents.replication import Owner, Phase
@@ -263,6 +264,21 @@ def old_maps_are_not_refused(patch: Patch) -> None:
     patch(Session, "_refuse_outdated", lambda _session, _replica: None)
 
 
+def reads_need_no_lease(patch: Patch) -> None:
+    patch(Lease, "holds", lambda _lease: True)
+
+
+def nobody_waits_for_the_end_of_a_lease(patch: Patch) -> None:
+    patch(Lease, "may_be_left_out", lambda _lease, _now: True)
+
+
+def a_sealed_replica_still_renews_the_lease(patch: Patch) -> None:
+    def ping(session: Session[Any], _changes: int, _mark: int) -> None:
+        assert session.replica is not None
+
+    patch(Session, "_ping", ping)
+
+
 # Each rule, and a seed that notices when it is missing: the search begins there, since some are noticed rarely.
 RULES: Final[dict[Rule, int]] = {
     a_majority_is_enough: 1,
@@ -274,18 +290,23 @@ RULES: Final[dict[Rule, int]] = {
     what_was_not_acknowledged_is_kept: 5,
     repairs_overwrite_newer_writes: 17,
     all_after_the_oldest_write_under_way_is_taken_as_sent: 3,
-    lists_of_stamps_leave_out_what_is_staged: 206,
+    lists_of_stamps_leave_out_what_is_staged: 18,
     the_set_shrinks_without_the_log: 13,
     reads_do_not_wait_for_writes: 159,
     the_watermark_runs_ahead: 38,
     resyncing_replicas_are_told_the_watermark: 1,
     writes_under_way_are_not_sent_again: 1,
     one_sealed_replica_is_enough: 1,
-    an_unanswered_change_is_forgotten: 14,
-    a_refused_change_is_taken_for_one_that_was_not_applied: 3109,
+    an_unanswered_change_is_forgotten: 282,
+    a_refused_change_is_taken_for_one_that_was_not_applied: 115,
     a_replica_being_added_does_not_count: 112,
 }
 
+# In which weather these are noticed soonest.
+RULE_WEATHERS: Final[dict[Rule, str]] = {
+    lists_of_stamps_leave_out_what_is_staged: "storm",
+    a_refused_change_is_taken_for_one_that_was_not_applied: "slow log",
+}
 
 # The same for snapshots.
 SNAPSHOT_RULES: Final[dict[Rule | str, int]] = {
@@ -308,6 +329,14 @@ MOVING_RULES: Final[dict[Rule, int]] = {
 MOVING: Final = Weather(layout=SAME, move=3.0)
 MOVING_FAST: Final = Weather(layout=SAME, move=1.0, fault=1.0, log_latency=0.6, blocks=8)
 
+# The same for the lease, where hosts are cut off and go on for themselves.
+LEASE_RULES: Final[dict[Rule, int]] = {
+    reads_need_no_lease: 1,
+    nobody_waits_for_the_end_of_a_lease: 60,
+    a_sealed_replica_still_renews_the_lease: 1,
+}
+ISLANDS: Final = Weather(layout=SAME, island=8.0, fault=6.0, blocks=32, guests=8)
+
 WEATHERS: Final = {
     "mixed layout": Weather(),
     "the same disks": Weather(layout=SAME),
@@ -320,6 +349,7 @@ WEATHERS: Final = {
     "replicas move": MOVING,
     "replicas move while the log is slow": MOVING_FAST,
     "replicas of a mixed layout move": Weather(move=2.0),
+    "islands": ISLANDS,
 }
 
 
@@ -336,7 +366,8 @@ def test_nothing_acknowledged_is_lost_and_no_read_goes_back_in(weather: str) -> 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_simulator_notices_when(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     rule(monkeypatch.setattr)
-    assert first_violation(RULES[rule], SEEDS_TO_NOTICE) is not None
+    weather = WEATHERS[RULE_WEATHERS.get(rule, "mixed layout")]
+    assert first_violation(RULES[rule], SEEDS_TO_NOTICE, weather=weather) is not None
 
 
 def test_the_simulator_notices_when_the_log_applies_late_duplicates() -> None:
@@ -356,6 +387,12 @@ def test_the_simulator_notices_while_replicas_move_when(rule: Rule, monkeypatch:
     rule(monkeypatch.setattr)
     weather = MOVING_FAST if rule is a_replica_being_adopted_does_not_count else MOVING
     assert first_violation(MOVING_RULES[rule], SEEDS_TO_NOTICE, weather=weather) is not None
+
+
+@pytest.mark.parametrize("rule", LEASE_RULES, ids=lambda rule: rule.__name__)
+def test_the_simulator_notices_on_islands_when(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule(monkeypatch.setattr)
+    assert first_violation(LEASE_RULES[rule], SEEDS_TO_NOTICE, weather=ISLANDS) is not None
 
 
 def test_the_simulator_notices_when_a_replica_leaves_too_early() -> None:
@@ -383,10 +420,10 @@ def first_violation(
 
 
 def main(first: int, count: int, rule: str = "") -> None:
-    for each in (*RULES, *MOVING_RULES, *(rule for rule in SNAPSHOT_RULES if not isinstance(rule, str))):
+    for each in (*RULES, *MOVING_RULES, *LEASE_RULES, *(rule for rule in SNAPSHOT_RULES if not isinstance(rule, str))):
         if each.__name__ == rule:
             each(setattr)
-    for weather in (Weather(), MOVING):
+    for weather in (Weather(), MOVING, ISLANDS):
         report(first_violation(first, count, rule, weather))
 
 
