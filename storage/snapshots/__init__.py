@@ -10,6 +10,7 @@ from storage.snapshots.commands import (
     DeleteSnapshot,
     ResetSnapshotStatus,
     RevertVolume,
+    UpdateSnapshotStatus,
 )
 from storage.snapshots.model import Snapshot
 
@@ -17,6 +18,6 @@ SERVICE = Service(
     name="storage.snapshots",
     endpoint=BLOCK_STORAGE,
     records=(Snapshot,),
-    commands=(ChangeSnapshot, CreateSnapshot, DeleteSnapshot, ResetSnapshotStatus, RevertVolume),
+    commands=(ChangeSnapshot, CreateSnapshot, DeleteSnapshot, ResetSnapshotStatus, RevertVolume, UpdateSnapshotStatus),
     routes=ROUTES,
 )

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from noded.core import dice
 from noded.core.clock import now_ms
@@ -22,6 +23,7 @@ from storage.snapshots.commands import (
     DeleteSnapshot,
     ResetSnapshotStatus,
     RevertVolume,
+    UpdateSnapshotStatus,
 )
 from storage.snapshots.model import Snapshot, snapshots_of, status
 from storage.snapshots.views import snapshot_brief, snapshot_detail
@@ -39,7 +41,7 @@ STATUSES: Final = ("available", "backing-up", "creating", "deleted", "deleting",
 class NewSnapshot(Body, frozen=True):
     """The body of a creation."""
 
-    volume_id: str
+    volume_id: str | None  # clients send null and are told that there is no such volume
     name: str | None = None
     display_name: str | None = None
     description: str | None = None
@@ -97,7 +99,7 @@ class Reversion(Body, frozen=True):
 async def create_snapshot(request: Request) -> Response:
     """A snapshot of a volume; also of one that is in use, if it is said."""
     new = (await request.json(NewSnapshotBody)).snapshot
-    volume = volume_of(request, new.volume_id)
+    volume = volume_of(request, new.volume_id if new.volume_id is not None else "None")
     force = new.force is not None and inputs.flag(new.force, "force")
     if request.microversion >= FORCE_IMPLIED:
         if new.force is not None and not force:
@@ -264,19 +266,38 @@ async def _change(request: Request, command: ChangeSnapshot) -> None:
 
 
 async def act_on_snapshot(request: Request) -> Response:
-    """What administrators may do to a snapshot: say its status, delete it whatever that is."""
-    body = await request.json(dict[str, Status | None])
+    """One of the actions; the body says which. A driver's progress is for members, the others for administrators."""
+    body = await request.json(dict[str, Raw])
+    [(name, value)] = body.items() if len(body) == 1 else [("", Raw(b"null"))]
+    if name not in ("os-reset_status", "os-update_snapshot_status", "os-force_delete"):
+        raise Invalid("There is no such action: os-reset_status, os-update_snapshot_status and os-force_delete are.")
+    if name != "os-update_snapshot_status" and not request.caller.is_admin:
+        raise Forbidden(f"Policy doesn't allow {name} to be performed: it is for administrators.")
     snapshot = _named(request)
-    if set(body) == {"os-force_delete"}:
+    if name == "os-force_delete":
         await request.cluster.propose(DeleteSnapshot(snapshot_id=snapshot.frozen_id, force=True))
         return Response()
-    [(name, value)] = body.items() if len(body) == 1 else [("", None)]
-    if name not in ("os-reset_status", "os-update_snapshot_status") or value is None:
-        raise Invalid("There is no such action: os-reset_status, os-update_snapshot_status and os-force_delete are.")
-    if value.status not in STATUSES:
-        raise Invalid(f"Invalid input for field/attribute status. Value: {value.status[:64]}. One of {STATUSES}.")
-    await request.cluster.propose(ResetSnapshotStatus(snapshot_id=snapshot.frozen_id, status=value.status))
+    said = _status(value)
+    if name == "os-reset_status":
+        await request.cluster.propose(ResetSnapshotStatus(snapshot_id=snapshot.frozen_id, status=said.status))
+        return Response()
+    progress = inputs.text(said.progress, "progress")
+    if progress and not (progress.endswith("%") and progress[:-1].isascii() and progress[:-1].isdecimal()):
+        raise Invalid(f"Invalid input for field/attribute progress. Value: {progress[:64]}. It must look like 80%.")
+    await request.cluster.propose(
+        UpdateSnapshotStatus(snapshot_id=snapshot.frozen_id, status=said.status, progress=progress)
+    )
     return Response()
+
+
+def _status(value: Raw) -> Status:
+    try:
+        said = msgspec.json.decode(value, type=Status)
+    except msgspec.ValidationError as wrong:
+        raise Invalid(f"Invalid input: {wrong}.") from None
+    if said.status not in STATUSES:
+        raise Invalid(f"Invalid input for field/attribute status. Value: {said.status[:64]}. One of {STATUSES}.")
+    return said
 
 
 async def delete_volume(request: Request) -> Response:
@@ -336,7 +357,7 @@ ROUTES = (
     Route(verb="GET", path=_ONE, handler=show_snapshot, allow=Allow.READER),
     Route(verb="PUT", path=_ONE, handler=update_snapshot, allow=Allow.MEMBER),
     Route(verb="DELETE", path=_ONE, handler=delete_snapshot, allow=Allow.MEMBER, done=Done.ACCEPTED),
-    Route(verb="POST", path=_ONE + "/action", handler=act_on_snapshot, allow=Allow.ADMIN, done=Done.ACCEPTED),
+    Route(verb="POST", path=_ONE + "/action", handler=act_on_snapshot, allow=Allow.MEMBER, done=Done.ACCEPTED),
     Route(verb="GET", path=_ONE + "/metadata", handler=show_metadata, allow=Allow.READER),
     Route(verb="POST", path=_ONE + "/metadata", handler=add_metadata, allow=Allow.MEMBER),
     Route(verb="PUT", path=_ONE + "/metadata", handler=replace_metadata, allow=Allow.MEMBER),

@@ -1,6 +1,6 @@
 """How snapshots come, change and go, and how a volume becomes what its newest one is."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +17,8 @@ from storage.volumes.model import METADATA_MAX, CutPart, Volume
 
 # In these a snapshot may be deleted.
 DELETABLE = ("available", "error")
+# What a driver may say of a snapshot, by what is said of it now.
+SAYABLE: Final = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
 
 
 class CreateSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.create.1"):
@@ -142,8 +144,38 @@ class ResetSnapshotStatus(Command, frozen=True, kw_only=True, tag="snapshot.rese
 
     def apply(self, tx: Transaction) -> None:
         snapshot = tx.need(Snapshot, self.snapshot_id)
-        plain = replace(snapshot, said="")
-        tx.put(plain if status(tx, plain) == self.status else replace(snapshot, said=self.status))
+        say(tx, snapshot, self.status)
+
+
+class UpdateSnapshotStatus(Command, frozen=True, kw_only=True, tag="snapshot.update_status.1"):
+    """A driver's word for how far it is; only what can follow on what is said now."""
+
+    TOLD: ClassVar[str] = "said that the snapshot {snapshot_id} is {status}"
+
+    snapshot_id: VolumeId
+    status: str
+    progress: str = ""
+
+    def apply(self, tx: Transaction) -> None:
+        snapshot = tx.need(Snapshot, self.snapshot_id)
+        now = status(tx, snapshot)
+        if now not in SAYABLE:
+            raise Invalid(
+                f"Snapshot status {now} not allowed for update_snapshot_status: the snapshot must be"
+                f" {' or '.join(SAYABLE)}."
+            )
+        if self.status not in SAYABLE[now]:
+            raise Invalid(
+                f"Provided snapshot status {self.status} not allowed for snapshot with status {now}. One of:"
+                f" {', '.join(SAYABLE[now])}."
+            )
+        say(tx, snapshot, self.status, self.progress or snapshot.progress)
+
+
+def say(tx: Transaction, snapshot: Snapshot, word: str, progress: str = "") -> None:
+    """From now on the API says so of it; where that is the case anyway, nothing needs to be said."""
+    plain = replace(snapshot, said="", progress=progress)
+    tx.put(plain if status(tx, plain) == word else replace(plain, said=word))
 
 
 class RevertVolume(Command, frozen=True, kw_only=True, tag="volume.revert.1"):

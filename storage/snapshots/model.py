@@ -27,6 +27,7 @@ class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot.1"):
     updated_at_ms: int
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     said: str = ""  # the status that an administrator has said it has; empty: what is the case
+    progress: str = ""  # how far it is, as it was said together with that
 
     @property
     def frozen_id(self) -> VolumeId:

@@ -36,7 +36,8 @@ def snapshot_brief(view: View, snapshot: Snapshot, version: tuple[int, int]) -> 
 def snapshot_detail(view: View, snapshot: Snapshot, version: tuple[int, int]) -> dict[str, object]:
     """The whole snapshot."""
     body = snapshot_brief(view, snapshot, version)
+    progress = "100%" if body["status"] == "available" else snapshot.progress or "0%"
     return body | {
-        "os-extended-snapshot-attributes:progress": "100%" if body["status"] == "available" else "0%",
+        "os-extended-snapshot-attributes:progress": progress,
         "os-extended-snapshot-attributes:project_id": snapshot.project_id,
     }

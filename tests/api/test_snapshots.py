@@ -166,6 +166,33 @@ async def test_an_administrator_says_the_status_of_a_snapshot(stores: Stores, cl
     assert (await client.get(f"{V3}{path}")).status_code == 404
 
 
+async def test_a_member_tells_the_progress_of_a_snapshot_and_no_more(stores: Stores, client: httpx.AsyncClient) -> None:
+    admin = dict(client.headers)
+    user = await stores[0].token_with(client, "member")
+    client.headers.update(user)
+    made = await snapshot(client, (await make(client))["id"])
+    path = f"/snapshots/{made['id']}"
+    action = f"{path}/action"
+    for body in ({"os-force_delete": {}}, {"os-reset_status": {"status": "error"}}):
+        await post(client, action, body, 403)
+    await post(client, action, {"os-update_snapshot_status": {"status": "deleting"}}, 400)
+    await post(client, action, {"os-update_snapshot_status": {"status": "error", "progress": "much"}}, 400)
+    await post(client, action, {"os-update_snapshot_status": {"status": "error", "progress": "80%"}})
+    found = await shown(client, path, "snapshot")
+    assert (found["status"], found["os-extended-snapshot-attributes:progress"]) == ("error", "80%")
+    await post(client, action, {"os-update_snapshot_status": {"status": "available"}}, 400)
+    client.headers.update(admin)
+    await post(client, action, {"os-reset_status": {"status": "error_deleting"}})
+    assert (await client.delete(f"{V3}{path}")).status_code == 400
+    await post(client, action, {"os-force_delete": {}})
+    assert (await client.get(f"{V3}{path}")).status_code == 404
+
+
+async def test_a_snapshot_of_no_volume_is_not_found(client: httpx.AsyncClient) -> None:
+    await post(client, "/snapshots", {"snapshot": {"volume_id": None}}, 404)
+    await post(client, "/snapshots", {"snapshot": {"name": "of nothing"}}, 400)
+
+
 async def test_snapshots_count_against_the_quota(client: httpx.AsyncClient) -> None:
     volume = await make(client)
     project = (
