@@ -285,14 +285,7 @@ class Cluster:
         if self.where in hosts:
             await self.kill_guests()
         for host in hosts:
-            locks = host.extent_locks() + host.volume_locks()
-            for lock in locks:
-                send_signal(lock, signal.SIGKILL)
-            await self.until(
-                lambda locks=locks: all(holder(lock) is None for lock in locks),  # type: ignore[misc]
-                "a killed process stays",
-                END_S_MAX,
-            )
+            await self.until(partial(_is_killed, host), "a killed process stays", END_S_MAX)
         if len(hosts) > 1:
             self.out()
 
@@ -424,6 +417,14 @@ class Cluster:
         """Leave nothing mounted."""
         for host in self.hosts:
             host.signal(host.extent_locks() + host.volume_locks(), signal.SIGKILL)
+
+
+def _is_killed(host: Host) -> bool:
+    """Whether nothing of it is left. A process that was just being started again is killed when it is there."""
+    locks = [lock for lock in host.extent_locks() + host.volume_locks() if holder(lock) is not None]
+    for lock in locks:
+        send_signal(lock, signal.SIGKILL)
+    return not locks
 
 
 def _is_cycled(host: Host) -> bool:

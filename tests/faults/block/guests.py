@@ -229,8 +229,14 @@ class Guest:
         await self._insist(way, TRIM, block, count, b"")
 
     async def _haunt(self, way: Way) -> None:
-        """Write what may not be there, once the heirs are served: from then on the old owner must do nothing more."""
+        """Write what may not be there, once the heirs are served: from then on the old owner must do nothing more.
+
+        Every other ghost only reads, and what it is shown is judged as if the disk were still its own.
+        """
         assert self._served_at is not None
+        if self._place[0] % 2 == 0:
+            await self.read(way, self._dice.choice(self._disk.groups) * GROUP_EVERY, 1)
+            return
         if len(self._disk.acknowledged_at) <= self._served_at:
             return
         self._disk.voids += 1
