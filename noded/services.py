@@ -24,6 +24,7 @@ import images.catalog
 import images.contents
 import images.discovery
 import images.members
+import images.metadefs
 import net.discovery
 import net.extensions
 import net.networks
@@ -147,6 +148,7 @@ SERVICES: tuple[Service, ...] = (
     images.catalog.SERVICE,
     images.contents.SERVICE,
     images.members.SERVICE,
+    images.metadefs.SERVICE,
     compute.discovery.SERVICE,
     compute.flavors.SERVICE,
     compute.keypairs.SERVICE,
