@@ -61,7 +61,9 @@ import storage.attachments
 import storage.backups
 import storage.discovery
 import storage.disks
+import storage.group_snapshots
 import storage.group_types
+import storage.groups
 import storage.messages
 import storage.pools
 import storage.qos
@@ -136,6 +138,8 @@ SERVICES: tuple[Service, ...] = (
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
     storage.group_types.SERVICE,
+    storage.group_snapshots.SERVICE,
+    storage.groups.SERVICE,
     storage.messages.SERVICE,
     storage.qos.SERVICE,
     storage.services.SERVICE,

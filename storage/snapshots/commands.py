@@ -45,8 +45,6 @@ class CreateSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.create.1"
                 f"Invalid volume: Volume {volume.id} status must be {' or '.join(may)}, but current status is:"
                 f" {volume.status}."
             )
-        if tx.get(Snapshot, self.snapshot_id) is not None:
-            raise Conflict(f"Snapshot {self.snapshot_id} exists already.")
         snapshot = Snapshot(
             id=self.snapshot_id,
             project_id=self.project_id,
@@ -59,12 +57,26 @@ class CreateSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.create.1"
             created_at_ms=self.now_ms,
             updated_at_ms=self.now_ms,
         )
-        kind = need_type(tx, volume.type_id)
-        amounts = {"snapshots": 1, "gigabytes": snapshot.gib}
-        charge(tx, snapshot.id, self.project_id, amounts, type_id=kind.id, type_name=kind.name)
-        part = CutPart(volume_id=self.volume_id, frozen_id=snapshot.frozen_id)
-        ask_for_cut(tx, self.cut_id, [part], hidden=False, now_ms=self.now_ms)
-        tx.put(snapshot)
+        take_snapshot(tx, volume, snapshot, self.cut_id)
+
+
+def take_snapshot(tx: Transaction, volume: Volume, snapshot: Snapshot, cut_id: str) -> None:
+    """Have it made, at the one moment of the cut, and count it. Raises `Refused` where that can't be."""
+    if tx.get(Snapshot, snapshot.id) is not None:
+        raise Conflict(f"Snapshot {snapshot.id} exists already.")
+    kind = need_type(tx, volume.type_id)
+    amounts = {"snapshots": 1, "gigabytes": snapshot.gib}
+    charge(tx, snapshot.id, snapshot.project_id, amounts, type_id=kind.id, type_name=kind.name)
+    part = CutPart(volume_id=volume.volume_id, frozen_id=snapshot.frozen_id)
+    ask_for_cut(tx, cut_id, [part], hidden=False, now_ms=snapshot.created_at_ms)
+    tx.put(snapshot)
+
+
+def drop_snapshot(tx: Transaction, snapshot: Snapshot) -> None:
+    """It is gone, and what it was counted as is given back."""
+    delete_snapshot(tx, snapshot.frozen_id)
+    discharge(tx, snapshot.id)
+    tx.delete(Snapshot, snapshot.id)
 
 
 def give_snapshots(tx: Transaction, volume_id: VolumeId, *, project_id: ProjectId, user_id: str, now_ms: int) -> None:
@@ -73,7 +85,8 @@ def give_snapshots(tx: Transaction, volume_id: VolumeId, *, project_id: ProjectI
     for snapshot in snapshots_of(tx, volume_id):
         amounts = {"snapshots": 1, "gigabytes": snapshot.gib}
         charge(tx, snapshot.id, project_id, amounts, type_id=kind.id, type_name=kind.name)
-        tx.put(replace(snapshot, project_id=project_id, user_id=user_id, updated_at_ms=now_ms))
+        given = replace(snapshot, project_id=project_id, user_id=user_id, updated_at_ms=now_ms)
+        tx.put(replace(given, group_snapshot_id=None))
         blocks = tx.get(Volume, snapshot.id)
         if blocks is not None:
             tx.put(replace(blocks, project_id=project_id))
@@ -129,9 +142,12 @@ class DeleteSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.delete.1"
             raise Invalid(
                 f"Invalid snapshot: Snapshot {snapshot.id} is {word}. It must be available or in error to be deleted."
             )
-        delete_snapshot(tx, snapshot.frozen_id)
-        discharge(tx, snapshot.id)
-        tx.delete(Snapshot, snapshot.id)
+        if not self.force and snapshot.group_snapshot_id is not None:
+            raise Invalid(
+                f"Invalid snapshot: Snapshot {snapshot.id} belongs to group snapshot {snapshot.group_snapshot_id}."
+                " Delete that one, and this goes with it."
+            )
+        drop_snapshot(tx, snapshot)
 
 
 class ResetSnapshotStatus(Command, frozen=True, kw_only=True, tag="snapshot.reset_status.1"):

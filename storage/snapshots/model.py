@@ -14,7 +14,7 @@ from storage.volumes.model import Cut, Volume
 class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot.1"):
     """One snapshot."""
 
-    INDEXED: ClassVar[tuple[str, ...]] = ("project_id", "volume_id")
+    INDEXED: ClassVar[tuple[str, ...]] = ("project_id", "volume_id", "group_snapshot_id")
     NOUN: ClassVar[str] = "snapshot"
 
     project_id: ProjectId
@@ -28,6 +28,7 @@ class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot.1"):
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     said: str = ""  # the status that an administrator has said it has; empty: what is the case
     progress: str = ""  # how far it is, as it was said together with that
+    group_snapshot_id: str | None = None  # it was made and goes together with those of the group's other volumes
 
     @property
     def frozen_id(self) -> VolumeId:

@@ -25,7 +25,7 @@ def snapshot_brief(view: View, snapshot: Snapshot, version: tuple[int, int]) -> 
         "updated_at": naive_micro(snapshot.updated_at_ms),
     }
     if version >= GROUP:
-        body["group_snapshot_id"] = None
+        body["group_snapshot_id"] = snapshot.group_snapshot_id
     if version >= USER:
         body["user_id"] = snapshot.user_id
     if version >= CONSUMES_QUOTA:

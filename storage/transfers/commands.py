@@ -34,6 +34,8 @@ class CreateTransfer(Command, frozen=True, kw_only=True, tag="volume_transfer.cr
         volume = mark_volume(tx, self.volume_id, PHASE, expected=("available",), doing="transfer it")
         if need_type(tx, volume.type_id).encryption is not None:
             raise Invalid("transferring encrypted volume is not supported")
+        if volume.group_id is not None:
+            raise Invalid(f"Invalid volume: Volume {volume.id} belongs to group {volume.group_id}. Take it out first.")
         tx.put(
             Transfer(
                 id=self.transfer_id,

@@ -9,7 +9,7 @@ from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume,
 from storage.volumes.cuts import GiveUpCut, MakeCut
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
-from storage.volumes.model import Cut, Volume
+from storage.volumes.model import Cut, Group, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
 from storage.volumes.reconcile import (
     CutsReconciler,
@@ -18,12 +18,12 @@ from storage.volumes.reconcile import (
     RepairsReconciler,
     VolumeServersReconciler,
 )
-from storage.volumes.sources import CreateClone
+from storage.volumes.sources import CreateClone as CreateClone  # for other services
 
 SERVICE = Service(
     name="storage.volumes",
     endpoint=BLOCK_STORAGE,
-    records=(Volume, Cut),
+    records=(Volume, Cut, Group),
     commands=(
         AdoptReplicas,
         CancelJoins,

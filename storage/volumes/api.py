@@ -18,7 +18,7 @@ from storage import inputs
 from storage.endpoint import ZONE
 from storage.extents.layout import extent_count
 from storage.inputs import Body, Flag
-from storage.lookup import named_volume, volume_of
+from storage.lookup import group_of, named_volume, volume_of
 from storage.paging import paged
 from storage.types.model import VolumeType, default_type, get_type, type_named
 from storage.volumes import versions
@@ -89,6 +89,7 @@ async def create_volume(request: Request) -> Response:
     """A new volume: an empty one, or a clone of a snapshot or of another volume."""
     new = (await request.json(NewVolumeBody)).volume
     _check_source(new)
+    _check_group(request, new)
     volume_id = VolumeId(dice.new_uuid())
     source = _source(request, new)
     if source is None:
@@ -127,6 +128,7 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
         message_id=dice.new_uuid(),
         request_id=request.request_id,
         multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
+        group_id=new.group_id or None,
     )
 
 
@@ -157,6 +159,7 @@ def _clone(request: Request, new: NewVolume, volume_id: VolumeId, source: Volume
         now_ms=now_ms(),
         type_id=kind.id,
         multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
+        group_id=new.group_id or None,
     )
 
 
@@ -191,8 +194,20 @@ def _check_source(new: NewVolume) -> None:
         raise Invalid(f"Availability zone {new.availability_zone[:255]!r} is invalid; the only one is {ZONE}.")
     if new.backup_id:
         raise NotFound(f"Backup {new.backup_id[:255]} could not be found; restore it into a volume instead.")
-    if new.imageRef or new.image_id or new.group_id or new.consistencygroup_id:
-        raise Invalid("Volumes are made empty, from snapshots or from volumes: imageRef and groups are not offered.")
+    if new.imageRef or new.image_id or new.consistencygroup_id:
+        raise Invalid(
+            "Volumes are made empty, from snapshots or from volumes: imageRef and consistency groups are not offered."
+        )
+
+
+def _check_group(request: Request, new: NewVolume) -> None:
+    if not new.group_id:
+        return
+    if request.microversion < versions.GROUP:
+        raise Invalid("Invalid input for field/attribute volume: group_id is there since microversion 3.13.")
+    group_of(request, new.group_id)
+    if not new.volume_type:
+        raise Invalid("volume_type must be provided when creating a volume in a group.")
 
 
 def _size(value: int | str | None) -> int:

@@ -21,6 +21,8 @@ from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
 from storage.types.commands import need_type, need_type_for_new
 from storage.types.model import unmet
+from storage.volumes.grouping import enter_group as enter_group  # noqa: PLC0414  # for other services
+from storage.volumes.grouping import leave_group as leave_group  # noqa: PLC0414  # for other services
 from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services
 from storage.volumes.layers import delete_snapshot as delete_snapshot  # noqa: PLC0414  # for other services
 from storage.volumes.layers import has_snapshots as has_snapshots  # noqa: PLC0414  # for other services
@@ -118,6 +120,7 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
     multiattach: bool = False
     message_id: str = ""  # of the message to leave where no pool can do what the type asks for
     request_id: str = ""
+    group_id: str | None = None
 
     def apply(self, tx: Transaction) -> None:
         kind = need_type_for_new(tx, self.type_id)
@@ -141,6 +144,8 @@ class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
             multiattach=self.multiattach or kind.multiattach,
         )
         charge_volume(tx, volume)
+        if self.group_id is not None:
+            volume = enter_group(tx, volume, self.group_id)
         lacking = unmet(kind)
         if lacking is not None:
             self._fail(tx, volume, f"No pool has {lacking}, which volume type {kind.name} asks for")
@@ -205,17 +210,12 @@ class DeleteVolume(Command, frozen=True, kw_only=True, tag="volume.delete.1"):
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
-        if not self.force and volume.phase not in DELETABLE_PHASES:
+        if volume.group_id is not None and not volume.deleting:
             raise Invalid(
-                f"Invalid volume: Volume {volume.id} is {volume.phase}. It must be available or in error, not attached"
-                " and not in a transfer, to be deleted."
+                f"Invalid volume: Volume {volume.id} belongs to group {volume.group_id}. Take it out of the group"
+                " first, or delete the group with its volumes."
             )
-        must_be_unused(volume)
-        if has_snapshots(tx, self.volume_id):
-            raise Invalid(
-                f"Invalid volume: Volume {volume.id} still has snapshots, or is being copied. Delete them first, or the"
-                " volume with cascade."
-            )
+        must_be_deletable(tx, volume, force=self.force)
         delete_volume(tx, self.volume_id)
 
 
@@ -419,8 +419,23 @@ def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     if not volume.disk_ids:
         tx.delete(Volume, volume_id)  # it was not made yet: no disk has anything of it
     else:
-        tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=()))
+        tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=(), group_id=None))
     discharge(tx, volume_id)
+
+
+def must_be_deletable(tx: Transaction, volume: Volume, *, force: bool = False) -> None:
+    """Raise `Invalid` while something goes on with the volume (unless `force`), or somebody or something needs it."""
+    if not force and volume.phase not in DELETABLE_PHASES:
+        raise Invalid(
+            f"Invalid volume: Volume {volume.id} is {volume.phase}. It must be available or in error, not attached"
+            " and not in a transfer, to be deleted."
+        )
+    must_be_unused(volume)
+    if has_snapshots(tx, volume.volume_id):
+        raise Invalid(
+            f"Invalid volume: Volume {volume.id} still has snapshots, or is being copied. Delete them first, or the"
+            " volume with cascade."
+        )
 
 
 def must_be_unused(volume: Volume) -> None:

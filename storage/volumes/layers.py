@@ -23,7 +23,10 @@ MARK_GONE: Final = "VolumeMarkGone"  # the code of the refusal: the volume went 
 
 
 def ask_for_cut(tx: Transaction, cut_id: str, parts: Collection[CutPart], *, hidden: bool, now_ms: int) -> None:
-    """Have snapshots made of these volumes, all at the same moment. Raises `Refused` where that can't be."""
+    """Have snapshots made of these volumes, all at the same moment. Raises `Refused` where that can't be.
+
+    Commands of one change that name the same cut get one moment.
+    """
     for part in parts:
         volume = tx.need(Volume, part.volume_id)
         if volume.deleting or volume.waits_for is not None or volume.immutable:
@@ -31,7 +34,9 @@ def ask_for_cut(tx: Transaction, cut_id: str, parts: Collection[CutPart], *, hid
         if tx.get(Volume, part.frozen_id) is not None or tx.find(Cut, "frozen_ids", part.frozen_id):
             raise Conflict(f"Snapshot {part.frozen_id} exists already.")
         _check_depth(tx, volume)
-    tx.put(Cut(id=cut_id, parts=tuple(parts), asked_ms=now_ms, hidden=hidden))
+    before = tx.get(Cut, cut_id)
+    asked = before.parts if before is not None else ()
+    tx.put(Cut(id=cut_id, parts=(*asked, *parts), asked_ms=now_ms, hidden=hidden))
 
 
 def make_cut(tx: Transaction, cut: Cut, marks: dict[VolumeId, Mark], layers: dict[VolumeId, str], now_ms: int) -> None:
@@ -162,6 +167,7 @@ def revert(tx: Transaction, volume: Volume, snapshot: Volume, *, leftover_id: Vo
         owner_id=None,
         claim_id="",
         phase="",
+        group_id=None,
     )
     tx.put(leftover)
     # Whoever serves it, to repair it, must not go on in the layer that is going.

@@ -81,7 +81,7 @@ def _test(view: View, word: str, value: str, caller: Caller, version: Version) -
         "availability_zone": lambda _: ZONE,
         "volume_type": lambda volume: type_name(view, volume.type_id) or "",
         "multiattach": lambda volume: str(volume.multiattach),
-        "group_id": lambda _: "",
+        "group_id": lambda volume: volume.group_id or "",
         "description": lambda volume: volume.description,
     }
     if caller.is_admin:

@@ -97,6 +97,7 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
         "attachment_ids",
         "snapshot_of",
         "waits_for",
+        "group_id",
     )
     NOUN: ClassVar[str] = "volume"
 
@@ -141,6 +142,7 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     # The snapshot that is to become its parent and does not exist yet; so far `layout` has only what lies beyond it.
     waits_for: str | None = None
     made_from: Source = Source()
+    group_id: str | None = None
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:
@@ -222,6 +224,30 @@ class Cut(Record, frozen=True, kw_only=True, tag="volume_cut.1"):
     def frozen_ids(self) -> tuple[VolumeId, ...]:
         """What comes out of it."""
         return tuple(part.frozen_id for part in self.parts)
+
+
+class Group(Record, frozen=True, kw_only=True, tag="volume_group.1"):
+    """Volumes of one project that are snapshotted together. Which these are, the volumes say."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("project_id",)
+    NOUN: ClassVar[str] = "group"
+
+    project_id: ProjectId
+    user_id: str
+    name: str
+    description: str | None
+    group_type_id: str
+    volume_type_ids: tuple[str, ...]  # what its volumes may be of
+    created_at_ms: int
+    group_snapshot_id: str | None = None  # what it was made from
+    source_group_id: str | None = None
+    said: str = ""  # the status that an administrator has said it has; empty: what is the case
+
+
+def volumes_in(view: View, group_id: str) -> list[Volume]:
+    """The volumes of a group, the oldest first."""
+    found = [volume for volume in view.find(Volume, "group_id", group_id) if not volume.deleting]
+    return sorted(found, key=lambda each: (each.created_at_ms, each.id))
 
 
 def disks_of(layout: Layout) -> tuple[DiskId, ...]:

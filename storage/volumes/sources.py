@@ -11,7 +11,7 @@ from noded.core.ids import ProjectId, VolumeId
 from noded.core.store import Transaction
 from storage.extents.layout import extent_count
 from storage.types.commands import need_type
-from storage.volumes.commands import charge_volume, clone_volume
+from storage.volumes.commands import charge_volume, clone_volume, enter_group
 from storage.volumes.layers import CREATING, ask_for_cut
 from storage.volumes.model import EXTENTS_MAX, CutPart, Layout, Purpose, Source, Volume
 
@@ -38,6 +38,7 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
     now_ms: int
     type_id: str = ""
     multiattach: bool = False
+    group_id: str | None = None
 
     def apply(self, tx: Transaction) -> None:
         source, kind = tx.need(Volume, self.source_id), need_type(tx, self.type_id)
@@ -58,6 +59,8 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
         )
         tx.put(volume)
         charge_volume(tx, volume)
+        if self.group_id is not None:
+            enter_group(tx, volume, self.group_id)
 
     def _from_snapshot(self, tx: Transaction, source: Volume) -> Volume:
         clone = clone_volume(

@@ -84,7 +84,7 @@ def volume_created(volume: Volume, reader: Reader) -> dict[str, object]:
 def _later_keys(volume: Volume, reader: Reader) -> dict[str, object]:
     """What came with later microversions."""
     added: list[tuple[Version, bool, dict[str, object]]] = [
-        (versions.GROUP, True, {"group_id": None}),
+        (versions.GROUP, True, {"group_id": volume.group_id}),
         (versions.PROVIDER, reader.for_admin, {"provider_id": None}),
         (versions.SERVICE, True, {"service_uuid": None, "shared_targets": False}),
         (versions.CLUSTER, reader.for_admin, {"cluster_name": None}),
