@@ -1,12 +1,15 @@
 """Which drivers does the image service need of this machine? The daemon adds them all with one call."""
 
+from images.catalog.disks import CatalogDisks
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
 from images.host.transfer import ImageTransfer
 from noded.core.reconciler import Drivers
+from storage.volumes.links import ImageDisks
 
 
 def add_image_drivers(drivers: Drivers) -> None:
     """Register what moves images' bytes."""
     drivers.add(ImageBytes, ImageTransfer())
     drivers.add(LiveUploads, LiveUploads())
+    drivers.add(ImageDisks, CatalogDisks())

@@ -23,6 +23,7 @@ from storage.paging import paged
 from storage.types.model import VolumeType, default_type, get_type, type_named
 from storage.volumes import versions
 from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, choose_layout
+from storage.volumes.links import ImageDisk, ImageDisks
 from storage.volumes.listing import SORT_KEYS, everyones, matching, of_project, with_count
 from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
 from storage.volumes.sources import CreateClone
@@ -86,18 +87,19 @@ def reader_of(request: Request) -> Reader:
 
 
 async def create_volume(request: Request) -> Response:
-    """A new volume: an empty one, or a clone of a snapshot or of another volume."""
+    """A new volume: an empty one, or a clone of an image's disk, of a snapshot or of another volume."""
     new = (await request.json(NewVolumeBody)).volume
     _check_source(new)
     _check_group(request, new)
     volume_id = VolumeId(dice.new_uuid())
-    source = _source(request, new)
+    image = _image(request, new)
+    source = _source(request, new) if image is None else request.cluster.view().need(Volume, image.volume_id)
     if source is None:
         size_bytes = _size(new.size)
         await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
     else:
-        size_bytes = source.size_bytes if new.size is None else _size(new.size)
-        order = partial(_clone, request, new, volume_id, source, size_bytes)
+        size_bytes = source.size_bytes if new.size is None and image is None else _size(new.size)
+        order = partial(_clone, request, new, volume_id, source, size_bytes, image)
         await propose_chosen(request.cluster, order, PLACES_CHANGED)
     volume = request.cluster.view().need(Volume, volume_id)
     if volume.replicas < volume.replicas_wanted:
@@ -132,14 +134,21 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
     )
 
 
-def _clone(request: Request, new: NewVolume, volume_id: VolumeId, source: Volume, size_bytes: int) -> CreateClone:
+def _clone(
+    request: Request, new: NewVolume, volume_id: VolumeId, source: Volume, size_bytes: int, image: ImageDisk | None
+) -> CreateClone:
+    if image is not None and size_bytes < image.gib_min * GIB:
+        raise Invalid(
+            f"Invalid input received: Size of specified image {image.gib_min}GB is larger than volume size"
+            f" {size_bytes // GIB}GB."
+        )
     if size_bytes < source.size_bytes:
         raise Invalid(
             f"Invalid input received: Volume size {size_bytes // GIB}GB cannot be smaller than the source's size,"
             f" {source.gib}GB."
         )
     view = request.cluster.view()
-    kind = type_for(view, request.caller, new.volume_type or source.type_id)
+    kind = type_for(view, request.caller, new.volume_type or (source.type_id if image is None else None))
     beyond = range(len(source.layout), extent_count(size_bytes, source.extent_bytes))
     reachable = request.driver(Watch).usable()
     return CreateClone(
@@ -160,7 +169,19 @@ def _clone(request: Request, new: NewVolume, volume_id: VolumeId, source: Volume
         type_id=kind.id,
         multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
         group_id=new.group_id or None,
+        image_id="" if image is None else image.image_id,
+        image_metadata={} if image is None else image.words,
     )
+
+
+def _image(request: Request, new: NewVolume) -> ImageDisk | None:
+    """The disk of the image that the body names; None where it names none."""
+    image_id = new.imageRef or new.image_id
+    if not image_id:
+        return None
+    if new.snapshot_id or new.source_volid:
+        raise Invalid("Invalid input received: May specify only one of snapshot, imageRef or source volume.")
+    return request.driver(ImageDisks).disk(request.cluster.view(), request.caller, image_id)
 
 
 def _source(request: Request, new: NewVolume) -> Volume | None:
@@ -194,10 +215,8 @@ def _check_source(new: NewVolume) -> None:
         raise Invalid(f"Availability zone {new.availability_zone[:255]!r} is invalid; the only one is {ZONE}.")
     if new.backup_id:
         raise NotFound(f"Backup {new.backup_id[:255]} could not be found; restore it into a volume instead.")
-    if new.imageRef or new.image_id or new.consistencygroup_id:
-        raise Invalid(
-            "Volumes are made empty, from snapshots or from volumes: imageRef and consistency groups are not offered."
-        )
+    if new.consistencygroup_id:
+        raise Invalid("Consistency groups are not offered: make a group (microversion 3.13), and say group_id.")
 
 
 def _check_group(request: Request, new: NewVolume) -> None:

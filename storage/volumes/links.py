@@ -9,6 +9,8 @@ from typing import Protocol
 import msgspec
 
 from noded.core.ids import DiskId, VolumeId
+from noded.core.route import Caller
+from noded.core.store import View
 from storage.extents.authority import Mark
 
 
@@ -53,6 +55,23 @@ class ServedVolume(msgspec.Struct, frozen=True, kw_only=True):
     joins: dict[str, int] = msgspec.field(default_factory=dict)  # by "extent/disk" the blocks copied so far
     requests_under_way: int = 0
     damaged_blocks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDisk:
+    """What a volume that is made from an image begins as."""
+
+    image_id: str
+    volume_id: VolumeId  # the disk in the image; it never changes
+    gib_min: int  # a volume is at least as large
+    words: dict[str, str]  # what is known of the image, as Cinder's volumes tell it
+
+
+class ImageDisks(Protocol):
+    """The images, which are above storage: what is in them, for whom."""
+
+    def disk(self, view: View, caller: Caller, image_id: str) -> ImageDisk:
+        """The disk in the image. Raises `Refused` if the caller does not see it, or nothing can be made of it."""
 
 
 class VolumeServers(Protocol):

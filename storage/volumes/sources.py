@@ -17,7 +17,8 @@ from storage.volumes.model import EXTENTS_MAX, CutPart, Layout, Purpose, Source,
 
 
 class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1"):
-    """A volume that begins as what `source_id` is. A snapshot is there already; of a volume one is made for it first.
+    """A volume that begins as what `source_id` is. A snapshot, or the disk of an image, is there already; of
+    a volume a snapshot is made for it first.
 
     `tail` are the places of the extents that the source does not have.
     """
@@ -39,12 +40,14 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
     type_id: str = ""
     multiattach: bool = False
     group_id: str | None = None
+    image_id: str = ""  # of the image whose disk the source is
+    image_metadata: dict[str, str] = msgspec.field(default_factory=dict)  # what is known of that image
 
     def apply(self, tx: Transaction) -> None:
         source, kind = tx.need(Volume, self.source_id), need_type(tx, self.type_id)
         if self.multiattach and not kind.multiattach:
             raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
-        make = self._from_snapshot if source.purpose is Purpose.SNAPSHOT else self._from_volume
+        make = self._from_volume if source.purpose is Purpose.DATA else self._from_frozen
         clone = make(tx, source)
         volume = replace(
             clone,
@@ -57,12 +60,14 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
             bootable=source.parent_id is not None if source.bootable is None else source.bootable,
             image_metadata=source.image_metadata,
         )
+        if self.image_id:
+            volume = replace(volume, bootable=True, image_metadata=self.image_metadata)
         tx.put(volume)
         charge_volume(tx, volume)
         if self.group_id is not None:
             enter_group(tx, volume, self.group_id)
 
-    def _from_snapshot(self, tx: Transaction, source: Volume) -> Volume:
+    def _from_frozen(self, tx: Transaction, source: Volume) -> Volume:
         clone = clone_volume(
             tx,
             volume_id=self.volume_id,
@@ -74,7 +79,9 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
             purpose=Purpose.DATA,
             now_ms=self.now_ms,
         )
-        return replace(clone, made_from=Source(snapshot_id=source.id))
+        return replace(
+            clone, made_from=Source(image_id=self.image_id) if self.image_id else Source(snapshot_id=source.id)
+        )
 
     def _from_volume(self, tx: Transaction, source: Volume) -> Volume:
         if tx.get(Volume, self.volume_id) is not None:

@@ -8,12 +8,14 @@ import trio
 from consensus.members import SERVICE as members_service
 from consensus.members.commands import AdmitNode
 from images import catalog, contents, discovery, members
+from images.catalog.disks import CatalogDisks
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
 from noded.core.cluster import Cluster
 from noded.core.ids import NodeId
 from noded.core.reconciler import Reconciler
 from noded.services import SERVICES
+from storage.volumes.links import ImageDisks
 from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import give_storage
@@ -44,6 +46,7 @@ async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Recon
         give_storage(drivers, cluster, number, directory)
         drivers.add(ImageBytes, SimulatedBytes())
         drivers.add(LiveUploads, LiveUploads())
+        drivers.add(ImageDisks, CatalogDisks())
         reconcilers += [(make(cluster, drivers), cluster) for service in STORES for make in service.reconcilers]
     return cloud, reconcilers
 
