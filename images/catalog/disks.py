@@ -3,8 +3,9 @@
 from typing import Final
 
 from images.catalog.commands import boot_source
+from images.catalog.forms import UUID
 from images.catalog.model import Image
-from noded.core.errors import NotFound, Refused
+from noded.core.errors import Invalid, NotFound, Refused
 from noded.core.route import Caller
 from noded.core.store import View
 from noded.core.units import gib_ceil
@@ -23,6 +24,8 @@ class CatalogDisks:
         except Refused as refused:
             if refused.code != NOT_FOUND:
                 raise
+            if UUID.fullmatch(image_id) is None:
+                raise Invalid("Invalid image identifier or unable to access requested image. Say its UUID.") from None
             raise NotFound(f"Image {image_id[:255]} could not be found.") from None
         image = view.need(Image, image_id)
         words = {

@@ -19,7 +19,7 @@ TAGS_MAX: Final = 128
 PROPERTIES_MAX: Final = 128
 WHOLE_MAX: Final = 2**31 - 1
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _READ_ONLY: Final = frozenset({
     "id", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at",
     "self", "file", "schema", "direct_url", "stores",
@@ -30,7 +30,7 @@ _RESERVED_PREFIX: Final = "os_glance_"
 
 def image_id_of(value: object) -> str:
     """An id that the user chose for a new image."""
-    if not isinstance(value, str) or _UUID.fullmatch(value) is None:
+    if not isinstance(value, str) or UUID.fullmatch(value) is None:
         raise Invalid(
             "Invalid image id format: an id is a UUID in lower case, such as 12345678-1234-1234-1234-123456789abc."
         )
