@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from images.catalog import forms
 from images.catalog.commands import CHANGED, ChangeImage, CreateImage, DeactivateImage, DeleteImage, ImageForm, visible
 from images.catalog.listing import listed, page_links
-from images.catalog.model import Image
+from images.catalog.model import IMPORT_METHODS, Image
 from images.catalog.patch import MEDIA_TYPES, patched
 from images.catalog.schemas import SCHEMAS
 from images.catalog.views import image_view
@@ -29,7 +29,8 @@ async def create_image(request: Request) -> Response:
     await request.cluster.propose(CreateImage(image_id=ImageId(image_id), form=form, now_ms=now_ms()))
     image = request.cluster.view().need(Image, image_id)
     location = f"{request.base_url}/image/v2/images/{image_id}"
-    return Response(body=image_view(image), headers={"Location": location})
+    headers = {"Location": location, "OpenStack-image-import-methods": ",".join(IMPORT_METHODS)}
+    return Response(body=image_view(image), headers=headers)
 
 
 async def list_images(request: Request) -> Response:
@@ -126,8 +127,8 @@ async def show_schema(request: Request) -> Response:
 
 
 async def show_import_methods(request: Request) -> Response:  # noqa: ARG001  # every handler takes the request
-    """Which ways of import there are beside the upload of the file itself: none."""
-    methods = {"description": "Import methods available.", "type": "array", "value": []}
+    """Which ways of import there are beside the upload of the file itself."""
+    methods = {"description": "Import methods available.", "type": "array", "value": list(IMPORT_METHODS)}
     return Response(body={"import-methods": methods})
 
 

@@ -183,15 +183,15 @@ class RemoveMember(Command, frozen=True, kw_only=True, tag="image.member.remove.
         tx.delete(Membership, membership_id(self.image_id, self.project_id))
 
 
-def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str) -> Image:
-    """Somebody starts to fill the image. Raises `Conflict` unless it is still empty."""
+def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str, *, staging: bool) -> Image:
+    """Somebody starts to fill the image, or to stage what will. Raises `Conflict` unless it is still empty."""
     image = tx.need(Image, image_id)
     if image.contents is not None or image.upload_id is not None:
         reason = "has its contents already" if image.contents else "is being uploaded already"
         raise Conflict(f"Image {image_id} {reason}.")
     if not image.disk_format or not image.container_format:
         raise Invalid(f"Set disk_format and container_format of image {image_id} before its data is uploaded.")
-    image = replace(image, upload_id=upload_id)
+    image = replace(image, upload_id=upload_id, staging=staging)
     tx.put(image)
     return image
 
@@ -201,14 +201,14 @@ def fill_image(tx: Transaction, image_id: ImageId, upload_id: str, contents: Con
     image = tx.need(Image, image_id)
     if image.upload_id != upload_id:
         raise Conflict(f"The upload of image {image_id} was ended.")
-    tx.put(replace(image, contents=contents, upload_id=None, updated_at_ms=now_ms))
+    tx.put(replace(image, contents=contents, upload_id=None, staging=False, updated_at_ms=now_ms))
 
 
 def forget_upload(tx: Transaction, image_id: ImageId, upload_id: str) -> None:
     """The upload has ended badly: the image, if it still exists, is as empty as before."""
     image = tx.get(Image, image_id)
     if image is not None and image.upload_id == upload_id:
-        tx.put(replace(image, upload_id=None))
+        tx.put(replace(image, upload_id=None, staging=False))
 
 
 def visible(view: View, caller: Caller, image: Image | None, id: str) -> Image:

@@ -15,6 +15,7 @@ IMAGE_BYTES_MAX: Final = 1024 * GIB
 DISK_FORMATS: Final = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS: Final = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 BOOTABLE_FORMATS: Final = ("raw", "qcow2", "ami", "iso")
+IMPORT_METHODS: Final = ("glance-direct",)
 
 
 class Visibility(StrEnum):
@@ -60,6 +61,7 @@ class Image(Record, frozen=True, kw_only=True, tag="image.1"):
     generation: int = 0  # grows with each change that a user makes
     created_at_ms: int
     updated_at_ms: int
+    staging: bool = False  # what the upload receives waits for an import
 
     @property
     def image_id(self) -> ImageId:

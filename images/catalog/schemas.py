@@ -4,6 +4,7 @@ from typing import Final
 
 from images.catalog.forms import TEXT_CHARS_MAX
 from images.catalog.model import CONTAINER_FORMATS, DISK_FORMATS, Visibility
+from images.catalog.views import STATUSES
 
 Schema = dict[str, object]
 
@@ -26,7 +27,7 @@ IMAGE: Final[Schema] = {
             pattern="^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$",
         ),
         "name": _maybe("string", "Descriptive name for the image", maxLength=TEXT_CHARS_MAX),
-        "status": _text("Status of the image", enum=["queued", "saving", "active", "deactivated"], **_READ_ONLY),
+        "status": _text("Status of the image", enum=list(STATUSES), **_READ_ONLY),
         "visibility": _text("Scope of image accessibility", enum=[each.value for each in Visibility]),
         "protected": {"type": "boolean", "description": "If true, image will not be deletable."},
         "os_hidden": {"type": "boolean", "description": "If true, image will not appear in default image list."},

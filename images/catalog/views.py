@@ -12,13 +12,16 @@ BASE_KEYS: Final = (
     "updated_at", "self", "file", "schema",
 )  # fmt: skip
 HASH_ALGORITHM: Final = "sha512"
+STATUSES: Final = ("queued", "saving", "uploading", "active", "deactivated")
 
 
 def status(image: Image) -> str:
     """Glance's word for where an image is in its life."""
     if image.contents is not None:
         return "deactivated" if image.deactivated else "active"
-    return "saving" if image.upload_id is not None else "queued"
+    if image.upload_id is None:
+        return "queued"
+    return "uploading" if image.staging else "saving"
 
 
 def image_view(image: Image) -> dict[str, object]:

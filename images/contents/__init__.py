@@ -1,7 +1,7 @@
 """The data of images (Glance, images v2): received and checked, stored once as volumes, handed out."""
 
 from images.contents.api import ROUTES
-from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload
+from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload
 from images.contents.departure import departure
 from images.contents.model import Upload
 from images.contents.reconcile import UploadsReconciler
@@ -12,7 +12,7 @@ SERVICE = Service(
     name="images.contents",
     endpoint=IMAGE,
     records=(Upload,),
-    commands=(AbortUpload, AddDisk, BeginUpload, FinishUpload),
+    commands=(AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload),
     routes=ROUTES,
     reconcilers=(UploadsReconciler,),
     departure=departure,

@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import msgspec
 import structlog
 import trio
 
 from consensus.liveness.links import Watch
 from images.catalog.commands import visible
-from images.catalog.model import IMAGE_BYTES_MAX, Contents, Image
-from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload
+from images.catalog.model import IMAGE_BYTES_MAX, IMPORT_METHODS, Contents, Image
+from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload
 from images.contents.links import ImageBytes, Received
 from images.contents.live import LiveUploads
+from images.contents.model import Upload
 from images.contents.ranges import asked_range
 from images.formats.inspection import Inspection, Verdict
 from noded.core import dice
@@ -33,9 +35,54 @@ ABORT_S_MAX = 15.0
 MEDIA_TYPE = "application/octet-stream"
 
 
+class Method(msgspec.Struct, frozen=True):
+    """How the data comes."""
+
+    name: str
+
+
+class Import(msgspec.Struct, frozen=True):
+    """The body of an import. Which stores it asks for means nothing: there is one."""
+
+    method: Method
+
+
 async def upload_file(request: Request) -> Response:
     """Receive the file. The image is active when this has answered; on any fault it is as empty as before."""
+    return await _receive(request, staging=False)
+
+
+async def stage_file(request: Request) -> Response:
+    """Receive and check the file, and make a disk of it, as an upload does; the image gets it when it is imported."""
+    return await _receive(request, staging=True)
+
+
+async def import_image(request: Request) -> Response:
+    """Make what was staged the image's contents. All the work was done by then, so this is one entry of the log."""
+    body = await request.json(Import)
+    if body.method.name not in IMPORT_METHODS:
+        known = ", ".join(IMPORT_METHODS)
+        raise Invalid(f"Unknown import method name '{body.method.name[:64]}'. It must be one of {known}.")
     image = _own(request)
+    upload = request.cluster.view().get(Upload, image.upload_id) if image.upload_id else None
+    if upload is None or upload.staged is None:
+        raise Conflict(f"Image {image.id} needs to be staged before the method 'glance-direct' can be used.")
+    staged = upload.staged
+    await request.cluster.propose(
+        FinishUpload(
+            upload_id=upload.id,
+            size_bytes=staged.size_bytes,
+            virtual_bytes=staged.virtual_bytes,
+            md5=staged.md5,
+            sha512=staged.sha512,
+            now_ms=now_ms(),
+        )
+    )
+    return Response()
+
+
+async def _receive(request: Request, *, staging: bool) -> Response:
+    image = _empty(request)
     if request.headers.get("content-type", "").split(";")[0].strip() != MEDIA_TYPE:
         raise Refused(f"Send the image's data as {MEDIA_TYPE}.", kind=Kind.UNSUPPORTED_TYPE)
     size_bytes = _declared_size(request)
@@ -52,18 +99,22 @@ async def upload_file(request: Request) -> Response:
                 size_bytes=whole_blocks(size_bytes),
                 layout=_layout(request, file_id, size_bytes),
                 now_ms=now_ms(),
+                staging=staging,
             ),
             PLACES_CHANGED,
         )
         try:
-            await _fill(request, upload_id, file_id, Inspection(image.disk_format or ""))
+            received, verdict = await _fill(request, upload_id, file_id, Inspection(image.disk_format or ""))
+            await (_stage if staging else _finish)(request.cluster, upload_id, received, verdict)
         except BaseException:
             await _abort(request.cluster, upload_id)
             raise
     return Response()
 
 
-async def _fill(request: Request, upload_id: str, file_id: VolumeId, inspection: Inspection) -> None:
+async def _fill(
+    request: Request, upload_id: str, file_id: VolumeId, inspection: Inspection
+) -> tuple[Received, Verdict]:
     files, image_bytes = request.driver(VolumeFiles), request.driver(ImageBytes)
     async with files.open(file_id, writable=True) as file:
         received = await image_bytes.receive(request.stream(), file.path, inspection)
@@ -72,7 +123,7 @@ async def _fill(request: Request, upload_id: str, file_id: VolumeId, inspection:
             disk_id = await _add_disk(request, upload_id, verdict)
             async with files.open(disk_id, writable=True) as disk:
                 await image_bytes.convert(file.path, verdict.disk_format, disk.socket)
-    await _finish(request.cluster, upload_id, received, verdict)
+    return received, verdict
 
 
 async def _add_disk(request: Request, upload_id: str, verdict: Verdict) -> VolumeId:
@@ -101,6 +152,18 @@ async def _finish(cluster: Cluster, upload_id: str, received: Received, verdict:
             md5=received.md5,
             sha512=received.sha512,
             now_ms=now_ms(),
+        )
+    )
+
+
+async def _stage(cluster: Cluster, upload_id: str, received: Received, verdict: Verdict) -> None:
+    await cluster.propose(
+        StageUpload(
+            upload_id=upload_id,
+            size_bytes=received.size_bytes,
+            virtual_bytes=verdict.virtual_bytes,
+            md5=received.md5,
+            sha512=received.sha512,
         )
     )
 
@@ -172,6 +235,11 @@ def _own(request: Request) -> Image:
     image = _visible(request)
     if image.project_id != request.caller.project_id and not request.caller.is_admin:
         raise Forbidden(f"You are not the owner of image {image.id}.")
+    return image
+
+
+def _empty(request: Request) -> Image:
+    image = _own(request)
     if image.contents is not None or image.upload_id is not None:
         raise Conflict(f"Image {image.id} has its data already, or is receiving it.")
     return image
@@ -185,6 +253,21 @@ ROUTES = (
         allow=Allow.MEMBER,
         done=Done.EMPTY,
         body_max=IMAGE_BYTES_MAX,
+    ),
+    Route(
+        verb="PUT",
+        path="/v2/images/{image_id}/stage",
+        handler=stage_file,
+        allow=Allow.MEMBER,
+        done=Done.EMPTY,
+        body_max=IMAGE_BYTES_MAX,
+    ),
+    Route(
+        verb="POST",
+        path="/v2/images/{image_id}/import",
+        handler=import_image,
+        allow=Allow.MEMBER,
+        done=Done.ACCEPTED,
     ),
     Route(verb="GET", path="/v2/images/{image_id}/file", handler=download_file, allow=Allow.READER),
 )

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from images.catalog.commands import begin_upload, fill_image, forget_upload
 from images.catalog.model import Contents, Image
-from images.contents.model import Upload
+from images.contents.model import Staged, Upload
 from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.ids import ImageId, NodeId, VolumeId
-from noded.core.store import Transaction
+from noded.core.store import Transaction, View
 from storage.volumes.commands import create_volume, delete_volume, seal_volume
 from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, Purpose, Volume
 
@@ -27,9 +27,10 @@ class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"
     size_bytes: int  # of the volume: the file's where it is known, else the largest that a file may have
     layout: Layout
     now_ms: int
+    staging: bool = False  # what comes waits for an import
 
     def apply(self, tx: Transaction) -> None:
-        image = begin_upload(tx, self.image_id, self.upload_id)
+        image = begin_upload(tx, self.image_id, self.upload_id, staging=self.staging)
         _create(tx, image, self.file_id, self.size_bytes, self.layout, self.node_id, self.now_ms)
         tx.put(
             Upload(
@@ -60,6 +61,23 @@ class AddDisk(Command, frozen=True, kw_only=True, tag="image.upload.disk.1"):
         tx.put(replace(upload, disk_id=self.disk_id))
 
 
+class StageUpload(Command, frozen=True, kw_only=True, tag="image.upload.stage.1"):
+    """Everything is on all replicas: the volumes never change again, and wait until the image is imported."""
+
+    TOLD: ClassVar[str] = "staged {size_bytes} bytes for an image"
+
+    upload_id: str
+    size_bytes: int
+    virtual_bytes: int
+    md5: str
+    sha512: str
+
+    def apply(self, tx: Transaction) -> None:
+        upload = _sealed(tx, self.upload_id, self.size_bytes, self.virtual_bytes)
+        staged = Staged(size_bytes=self.size_bytes, virtual_bytes=self.virtual_bytes, md5=self.md5, sha512=self.sha512)
+        tx.put(replace(upload, staged=staged))
+
+
 class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.1"):
     """Everything is on all replicas: the volumes never change again and the image is active."""
 
@@ -73,12 +91,7 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
-        upload = tx.get(Upload, self.upload_id)
-        if upload is None:
-            raise Conflict("The upload was ended: its image was deleted, or the node that received it was lost.")
-        seal_volume(tx, upload.file_id, self.size_bytes)
-        if upload.disk_id is not None:
-            seal_volume(tx, upload.disk_id, self.virtual_bytes)
+        upload = _sealed(tx, self.upload_id, self.size_bytes, self.virtual_bytes)
         contents = Contents(
             size_bytes=self.size_bytes,
             virtual_bytes=self.virtual_bytes,
@@ -92,7 +105,10 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
 
 
 class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"):
-    """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing."""
+    """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing.
+
+    Nor is anything done to what is staged: only the end of its image ends it.
+    """
 
     TOLD: ClassVar[str] = "gave up an upload"
 
@@ -102,13 +118,28 @@ class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"
 
     def apply(self, tx: Transaction) -> None:
         upload = tx.get(Upload, self.upload_id)
-        if upload is None:
+        if upload is None or waits(tx, upload):
             return
         for volume_id in upload.volume_ids:
             if tx.get(Volume, volume_id) is not None:
                 delete_volume(tx, volume_id)
         forget_upload(tx, upload.image_id, self.upload_id)
         tx.delete(Upload, self.upload_id)
+
+
+def waits(view: View, upload: Upload) -> bool:
+    """Whether it is staged, and its image may still be imported."""
+    return upload.staged is not None and view.get(Image, upload.image_id) is not None
+
+
+def _sealed(tx: Transaction, upload_id: str, size_bytes: int, virtual_bytes: int) -> Upload:
+    upload = tx.get(Upload, upload_id)
+    if upload is None:
+        raise Conflict("The upload was ended: its image was deleted, or the node that received it was lost.")
+    seal_volume(tx, upload.file_id, size_bytes)
+    if upload.disk_id is not None:
+        seal_volume(tx, upload.disk_id, virtual_bytes)
+    return upload
 
 
 def _create(

@@ -2,12 +2,23 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from noded.core.ids import ImageId, NodeId, VolumeId
 from noded.core.record import Record
 
 
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """What came, complete and checked."""
+
+    size_bytes: int
+    virtual_bytes: int
+    md5: str
+    sha512: str
+
+
 class Upload(Record, frozen=True, kw_only=True, tag="image_upload.1"):
-    """One attempt to fill an image, made by the daemon of one node. It ends with it: nobody takes it over."""
+    """One attempt to fill an image, made by the daemon of one node. It ends with it, unless it is staged by then."""
 
     INDEXED: ClassVar[tuple[str, ...]] = ("node_id",)
     NOUN: ClassVar[str] = "upload"
@@ -17,6 +28,7 @@ class Upload(Record, frozen=True, kw_only=True, tag="image_upload.1"):
     file_id: VolumeId  # receives the file as it was sent
     disk_id: VolumeId | None = None  # receives the disk inside it, for formats that are not the disk themselves
     started_at_ms: int
+    staged: Staged | None = None  # everything is in the volumes: any node may make it the image's contents
 
     @property
     def volume_ids(self) -> tuple[VolumeId, ...]:

@@ -1,9 +1,10 @@
-"""What ends uploads that nobody carries on: after a restart of the daemon, and after the loss of a node."""
+"""What ends uploads that nobody carries on: when the daemon, its node or the image is gone."""
 
 import structlog
 import trio
 
-from images.contents.commands import AbortUpload
+from images.catalog.model import Image
+from images.contents.commands import AbortUpload, waits
 from images.contents.live import LiveUploads
 from images.contents.model import Upload
 from noded.core.cluster import Cluster
@@ -19,7 +20,7 @@ class UploadsReconciler:
     """Aborts this node's dead uploads; on the leader, those of lost nodes too."""
 
     name = "uploads"
-    watches = (Upload,)
+    watches = (Upload, Image)
     period_s = 20.0
 
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
@@ -30,8 +31,9 @@ class UploadsReconciler:
     async def reconcile(self) -> None:
         """One pass."""
         view = self._cluster.view()
-        dead = [upload for upload in view.find(Upload, "node_id", self._cluster.node_id) if upload.id not in self._live]
-        dead += self._of_lost_nodes(view.all(Upload))
+        ours = view.find(Upload, "node_id", self._cluster.node_id)
+        dead = [upload for upload in ours if upload.id not in self._live and not waits(view, upload)]
+        dead += self._of_lost_nodes([upload for upload in view.all(Upload) if not waits(view, upload)])
         for upload in dead:
             log.info("upload ended", upload=upload.id, image=upload.image_id, node=upload.node_id)
             await self._cluster.propose(AbortUpload(upload_id=upload.id))

@@ -7,7 +7,6 @@ import trio
 
 from consensus.members import SERVICE as members_service
 from consensus.members.commands import AdmitNode
-from images import catalog, contents, discovery, members
 from images.catalog.disks import CatalogDisks
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
@@ -20,10 +19,7 @@ from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import give_storage
 
-STORES = (
-    *(service for service in SERVICES if service.name.startswith("storage.")),
-    *(module.SERVICE for module in (discovery, catalog, contents, members)),
-)
+STORES = (*(service for service in SERVICES if service.name.startswith(("storage.", "images."))),)
 
 
 async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Reconciler, Cluster]]]:

@@ -219,7 +219,7 @@ async def test_data_of_another_type_is_refused(client: httpx.AsyncClient) -> Non
 async def test_schemas_and_import_methods_can_be_read(client: httpx.AsyncClient) -> None:
     for name in ("image", "images", "member", "members"):
         assert (await client.get(f"/image/v2/schemas/{name}")).json()["name"] == name
-    assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == []
+    assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == ["glance-direct"]
 
 
 async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Path) -> None:
@@ -240,3 +240,51 @@ async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Pa
         assert target.read_bytes() == source.read_bytes()
         await openstack(base, ca, "image", "delete", "renamed")
         assert json.loads(await openstack(base, ca, "image", "list", "-f", "json")) == []
+
+
+async def test_what_is_staged_waits_for_its_import(stores: Stores, client: httpx.AsyncClient) -> None:
+    answer = await client.post(IMAGES, json={"disk_format": "raw", "container_format": "bare"})
+    assert answer.headers["openstack-image-import-methods"] == "glance-direct"
+    path = f"{IMAGES}/{answer.json()['id']}"
+
+    async def status() -> str:
+        return str((await client.get(path)).json()["status"])
+
+    async def imported(body: object) -> int:
+        return (await client.post(f"{path}/import", json=body)).status_code
+
+    direct = {"method": {"name": "glance-direct"}, "all_stores": True}
+    assert (await imported(direct), await status()) == (409, "queued")
+    for body in ({}, {"method": {}}, {"method": {"name": "web-download", "uri": "http://10.0.0.1/"}}):
+        assert await imported(body) == 400
+    staged = await client.put(f"{path}/stage", content=b"x", headers={"content-type": "text/plain"})
+    assert staged.status_code == 415
+    staged = await client.put(f"{path}/stage", content=b"data", headers=OCTETS)
+    assert (staged.status_code, staged.content, await status()) == (204, b"", "uploading")
+    assert (await client.get(f"{path}/file")).status_code == 204
+    for verb in ("stage", "file"):
+        assert (await client.put(f"{path}/{verb}", content=b"other", headers=OCTETS)).status_code == 409
+    assert (await imported(direct), await status()) == (202, "active")
+    assert (await client.get(f"{path}/file")).content == b"data"
+    assert await imported(direct) == 409
+    bad = await make(client, disk_format="qcow2")
+    assert (await client.put(f"{IMAGES}/{bad['id']}/stage", content=b"no" * 999, headers=OCTETS)).status_code == 400
+    assert (await client.get(f"{IMAGES}/{bad['id']}")).json()["status"] == "queued"
+
+
+async def test_the_unmodified_client_stages_and_imports(
+    stores: Stores, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await make(client, name="disk")  # the command would send its standard input as the data
+    context, ca = api_certificate(tmp_path)
+    source = tmp_path / "source.img"
+    source.write_bytes(os.urandom(300_000))
+    async with serving(stores[0], context) as base:
+        await openstack(base, ca, "image", "stage", "--file", str(source), "disk")
+        await openstack(base, ca, "image", "import", "disk")
+        shown = json.loads(await openstack(base, ca, "image", "show", "disk", "-f", "json"))
+        assert (shown["status"], shown["checksum"]) == ("active", hashlib.md5(source.read_bytes()).hexdigest())
+        await openstack(base, ca, "image", "create", "--import", "--file", str(source), "both")
+        assert json.loads(await openstack(base, ca, "image", "show", "both", "-f", "json"))["status"] == "active"
+        methods = json.loads(await openstack(base, ca, "image", "import", "info", "-f", "json"))
+        assert methods["import-methods"] == ["glance-direct"]
