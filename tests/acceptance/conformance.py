@@ -19,7 +19,7 @@ so does every test of a class whose preparation failed. The page is written by
 
     python -m tests.acceptance.conformance WORKDIR
 
-from the work directory of a run; nothing in it is written by hand.
+from the work directory of a run; nothing in it is written by hand. What it says of suites that were not run stays.
 """
 
 
@@ -62,15 +62,22 @@ def failures(work: Path) -> list[Failure]:
     return sorted(found, key=lambda failure: failure.test)
 
 
-def page(selected: list[str], failed: list[Failure]) -> str:
-    """The whole page."""
+def kept(before: str, suites: set[str], mark: str) -> list[str]:
+    """The lines that begin with `mark` on the page as it was, of other suites than these."""
+    lines = [line for line in before.splitlines() if line.startswith(f"{mark} `")]
+    return [line for line in lines if suite_of(line.split("`")[1]) not in suites]
+
+
+def page(selected: list[str], failed: list[Failure], before: str = "") -> str:
+    """The whole page: this run's suites, and of `before` the others."""
     asked, lost = Counter(map(suite_of, selected)), Counter(suite_of(failure.test) for failure in failed)
-    rows = [f"| `{suite}` | {asked[suite]} | {asked[suite] - lost[suite]} | {lost[suite]} |" for suite in sorted(asked)]
-    table = ["| suite | selected | passed or skipped | failed |", "|---|---|---|---|", *rows]
+    rows = [f"| `{suite}` | {asked[suite]} | {asked[suite] - lost[suite]} | {lost[suite]} |" for suite in asked]
+    rows += kept(before, set(asked), "|")
+    table = ["| suite | selected | passed or skipped | failed |", "|---|---|---|---|", *sorted(rows)]
     lines = [HEAD, *table, ""]
-    if failed:
-        lines += ["## What failed, and what it said", ""]
-        lines += [f"- `{failure.test}`: {failure.reason}" for failure in failed]
+    told = [f"- `{failure.test}`: {failure.reason}" for failure in failed] + kept(before, set(asked), "-")
+    if told:
+        lines += ["## What failed, and what it said", "", *sorted(told)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -81,7 +88,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args()
     selected = [bare(line) for line in (arguments.work / "expected.txt").read_text().splitlines() if line.strip()]
-    arguments.page.write_text(page(selected, failures(arguments.work)))
+    before = arguments.page.read_text() if arguments.page.exists() else ""
+    arguments.page.write_text(page(selected, failures(arguments.work), before))
 
 
 if __name__ == "__main__":

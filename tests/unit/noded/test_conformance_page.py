@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.acceptance.conformance import failures, page
+from tests.acceptance.conformance import Failure, failures, page
 
 
 def test_each_failure_has_the_last_thing_that_was_said(tmp_path: Path) -> None:
@@ -16,3 +16,12 @@ def test_each_failure_has_the_last_thing_that_was_said(tmp_path: Path) -> None:
     assert "| `tempest.api.volume` | 3 | 1 | 2 |" in written
     assert "- `tempest.api.volume.test_x.X.test_b`: Details: 404" in written
     assert "## What failed" not in page(["tempest.api.volume.test_x.X.test_a"], [])
+
+
+def test_what_is_said_of_other_suites_stays() -> None:
+    volume, image = "tempest.api.volume.test_x.X.test_a", "tempest.api.image.test_x.X.test_a"
+    before = page([volume, image], [Failure(volume, "broken"), Failure(image, "old")])
+    written = page([image], [Failure(image, "new")], before)
+    assert written == page([volume, image], [Failure(volume, "broken"), Failure(image, "new")])
+    healed = page([image], [], before)
+    assert healed == page([volume, image], [Failure(volume, "broken")])
