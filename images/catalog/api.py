@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from images.catalog import forms
 from images.catalog.commands import CHANGED, ChangeImage, CreateImage, DeactivateImage, DeleteImage, ImageForm, visible
-from images.catalog.listing import listed, page_links
+from images.catalog.listing import Repeated, listed, page_links
 from images.catalog.model import IMPORT_METHODS, Image
 from images.catalog.patch import MEDIA_TYPES, patched
 from images.catalog.schemas import SCHEMAS
@@ -36,13 +36,17 @@ async def create_image(request: Request) -> Response:
 async def list_images(request: Request) -> Response:
     """One page of the images that the caller may see; each in full."""
     _refuse_empty_id(request)
-    tags, sort_keys = request.query_all("tag"), request.query_all("sort_key")
-    page = listed(request.cluster.view(), request.caller, request.query, tags, sort_keys)
+    repeated = Repeated(
+        tags=request.query_all("tag"),
+        sort_keys=request.query_all("sort_key"),
+        sort_dirs=request.query_all("sort_dir"),
+    )
+    page = listed(request.cluster.view(), request.caller, request.query, repeated)
     return Response(
         body={
             "images": [image_view(image) for image in page.images],
             "schema": "/v2/schemas/images",
-            **page_links(request.query, tags, sort_keys, page),
+            **page_links(request.query, repeated, page),
         }
     )
 

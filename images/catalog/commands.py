@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from images.catalog.model import BOOTABLE_FORMATS, Contents, Image, Membership, Visibility, membership_id
 from noded.core.command import Command
-from noded.core.errors import Conflict, Forbidden, Invalid, NotFound
+from noded.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from noded.core.ids import ImageId, ProjectId, VolumeId
 from noded.core.route import Caller
 from noded.core.store import Transaction, View
@@ -56,7 +56,7 @@ class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
         if tx.get(Image, self.image_id) is not None:
             raise Conflict(f"Image {self.image_id} exists already; choose another id or leave it out.")
         if len(tx.find(Image, "project_id", self.form.project_id)) >= IMAGES_OF_A_PROJECT_MAX:
-            raise Forbidden(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
+            raise TooLarge(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
         form = {field: getattr(self.form, field) for field in ImageForm.__struct_fields__}
         tx.put(Image(id=self.image_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **form))
 
@@ -139,7 +139,7 @@ class AddMember(Command, frozen=True, kw_only=True, tag="image.member.add.1"):
         if tx.get(Membership, id) is not None:
             raise Conflict(f"Image {self.image_id} was offered to project {self.project_id} already.")
         if len(tx.find(Membership, "image_id", self.image_id)) >= MEMBERS_MAX:
-            raise Forbidden(f"An image has at most {MEMBERS_MAX} members.")
+            raise TooLarge(f"An image has at most {MEMBERS_MAX} members.")
         tx.put(
             Membership(
                 id=id,

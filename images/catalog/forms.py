@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from images.catalog.commands import ImageForm
 from images.catalog.model import CONTAINER_FORMATS, DISK_FORMATS, Visibility
 from images.catalog.views import BASE_KEYS
-from noded.core.errors import Forbidden, Invalid
+from noded.core.errors import Forbidden, Invalid, TooLarge
 from noded.core.ids import ProjectId
 from noded.core.route import Caller
 
@@ -79,7 +79,7 @@ def tags_of(value: object) -> tuple[str, ...]:
         raise Invalid("tags must be a list of texts.")
     tags = tuple(dict.fromkeys(tag_of(tag) for tag in value))
     if len(tags) > TAGS_MAX:
-        raise Invalid(f"An image has at most {TAGS_MAX} tags, not {len(tags)}.")
+        raise TooLarge(f"An image has at most {TAGS_MAX} tags, not {len(tags)}.")
     return tags
 
 
@@ -90,7 +90,7 @@ def _with_property(properties: Mapping[str, str], key: str, value: object) -> di
         raise Invalid(f"The value of property {key} must be a text of at most {PROPERTY_CHARS_MAX} characters.")
     changed = {**properties, key: value}
     if len(changed) > PROPERTIES_MAX:
-        raise Invalid(f"An image has at most {PROPERTIES_MAX} properties.")
+        raise TooLarge(f"An image has at most {PROPERTIES_MAX} properties.")
     return changed
 
 

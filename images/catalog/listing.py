@@ -47,19 +47,29 @@ class Page:
     more: bool
 
 
-def listed(view: View, caller: Caller, query: Query, tags: Sequence[str], sort_keys: Sequence[str]) -> Page:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """What a query may say several times."""
+
+    tags: Sequence[str] = ()
+    sort_keys: Sequence[str] = ()
+    sort_dirs: Sequence[str] = ()
+
+
+def listed(view: View, caller: Caller, query: Query, repeated: Repeated) -> Page:
     """The page that the query asks for. Raises `Invalid` for a query that can't be."""
-    chosen = [image for image in _seen(view, caller, query) if _matches(image, query, tags)]
-    chosen = _sorted(chosen, query, sort_keys)
+    chosen = [image for image in _seen(view, caller, query) if _matches(image, query, repeated.tags)]
+    chosen = _sorted(chosen, _order(query, repeated.sort_keys, repeated.sort_dirs))
     start = _after(chosen, query)
     limit = _limit(query)
     return Page(images=chosen[start : start + limit], more=0 < limit < len(chosen) - start)
 
 
-def page_links(query: Query, tags: Sequence[str], sort_keys: Sequence[str], page: Page) -> dict[str, str]:
+def page_links(query: Query, repeated: Repeated, page: Page) -> dict[str, str]:
     """`first`, and `next` where there is more, as paths below the endpoint."""
-    kept = [(name, value) for name, value in query.items() if name not in ("marker", "tag", "sort_key")]
-    kept += [("tag", tag) for tag in tags] + [("sort_key", key) for key in sort_keys]
+    several = {"tag": repeated.tags, "sort_key": repeated.sort_keys, "sort_dir": repeated.sort_dirs}
+    kept = [(name, value) for name, value in query.items() if name != "marker" and name not in several]
+    kept += [(name, value) for name, values in several.items() for value in values]
     links = {"first": "/v2/images" + (f"?{urlencode(kept)}" if kept else "")}
     if page.more:
         links["next"] = f"/v2/images?{urlencode([*kept, ('marker', page.images[-1].id)])}"
@@ -130,22 +140,27 @@ def _compares(name: str, wanted: str, ms: int) -> bool:
     return _COMPARISONS[word](ms // 1000, int(moment.timestamp()))
 
 
-def _sorted(images: list[Image], query: Query, sort_keys: Sequence[str]) -> list[Image]:
-    order = _order(query, sort_keys)
+def _sorted(images: list[Image], order: Sequence[tuple[str, str]]) -> list[Image]:
     images.sort(key=lambda image: image.id, reverse=order[0][1] == "desc")
     for key, direction in reversed(order):
         images.sort(key=lambda image: _sort_value(image, key), reverse=direction == "desc")
     return images
 
 
-def _order(query: Query, sort_keys: Sequence[str]) -> list[tuple[str, str]]:
+def _order(query: Query, sort_keys: Sequence[str], sort_dirs: Sequence[str]) -> list[tuple[str, str]]:
     if "sort" in query:
-        if sort_keys or "sort_dir" in query:
+        if sort_keys or sort_dirs:
             raise Invalid("Give either sort, or sort_key and sort_dir.")
         pairs = [part.strip().partition(":") for part in query["sort"].split(",")]
         order = [(key, direction or "desc") for key, _, direction in pairs]
     else:
-        order = [(key, query.get("sort_dir", "desc")) for key in (sort_keys or ("created_at",))]
+        keys = sort_keys or ("created_at",)
+        # One direction is meant for all keys; several are each for the key at its place.
+        directions = sort_dirs if len(sort_dirs) > 1 else [*sort_dirs, "desc"][:1] * len(keys)
+        if len(directions) != len(keys):
+            count = len(directions)
+            raise Invalid(f"There are {count} sort directions for {len(keys)} sort keys. Give one, or as many.")
+        order = list(zip(keys, directions, strict=True))
     for key, direction in order:
         if key not in SORT_KEYS:
             raise Invalid(f"Invalid sort key: {key[:64]}. It must be one of {', '.join(SORT_KEYS)}.")

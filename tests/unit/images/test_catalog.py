@@ -4,11 +4,11 @@ import pytest
 
 from images.catalog import forms
 from images.catalog.commands import ChangeImage, DeleteImage, ImageForm, boot_source, visible
-from images.catalog.listing import listed, page_links
+from images.catalog.listing import Repeated, listed, page_links
 from images.catalog.model import Image, Membership, Visibility, membership_id
 from images.catalog.patch import patched
 from images.catalog.views import image_view
-from noded.core.errors import Conflict, Forbidden, Invalid, NotFound, Refused
+from noded.core.errors import Conflict, Forbidden, Invalid, NotFound, Refused, TooLarge
 from noded.core.route import Caller
 from tests.unit.images.builders import ADMIN, MINE, THEIRS, caller, create, image_id
 from tests.unit.storage_services.builders import Bench
@@ -18,9 +18,9 @@ FORM = ImageForm(project_id=MINE, name="old", properties={"colour": "red"})
 
 
 def shown(bench: Bench, who: Caller, **query: str) -> list[str]:
-    sort_keys = [query["sort_key"]] if "sort_key" in query else []
-    tags = [query["tag"]] if "tag" in query else []
-    return [image.name or "" for image in listed(bench.view, who, query, tags, sort_keys).images]
+    tags, keys, directions = ([query[name]] if name in query else [] for name in ("tag", "sort_key", "sort_dir"))
+    repeated = Repeated(tags=tags, sort_keys=keys, sort_dirs=directions)
+    return [image.name or "" for image in listed(bench.view, who, query, repeated).images]
 
 
 def test_a_patch_adds_replaces_and_removes() -> None:
@@ -145,9 +145,32 @@ def test_a_query_that_cannot_be_is_refused(query: dict[str, str]) -> None:
 
 def test_the_next_page_is_linked_with_the_same_filters() -> None:
     query = {"limit": "2", "visibility": "all"}
-    page = listed(gallery().view, ME, query, [], ["name"])
-    links = page_links(query, [], ["name"], page)
-    assert links["next"] == f"/v2/images?limit=2&visibility=all&sort_key=name&marker={page.images[-1].id}"
+    repeated = Repeated(sort_keys=["name", "id"], sort_dirs=["asc", "desc"])
+    page = listed(gallery().view, ME, query, repeated)
+    links = page_links(query, repeated, page)
+    said = "limit=2&visibility=all&sort_key=name&sort_key=id&sort_dir=asc&sort_dir=desc"
+    assert links["next"] == f"/v2/images?{said}&marker={page.images[-1].id}"
+
+
+def test_each_sort_key_may_have_a_direction_of_its_own() -> None:
+    def names(keys: list[str], directions: list[str]) -> list[str]:
+        repeated = Repeated(sort_keys=keys, sort_dirs=directions)
+        return [image.name or "" for image in listed(gallery().view, ME, {}, repeated).images]
+
+    assert names(["owner", "name"], ["asc", "asc"]) == ["mine", "public", "shared"]
+    assert names(["owner", "name"], ["asc", "desc"]) == ["mine", "shared", "public"]
+    assert names(["owner", "name"], ["desc"]) == ["shared", "public", "mine"]
+    with pytest.raises(Invalid, match="3 sort directions for 2 sort keys"):
+        names(["owner", "name"], ["asc", "asc", "asc"])
+
+
+def test_too_many_words_are_too_large() -> None:
+    with pytest.raises(TooLarge, match="at most 128 tags"):
+        forms.tags_of([f"tag{number}" for number in range(129)])
+    form = ImageForm(project_id=MINE, properties={f"key{number}": "" for number in range(128)})
+    with pytest.raises(TooLarge, match="at most 128 properties"):
+        forms.set_key(form, "one_more", "", ME)
+    assert forms.set_key(form, "key0", "changed", ME).properties["key0"] == "changed"
 
 
 def test_what_may_not_be_seen_is_as_if_it_were_not_there() -> None:
