@@ -16,12 +16,14 @@ from storage import inputs
 from storage.actions import NOTHING, Action
 from storage.inputs import Body, Flag
 from storage.lookup import named_volume
+from storage.types.model import get_type, type_named
 from storage.volume_actions.commands import (
     BeginDetaching,
     ForceDeleteVolume,
     ReleaseVolume,
     ReserveVolume,
     ResetStatus,
+    RetypeVolume,
     RollDetaching,
     SetImageMetadata,
     SetVolumeFlags,
@@ -57,6 +59,13 @@ class Status(Body, frozen=True):
     status: str | None = None
     attach_status: str | None = None
     migration_status: str | None = None
+
+
+class Retype(Body, frozen=True):
+    """The value of `os-retype`."""
+
+    new_type: str
+    migration_policy: str | None = None
 
 
 class Words(Body, frozen=True):
@@ -130,6 +139,19 @@ async def _reset(request: Request, volume: Volume, status: Status) -> Response:
     return await _propose(request, ResetStatus(volume_id=volume.volume_id, phase=word))
 
 
+async def _retype(request: Request, volume: Volume, value: Retype) -> Response:
+    if value.migration_policy not in (None, "never", "on-demand"):
+        raise Invalid(
+            f"Invalid input for field/attribute migration_policy. Value: {value.migration_policy[:64]}. It is never or"
+            " on-demand."
+        )
+    view = request.cluster.view()
+    kind = (get_type(view, value.new_type) if value.new_type else None) or type_named(view, value.new_type)
+    if kind is None or not kind.is_open_to(request.caller.project_id):
+        raise Invalid(f"Invalid input received: Invalid volume_type passed: {value.new_type[:255]}.")
+    return await _propose(request, RetypeVolume(volume_id=volume.volume_id, type_id=kind.id, now_ms=now_ms()))
+
+
 async def _force_delete(request: Request, volume: Volume, _: object) -> Response:
     return await _propose(request, ForceDeleteVolume(volume_id=volume.volume_id))
 
@@ -164,6 +186,7 @@ _OWN: Final[dict[str, Action]] = {
     "os-begin_detaching": Action(act=_begin_detaching, form=NOTHING),
     "os-roll_detaching": Action(act=_roll_detaching, form=NOTHING),
     "os-reset_status": Action(act=_reset, form=Status, allow=Allow.ADMIN),
+    "os-retype": Action(act=_retype, form=Retype),
     "os-force_delete": Action(act=_force_delete, form=NOTHING, allow=Allow.ADMIN),
     "os-set_bootable": Action(act=_set_bootable, form=Bootable, done=Done.OK),
     "os-update_readonly_flag": Action(act=_set_readonly, form=Readonly),

@@ -9,8 +9,10 @@ from noded.core.command import Command
 from noded.core.errors import Invalid, NotFound
 from noded.core.ids import VolumeId
 from noded.core.store import Transaction
-from storage.volumes.commands import delete_volume, mark_volume, must_be_unused
-from storage.volumes.model import METADATA_MAX, Volume
+from storage.types.commands import need_type, need_type_for_new
+from storage.types.model import unmet
+from storage.volumes.commands import charge_volume, delete_volume, mark_volume, must_be_unused
+from storage.volumes.model import METADATA_MAX, Volume, ancestors
 
 
 class ReserveVolume(Command, frozen=True, kw_only=True, tag="volume.reserve.1"):
@@ -112,6 +114,54 @@ class SetVolumeFlags(Command, frozen=True, kw_only=True, tag="volume.set_flags.1
                 updated_at_ms=self.now_ms,
             )
         )
+
+
+class RetypeVolume(Command, frozen=True, kw_only=True, tag="volume.retype.1"):
+    """The volume is of another type. Nothing is copied: replicas that the new one wants more are made from now on."""
+
+    TOLD: ClassVar[str] = "made the volume {volume_id} one of type {type_id}"
+
+    volume_id: VolumeId
+    type_id: str
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        volume, kind = tx.need(Volume, self.volume_id), need_type_for_new(tx, self.type_id)
+        before = need_type(tx, volume.type_id)
+        if kind.id == before.id:
+            raise Invalid(f"Invalid input received: New volume_type same as original: {kind.name}.")
+        if volume.status not in ("available", "in-use"):
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} status must be available or in-use to retype, but it is"
+                f" {volume.status}."
+            )
+        if volume.group_id is not None:
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} belongs to group {volume.group_id}, whose volumes are of its"
+                " types. Take it out first."
+            )
+        lacking = unmet(kind)
+        if lacking is not None:
+            raise Invalid(f"Invalid input received: no pool has {lacking}, which volume type {kind.name} asks for.")
+        differ = (kind.qos_id, kind.multiattach) != (before.qos_id, volume.multiattach)
+        if differ and volume.status == "in-use":
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} is in use, and type {kind.name} has another QoS or multiattach,"
+                " which its guest was not given. Detach it first."
+            )
+        retyped = replace(
+            volume,
+            type_id=kind.id,
+            replicas_wanted=kind.replicas,
+            multiattach=kind.multiattach,
+            updated_at_ms=self.now_ms,
+        )
+        # What it reads through to must be wherever it is to be.
+        for source in list(ancestors(tx, volume)):
+            if source.replicas_wanted < kind.replicas:
+                tx.put(replace(source, replicas_wanted=kind.replicas))
+        tx.put(retyped)
+        charge_volume(tx, retyped)
 
 
 class SetImageMetadata(Command, frozen=True, kw_only=True, tag="volume.set_image_metadata.1"):

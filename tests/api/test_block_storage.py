@@ -11,6 +11,8 @@ from noded.core.reconciler import Reconciler
 from storage.pools.model import Disk
 from storage.qos.model import guest_limits
 from storage.volumes.model import Volume
+from storage.volumes.moves import steps
+from storage.volumes.moving import JoinReplicas
 from tests.api.stores import found_stores
 from tests.twins.cloud import Cloud
 
@@ -300,3 +302,29 @@ async def test_a_group_type_and_its_specs(stores: Stores, client: httpx.AsyncCli
     assert (await client.get(f"{path}/group_specs/a")).status_code == 404
     assert (await client.get(path, headers=speaking("3.10"))).status_code == 404
     assert (await client.delete(path)).status_code == 202
+
+
+async def test_a_volume_changes_its_type_in_place(stores: Stores, client: httpx.AsyncClient) -> None:
+    one = await make_type(client, "one", extra_specs={"replicas": "1"})
+    several = await make_type(client, "several", extra_specs={"multiattach": "<is> True"})
+    far = await make_type(client, "far", extra_specs={"volume_backend_name": "elsewhere"})
+    volume = await make(client, volume_type=one, name="data")
+    path = f"/volumes/{volume['id']}"
+    refused: tuple[dict[str, str], ...] = (
+        {"new_type": "none"},
+        {"new_type": one},
+        {"new_type": far},
+        {"new_type": several, "migration_policy": "sometimes"},
+    )
+    for value in refused:
+        await post(client, f"{path}/action", {"os-retype": value}, 400)
+    cluster = stores[0].shared.cluster(sorted(stores[0].shared.drivers)[0])
+    assert steps(cluster.view(), 0) == []
+    await post(client, f"{path}/action", {"os-retype": {"new_type": "several", "migration_policy": "never"}})
+    found = (await client.get(f"{V3}{path}")).json()["volume"]
+    assert (found["volume_type"], found["multiattach"], found["name"]) == ("several", True, "data")
+    [join] = steps(cluster.view(), 0)
+    assert isinstance(join, JoinReplicas)
+    assert (join.volume_id, len(join.joins)) == (volume["id"], 2)
+    await post(client, f"{path}/action", {"os-reset_status": {"status": "error"}})
+    await post(client, f"{path}/action", {"os-retype": {"new_type": one}}, 400)
