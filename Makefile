@@ -8,7 +8,9 @@ SEED  ?= 1
 PYTHON := .venv/bin/python
 FAST   := tests/house tests/unit tests/scenarios tests/contract
 # Every other folder of tests, so that none is forgotten.
-REAL   := $(filter-out $(FAST),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
+# These take minutes too, but need no lab.
+BESIDE := tests/api tests/simulation
+REAL   := $(filter-out $(FAST) $(BESIDE),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
 
 .PHONY: run stop clean venv lint types test test-fast faults deb bench-consensus bench-block
 
@@ -39,7 +41,7 @@ test-fast: lint types
 test: lint types  ## everything: lint, types, then all tests, the quick ones first
 	@packaging/prepare.py run build lab test
 	@$(PYTHON) -m tests.real $(FAST)
-	@$(PYTHON) -m tests.real $(REAL)
+	@$(PYTHON) -m tests.real $(REAL) --beside $(BESIDE)
 
 bench-consensus: ## the log beside etcd, under kills of its leader, and with many nodes: tables for docs/benchmarks.md
 	@packaging/prepare.py run build bench

@@ -1,4 +1,4 @@
-"""Runs tests, and what failed once more, alone: `python -m tests.real FOLDER...`.
+"""Runs tests, and what failed once more, alone: `python -m tests.real FOLDER... [--beside FOLDER...]`.
 
 Real sockets, kernels and hosts on a busy machine can be late through no fault of the product's. A test gets its second
 chance on a fresh lab, and nothing else changes for it; both outcomes are printed. Many failures at once are no bad
@@ -7,10 +7,12 @@ luck: they get none. Nor does a lost or stale answer: being late has no part in 
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 CHANCES_MAX = 6  # failures in one run that may be bad luck
+BESIDE = "--beside"
 BROKEN_PROMISE = "PROMISE BROKEN"  # in the text of a failure that is none
 
 
@@ -28,6 +30,10 @@ class Failures:
 
 
 def main(arguments: list[str]) -> int:
+    """Run them all; 0 if each passed."""
+    if BESIDE in arguments:
+        at = arguments.index(BESIDE)
+        return run_beside(arguments[:at], arguments[at + 1 :])
     failures = Failures()
     code = pytest.main(arguments, plugins=[failures])
     may_be_luck = len(failures.ids) <= CHANCES_MAX and not failures.were_promised_otherwise
@@ -36,6 +42,21 @@ def main(arguments: list[str]) -> int:
     print(f"\nFAILED ONCE, each is run again alone: {' '.join(failures.ids)}\n", flush=True)
     # A fresh interpreter: nothing of the first run, fixtures among it, may help or hinder.
     return subprocess.run([sys.executable, "-m", "pytest", *failures.ids], check=False).returncode
+
+
+def run_beside(folders: list[str], others: list[str]) -> int:
+    """Labs wait much: what needs none runs meanwhile, gives way to them, and is printed after them."""
+    with tempfile.TemporaryFile("w+") as output:
+        command = ["nice", "-n", "5", sys.executable, "-m", "tests.real", *others]
+        beside = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            code = main(folders)
+            beside_code = beside.wait()
+        finally:
+            beside.kill()
+        output.seek(0)
+        print(f"\nBESIDE THEM\n{output.read()}", flush=True)
+    return code or beside_code
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ async def make(client: httpx.AsyncClient, noun: str, **attributes: Any) -> dict[
 
 async def catalog(client: httpx.AsyncClient) -> dict[str, list[str]]:
     entries = (await client.get(f"{V3}/auth/catalog")).json()["catalog"]
-    return {entry["type"]: [each["url"] for each in entry["endpoints"]] for entry in entries}
+    return {entry["type"]: sorted(each["url"] for each in entry["endpoints"]) for entry in entries}
 
 
 async def test_a_region_lives_and_its_children_go_with_it(client: httpx.AsyncClient) -> None:
