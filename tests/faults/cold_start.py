@@ -99,11 +99,16 @@ def _client(person: Person, host: LabHost, token: str) -> httpx.Client:
 
 
 def projects(person: Person, host: LabHost, token: str) -> set[str]:
-    """The names of all projects, as one host tells them."""
+    """The names of all projects, as one host tells them, page by page."""
+    names: set[str] = set()
+    following: str | None = "/identity/v3/projects"
     with _client(person, host, token) as client:
         client.timeout = httpx.Timeout(60.0)
-        answer = client.get("/identity/v3/projects").raise_for_status()
-        return {project["name"] for project in answer.json()["projects"]}
+        while following is not None:
+            page = client.get(following).raise_for_status().json()
+            names.update(project["name"] for project in page["projects"])
+            following = page["links"]["next"]
+    return names
 
 
 def round_of(lab: Lab, writers: Writers, dice: random.Random) -> tuple[float, int]:
