@@ -8,8 +8,8 @@ from compute import inputs
 from compute.attachments.commands import AttachVolume, DetachVolume, KeepVolume, need_attached
 from compute.attachments.views import attached, volume_attachment
 from compute.inputs import Body, Flag
-from compute.servers.commands import visible
-from compute.servers.model import Event, Server, volumes_of
+from compute.servers.links import event_of, named_server
+from compute.servers.model import volumes_of
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -67,13 +67,13 @@ async def attach(request: Request) -> Response:
     """One entry: the server has the volume, and no other can get it."""
     new = (await request.json(NewAttachmentBody)).volumeAttachment
     inputs.allowed_since(new, _NEW_FIELDS, request.microversion)
-    server = _server(request)
+    server = named_server(request)
     volume = _own_volume(request, _uuid(new.volumeId))
     attachment_id = AttachmentId(dice.new_uuid())
     await request.cluster.propose(
         AttachVolume(
             server_id=server.id,
-            event=_event(request, "attach_volume"),
+            event=event_of(request, "attach_volume"),
             overrides_lock=request.caller.is_admin,
             attachment_id=attachment_id,
             volume_id=volume.volume_id,
@@ -83,7 +83,7 @@ async def attach(request: Request) -> Response:
             and inputs.flag(new.delete_on_termination, "delete_on_termination"),
         )
     )
-    server = _server(request)
+    server = named_server(request)
     made = next((each for each in server.attachments if each.id == attachment_id), None)
     if made is None:
         raise Conflict(f"Volume {volume.id} was detached again meanwhile.")
@@ -92,7 +92,7 @@ async def attach(request: Request) -> Response:
 
 async def list_attachments(request: Request) -> Response:
     """The volumes."""
-    server = _server(request)
+    server = named_server(request)
     found = [volume_attachment(server, each, request.microversion) for each in volumes_of(server)]
     start, limit = _whole(request, "offset", 0), _whole(request, "limit", LIMIT_MAX)
     return Response(body={"volumeAttachments": found[start : start + limit]})
@@ -100,7 +100,7 @@ async def list_attachments(request: Request) -> Response:
 
 async def show_attachment(request: Request) -> Response:
     """One volume."""
-    server, volume_id = _server(request), request.params["volume_id"]
+    server, volume_id = named_server(request), request.params["volume_id"]
     for each in volumes_of(server):
         if each.volume_id == volume_id:
             return Response(body={"volumeAttachment": volume_attachment(server, each, request.microversion)})
@@ -111,7 +111,7 @@ async def update_attachment(request: Request) -> Response:
     """From 2.85 on: whether the volume goes with the server. To swap volumes is for migrations alone: refused."""
     change = (await request.json(AttachmentChangeBody)).volumeAttachment
     inputs.allowed_since(change, _CHANGE_FIELDS, request.microversion)
-    server, volume_id = _server(request), request.params["volume_id"]
+    server, volume_id = named_server(request), request.params["volume_id"]
     if request.microversion < CHANGE_SINCE or change.volumeId != volume_id:
         await _refuse_swap(request, volume_id)
     attachment = need_attached(server, volume_id)
@@ -134,12 +134,12 @@ async def update_attachment(request: Request) -> Response:
 
 async def detach(request: Request) -> Response:
     """From now on the guest is to let go of the volume; its node says when it has."""
-    server, volume_id = _server(request), request.params["volume_id"]
+    server, volume_id = named_server(request), request.params["volume_id"]
     need_attached(server, volume_id)
     await request.cluster.propose(
         DetachVolume(
             server_id=server.id,
-            event=_event(request, "detach_volume"),
+            event=event_of(request, "detach_volume"),
             overrides_lock=request.caller.is_admin,
             volume_id=VolumeId(volume_id),
         )
@@ -157,25 +157,11 @@ async def _refuse_swap(request: Request, volume_id: str) -> None:
     )
 
 
-def _server(request: Request) -> Server:
-    return visible(request.cluster.view(), request.caller, request.params["server_id"])
-
-
 def _own_volume(request: Request, volume_id: str) -> Volume:
     volume = need_data_volume(request.cluster.view(), volume_id)
     if volume.project_id != request.caller.project_id and not request.caller.is_admin:
         raise NotFound(f"Volume {volume_id[:255]} could not be found.")
     return volume
-
-
-def _event(request: Request, action: str) -> Event:
-    return Event(
-        action=action,
-        request_id=request.request_id,
-        user_id=request.caller.user_id,
-        project_id=request.caller.project_id,
-        at_ms=now_ms(),
-    )
 
 
 def _uuid(text: str) -> str:

@@ -6,15 +6,14 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from compute.placement.model import ComputeNode
 from compute.servers.commands import ServerAction, need_server
 from compute.servers.model import DISKS_MAX, Attachment, Phase, Server
+from compute.volume_side import volume_side
 from noded.core.command import Command
 from noded.core.errors import Forbidden, Invalid, NotFound
 from noded.core.ids import AttachmentId, ServerId, VolumeId
 from noded.core.store import Transaction
 from storage.attachments.commands import attach_to_server, begin_detaching
-from storage.volumes.model import Attachment as VolumeAttachment
 
 _LETTERS = "bcdefghijklmnopqrstuvwxyz"
 _OURS = re.compile(r"/dev/vd[b-z]")
@@ -42,7 +41,7 @@ class AttachVolume(ServerAction, frozen=True, kw_only=True, tag="server.volume.a
         attach_to_server(
             tx,
             self.volume_id,
-            volume_side(tx, server, self.attachment_id, device, asked_ms=self.event.at_ms),
+            volume_side(tx, server.id, server.node_id, self.attachment_id, device, asked_ms=self.event.at_ms),
         )
         attachment = Attachment(
             volume_id=self.volume_id,
@@ -104,23 +103,6 @@ def device_for(attachments: Iterable[Attachment], asked: str | None) -> str:
     if asked is not None and _OURS.fullmatch(asked) and asked not in taken:
         return asked
     return next(name for letter in _LETTERS if (name := f"/dev/vd{letter}") not in taken)
-
-
-def volume_side(
-    tx: Transaction, server: Server, attachment_id: AttachmentId, device: str, *, asked_ms: int
-) -> VolumeAttachment:
-    """What the volume's record says of it."""
-    node = tx.get(ComputeNode, server.node_id)
-    host = server.node_id if node is None else node.name
-    return VolumeAttachment(
-        id=attachment_id,
-        server_id=server.id,
-        node_id=server.node_id,
-        host=host,
-        device=device,
-        connector={"host": host, "mountpoint": device},
-        asked_ms=asked_ms,
-    )
 
 
 def _with(server: Server, attachment: Attachment) -> Server:

@@ -9,8 +9,8 @@ from compute.servers.commands import (
     SetServerMetadata,
     checked_metadata,
     checked_tags,
-    visible,
 )
+from compute.servers.links import named_server
 from compute.servers.model import Server
 from noded.core.clock import now_ms
 from noded.core.errors import Invalid, NotFound
@@ -37,41 +37,37 @@ class TagsBody(Body, frozen=True):
     tags: tuple[str, ...] = field()
 
 
-def _server(request: Request) -> Server:
-    return visible(request.cluster.view(), request.caller, request.params["server_id"])
-
-
 def _tagged(request: Request) -> Server:
     if request.microversion < TAGS_SINCE:
         raise NotFound("The resource could not be found.")
-    return _server(request)
+    return named_server(request)
 
 
 async def list_metadata(request: Request) -> Response:
     """Every entry."""
-    return Response(body={"metadata": dict(_server(request).metadata)})
+    return Response(body={"metadata": dict(named_server(request).metadata)})
 
 
 async def add_metadata(request: Request) -> Response:
     """Set some entries and keep the others."""
     changed = checked_metadata((await request.json(MetadataBody)).metadata)
-    server = _server(request)
+    server = named_server(request)
     await request.cluster.propose(SetServerMetadata(server_id=server.id, changed=changed, now_ms=now_ms()))
-    return Response(body={"metadata": dict(_server(request).metadata)})
+    return Response(body={"metadata": dict(named_server(request).metadata)})
 
 
 async def replace_metadata(request: Request) -> Response:
     """Put these entries in the place of all."""
     changed = checked_metadata((await request.json(MetadataBody)).metadata)
-    server = _server(request)
+    server = named_server(request)
     command = SetServerMetadata(server_id=server.id, changed=changed, replaces_all=True, now_ms=now_ms())
     await request.cluster.propose(command)
-    return Response(body={"metadata": dict(_server(request).metadata)})
+    return Response(body={"metadata": dict(named_server(request).metadata)})
 
 
 async def show_metadata_item(request: Request) -> Response:
     """One entry."""
-    server, key = _server(request), request.params["key"]
+    server, key = named_server(request), request.params["key"]
     if key not in server.metadata:
         raise NotFound("Metadata item was not found")
     return Response(body={"meta": {key: server.metadata[key]}})
@@ -82,14 +78,14 @@ async def set_metadata_item(request: Request) -> Response:
     changed, key = checked_metadata((await request.json(ItemBody)).meta), request.params["key"]
     if set(changed) != {key}:
         raise Invalid("Request body and URI mismatch")
-    server = _server(request)
+    server = named_server(request)
     await request.cluster.propose(SetServerMetadata(server_id=server.id, changed=changed, now_ms=now_ms()))
     return Response(body={"meta": changed})
 
 
 async def delete_metadata_item(request: Request) -> Response:
     """Remove one entry."""
-    server = _server(request)
+    server = named_server(request)
     command = SetServerMetadata(server_id=server.id, removed=(request.params["key"],), now_ms=now_ms())
     await request.cluster.propose(command)
     return Response()

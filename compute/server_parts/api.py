@@ -1,19 +1,15 @@
 """What the routes below a server answer: addresses, security groups, network cards, and its history."""
 
 from compute.server_parts.views import instance_action, interface, security_group
-from compute.servers.commands import visible
-from compute.servers.model import Server, addresses, ports_of
+from compute.servers.links import named_server
+from compute.servers.model import addresses, ports_of
 from net.security_groups.model import SecurityGroup
 from noded.core.errors import NotFound
 from noded.core.route import Allow, Request, Response, Route
 
 
-def _server(request: Request) -> Server:
-    return visible(request.cluster.view(), request.caller, request.params["server_id"])
-
-
 def _plain_addresses(request: Request) -> dict[str, list[dict[str, object]]]:
-    found = addresses(_server(request), request.cluster.view())
+    found = addresses(named_server(request), request.cluster.view())
     return {
         network: [{"addr": address.ip_address, "version": address.version} for address in entries]
         for network, entries in found.items()
@@ -37,21 +33,21 @@ async def show_addresses(request: Request) -> Response:
 async def list_security_groups(request: Request) -> Response:
     """The groups that the server's ports are in, each once."""
     view = request.cluster.view()
-    ids = dict.fromkeys(group_id for port in ports_of(_server(request), view) for group_id in port.security_groups)
+    ids = dict.fromkeys(group_id for port in ports_of(named_server(request), view) for group_id in port.security_groups)
     groups = [group for group_id in ids if (group := view.get(SecurityGroup, group_id)) is not None]
     return Response(body={"security_groups": [security_group(group, view) for group in groups]})
 
 
 async def list_interfaces(request: Request) -> Response:
     """The network cards."""
-    ports = ports_of(_server(request), request.cluster.view())
+    ports = ports_of(named_server(request), request.cluster.view())
     return Response(body={"interfaceAttachments": [interface(port, request.microversion) for port in ports]})
 
 
 async def show_interface(request: Request) -> Response:
     """One network card."""
     port_id = request.params["port_id"]
-    for port in ports_of(_server(request), request.cluster.view()):
+    for port in ports_of(named_server(request), request.cluster.view()):
         if port.id == port_id:
             return Response(body={"interfaceAttachment": interface(port, request.microversion)})
     raise NotFound(f"Port {port_id[:255]} is not attached to this instance.")
@@ -59,14 +55,14 @@ async def show_interface(request: Request) -> Response:
 
 async def list_actions(request: Request) -> Response:
     """What was asked of the server, the newest first."""
-    server = _server(request)
+    server = named_server(request)
     found = [instance_action(server, event, request.microversion) for event in reversed(server.events)]
     return Response(body={"instanceActions": found})
 
 
 async def show_action(request: Request) -> Response:
     """What one request asked."""
-    server, request_id = _server(request), request.params["request_id"]
+    server, request_id = named_server(request), request.params["request_id"]
     for event in server.events:
         if event.request_id == request_id:
             body = instance_action(server, event, request.microversion) | {"events": []}

@@ -20,10 +20,10 @@ from compute.servers.commands import (
     ServerChange,
     StartServer,
     StopServer,
-    visible,
 )
 from compute.servers.console import CONSOLE_CALL, LINES_BYTES_MAX, ConsoleQuestion, last_lines
 from compute.servers.creation import Wish, address, compose, draw_luck, hostname, manual_disk, read_wish
+from compute.servers.links import event_of, named_server
 from compute.servers.listing import listed
 from compute.servers.model import Event, Restart, Server
 from compute.servers.views import Reader, server_brief, server_created, server_detail, server_updated
@@ -51,22 +51,6 @@ def reader_of(request: Request) -> Reader:
     )
 
 
-def named(request: Request) -> Server:
-    """The server that the path names, if the caller may see it."""
-    return visible(request.cluster.view(), request.caller, request.params["server_id"])
-
-
-def event(request: Request, action: str) -> Event:
-    """What is asked of a server now, for its history."""
-    return Event(
-        action=action,
-        request_id=request.request_id,
-        user_id=request.caller.user_id,
-        project_id=request.caller.project_id,
-        at_ms=now_ms(),
-    )
-
-
 async def list_servers(request: Request) -> Response:
     """The short list."""
     reader = reader_of(request)
@@ -85,7 +69,7 @@ async def list_servers_detail(request: Request) -> Response:
 
 async def show_server(request: Request) -> Response:
     """One server."""
-    return Response(body={"server": server_detail(named(request), reader_of(request))})
+    return Response(body={"server": server_detail(named_server(request), reader_of(request))})
 
 
 async def _silent(
@@ -106,7 +90,7 @@ async def create_servers(request: Request) -> Response:
     body = await request.json(CreateBody)
     cluster, watch = request.cluster, request.driver(Watch)
     wish = read_wish(cluster.view(), request.caller, body, request.microversion)
-    asked = event(request, "create")
+    asked = event_of(request, "create")
     luck = draw_luck(cluster.view())
     silent = await _silent(cluster, watch, wish, asked, luck)
     server_id = ServerId("")
@@ -131,7 +115,7 @@ async def update_server(request: Request) -> Response:
     """New words on a server."""
     new = (await request.json(UpdateBody)).server
     inputs.allowed_since(new, versions.UPDATE_FIELDS, request.microversion)
-    server = named(request)
+    server = named_server(request)
     change = ServerChange(
         name=UNSET if new.name is UNSET else inputs.name(new.name),
         hostname=UNSET if new.hostname is UNSET else hostname(new.hostname, request.microversion),
@@ -143,12 +127,12 @@ async def update_server(request: Request) -> Response:
     if all(value is UNSET for value in msgspec.structs.astuple(new)):
         raise Invalid("Invalid input for field/attribute server. It names nothing to change.")
     await request.cluster.propose(ChangeServer(server_id=server.id, change=change, now_ms=now_ms()))
-    return Response(body={"server": server_updated(named(request), reader_of(request))})
+    return Response(body={"server": server_updated(named_server(request), reader_of(request))})
 
 
 async def delete_server(request: Request) -> Response:
     """From now on nobody sees the server; its node removes what is left of it, also if it must return first."""
-    await _delete(request, named(request))
+    await _delete(request, named_server(request))
     return Response()
 
 
@@ -162,7 +146,7 @@ async def act_on_server(request: Request) -> Response:
     ]
     if len(given) != 1:
         raise Invalid("Name exactly one action.")
-    return await _ACTIONS[given[0][0]](request, named(request), body)
+    return await _ACTIONS[given[0][0]](request, named_server(request), body)
 
 
 Act = Callable[[Request, Server, ActionBody], Awaitable[Response]]
@@ -170,14 +154,14 @@ Act = Callable[[Request, Server, ActionBody], Awaitable[Response]]
 
 async def _start(request: Request, server: Server, _: ActionBody) -> Response:
     await request.cluster.propose(
-        StartServer(server_id=server.id, event=event(request, "start"), overrides_lock=request.caller.is_admin)
+        StartServer(server_id=server.id, event=event_of(request, "start"), overrides_lock=request.caller.is_admin)
     )
     return Response()
 
 
 async def _stop(request: Request, server: Server, _: ActionBody) -> Response:
     await request.cluster.propose(
-        StopServer(server_id=server.id, event=event(request, "stop"), overrides_lock=request.caller.is_admin)
+        StopServer(server_id=server.id, event=event_of(request, "stop"), overrides_lock=request.caller.is_admin)
     )
     return Response()
 
@@ -191,7 +175,7 @@ async def _reboot(request: Request, server: Server, body: ActionBody) -> Respons
     await request.cluster.propose(
         RebootServer(
             server_id=server.id,
-            event=event(request, "reboot"),
+            event=event_of(request, "reboot"),
             overrides_lock=request.caller.is_admin,
             restart=restart,
         )
@@ -207,7 +191,7 @@ async def _lock(request: Request, server: Server, body: ActionBody) -> Response:
         raise Invalid("Invalid input for field/attribute locked_reason. It has 1 to 255 characters.")
     owner = "owner" if server.project_id == request.caller.project_id else "admin"
     await request.cluster.propose(
-        LockServer(server_id=server.id, event=event(request, "lock"), locked_by=owner, reason=reason)
+        LockServer(server_id=server.id, event=event_of(request, "lock"), locked_by=owner, reason=reason)
     )
     return Response()
 
@@ -216,7 +200,7 @@ async def _unlock(request: Request, server: Server, _: ActionBody) -> Response:
     await request.cluster.propose(
         LockServer(
             server_id=server.id,
-            event=event(request, "unlock"),
+            event=event_of(request, "unlock"),
             overrides_lock=request.caller.is_admin,
             locked_by=None,
         )
@@ -231,7 +215,7 @@ async def _force_delete(request: Request, server: Server, _: ActionBody) -> Resp
 
 async def _delete(request: Request, server: Server) -> None:
     await request.cluster.propose(
-        DeleteServer(server_id=server.id, event=event(request, "delete"), overrides_lock=request.caller.is_admin)
+        DeleteServer(server_id=server.id, event=event_of(request, "delete"), overrides_lock=request.caller.is_admin)
     )
 
 

@@ -7,13 +7,12 @@ from enum import StrEnum
 
 import msgspec
 
-from compute.placement.model import ComputeNode
 from compute.servers.model import Attachment
+from compute.volume_side import volume_side
 from noded.core.ids import AttachmentId, NodeId, ProjectId, ServerId, UserId, VolumeId
 from noded.core.store import Transaction
 from storage.attachments.commands import attach_to_server, note_attachment
 from storage.volumes.commands import attach_volume, charge_volume, clone_volume, create_volume
-from storage.volumes.model import Attachment as VolumeAttachment
 from storage.volumes.model import Layout, Purpose
 
 
@@ -52,7 +51,7 @@ class NewOwner(msgspec.Struct, frozen=True, kw_only=True):
 
 def give_disk(tx: Transaction, owner: NewOwner, disk: NewDisk) -> Attachment:
     """The volume is there and is the server's; what the server's record says of it."""
-    theirs = _volume_side(tx, owner, disk.attachment_id, disk.device)
+    theirs = volume_side(tx, owner.server_id, owner.node_id, disk.attachment_id, disk.device, asked_ms=owner.now_ms)
     if disk.kind is DiskKind.VOLUME:
         attach_to_server(tx, disk.volume_id, theirs)
     else:
@@ -100,17 +99,3 @@ def _make(tx: Transaction, owner: NewOwner, disk: NewDisk) -> None:
         )
         attach_volume(tx, disk.volume_id, server_id=owner.server_id, node_id=owner.node_id)
     charge_volume(tx, volume)
-
-
-def _volume_side(tx: Transaction, owner: NewOwner, attachment_id: AttachmentId, device: str) -> VolumeAttachment:
-    node = tx.get(ComputeNode, owner.node_id)
-    host = owner.node_id if node is None else node.name
-    return VolumeAttachment(
-        id=attachment_id,
-        server_id=owner.server_id,
-        node_id=owner.node_id,
-        host=host,
-        device=device,
-        connector={"host": host, "mountpoint": device},
-        asked_ms=owner.now_ms,
-    )

@@ -1,12 +1,35 @@
-"""What servers offer to the floors below: who stands behind a port, as the metadata service may tell it."""
+"""What servers offer to others.
+
+To the floors below: who stands behind a port, as the metadata service may tell it. To the rooms beside: which server a
+request means, and what its history says of it.
+"""
 
 import base64
 
 from compute.placement.model import ZONE
-from compute.servers.model import Server
+from compute.servers.commands import visible
+from compute.servers.model import Event, Server
 from net.links import Facts
+from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.ids import PortId
+from noded.core.route import Request
+
+
+def named_server(request: Request) -> Server:
+    """The server that the path names as `{server_id}`, if the caller may see it. Raises `NotFound`."""
+    return visible(request.cluster.view(), request.caller, request.params["server_id"])
+
+
+def event_of(request: Request, action: str) -> Event:
+    """What a request asks of a server now, for its history."""
+    return Event(
+        action=action,
+        request_id=request.request_id,
+        user_id=request.caller.user_id,
+        project_id=request.caller.project_id,
+        at_ms=now_ms(),
+    )
 
 
 class StoreServerFacts:
