@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from noded.core.errors import Invalid
+from noded.core.route import Caller
 
 TEXT_CHARS_MAX: Final = 255
 ITEMS_MAX: Final = 128  # metadata items, extra specs, specs of a quality of service
@@ -45,6 +46,12 @@ def flag(value: Flag, field: str) -> bool:
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
     raise Invalid(f"Invalid input for field/attribute {field}. Value: {word[:64]}. It must be true or false.")
+
+
+def everyones(caller: Caller, query: Mapping[str, str]) -> bool:
+    """Whether a list is of all projects: an administrator asks for it."""
+    asked = query.get("all_tenants", query.get("all_projects"))
+    return asked is not None and flag(asked or "true", "all_tenants") and caller.is_admin
 
 
 def number(value: Number, field: str, *, lowest: int = 0, highest: int = 2**31 - 1) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from images.catalog.model import BOOTABLE_FORMATS, Contents, Image, Membership, Visibility, membership_id
 from noded.core.command import Command
@@ -57,8 +57,7 @@ class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
             raise Conflict(f"Image {self.image_id} exists already; choose another id or leave it out.")
         if len(tx.find(Image, "project_id", self.form.project_id)) >= IMAGES_OF_A_PROJECT_MAX:
             raise TooLarge(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
-        form = {field: getattr(self.form, field) for field in ImageForm.__struct_fields__}
-        tx.put(Image(id=self.image_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **form))
+        tx.put(Image(id=self.image_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **asdict(self.form)))
 
 
 class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
@@ -79,8 +78,7 @@ class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
         settled = image.contents is not None or image.upload_id is not None
         if settled and (self.form.disk_format, self.form.container_format) != formats:
             raise Forbidden("The formats of an image can't be changed once it has contents.")
-        form = {field: getattr(self.form, field) for field in ImageForm.__struct_fields__}
-        tx.put(replace(image, generation=image.generation + 1, updated_at_ms=self.now_ms, **form))
+        tx.put(replace(image, generation=image.generation + 1, updated_at_ms=self.now_ms, **asdict(self.form)))
 
 
 class DeactivateImage(Command, frozen=True, kw_only=True, tag="image.deactivate.1"):

@@ -3,7 +3,7 @@
 from typing import ClassVar, Final
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from images.metadefs.model import Association, Group, Namespace, Property, Tag, Visibility
 from noded.core.command import Command
@@ -57,8 +57,9 @@ class CreateNamespace(Command, frozen=True, kw_only=True, tag="metadef_namespace
         _check(tx, self.form, None)
         if len(tx.all(Namespace)) >= NAMESPACES_MAX:
             raise Forbidden(f"There are {NAMESPACES_MAX} metadata definition namespaces, the limit. Delete some first.")
-        form = {field: getattr(self.form, field) for field in NamespaceForm.__struct_fields__}
-        tx.put(Namespace(id=self.namespace_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **form))
+        tx.put(
+            Namespace(id=self.namespace_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **asdict(self.form))
+        )
 
 
 class ChangeNamespace(Command, frozen=True, kw_only=True, tag="metadef_namespace.change.1"):
@@ -77,8 +78,7 @@ class ChangeNamespace(Command, frozen=True, kw_only=True, tag="metadef_namespace
             message = f"Namespace {namespace.name} was changed by somebody else at the same time. Try again."
             raise Conflict(message, code=CHANGED)
         _check(tx, self.form, namespace)
-        form = {field: getattr(self.form, field) for field in NamespaceForm.__struct_fields__}
-        tx.put(replace(namespace, generation=namespace.generation + 1, updated_at_ms=self.now_ms, **form))
+        tx.put(replace(namespace, generation=namespace.generation + 1, updated_at_ms=self.now_ms, **asdict(self.form)))
 
 
 class DeleteNamespace(Command, frozen=True, kw_only=True, tag="metadef_namespace.delete.1"):

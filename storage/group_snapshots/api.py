@@ -111,8 +111,7 @@ async def list_group_snapshots_detail(request: Request) -> Response:
 
 def _listed(request: Request, shown: Callable[[View, GroupSnapshot, tuple[int, int]], dict[str, object]]) -> Response:
     view, query, caller = request.cluster.view(), request.query, request.caller
-    asked = query.get("all_tenants", query.get("all_projects"))
-    everyones = asked is not None and inputs.flag(asked or "true", "all_tenants") and caller.is_admin
+    everyones = inputs.everyones(caller, query)
     found = view.all(GroupSnapshot) if everyones else view.find(GroupSnapshot, "project_id", caller.project)
     facts: dict[str, Callable[[GroupSnapshot], str]] = {
         "id": lambda each: each.id,

@@ -225,9 +225,7 @@ async def list_groups_detail(request: Request) -> Response:
 
 def _page(request: Request) -> tuple[list[Group], dict[str, object]]:
     view, query, caller = request.cluster.view(), request.query, request.caller
-    asked = query.get("all_tenants", query.get("all_projects"))
-    everyones = asked is not None and inputs.flag(asked or "true", "all_tenants") and caller.is_admin
-    found = view.all(Group) if everyones else view.find(Group, "project_id", caller.project)
+    found = view.all(Group) if inputs.everyones(caller, query) else view.find(Group, "project_id", caller.project)
     facts: dict[str, Callable[[Group], str]] = {
         "id": lambda group: group.id,
         "name": lambda group: group.name,

@@ -140,8 +140,7 @@ async def list_snapshots_detail(request: Request) -> Response:
 
 def _listed(request: Request, shown: Callable[[View, Snapshot, tuple[int, int]], dict[str, object]]) -> Response:
     view, query, version = request.cluster.view(), request.query, request.microversion
-    asked = query.get("all_tenants", query.get("all_projects"))
-    everyones = asked is not None and inputs.flag(asked or "true", "all_tenants") and request.caller.is_admin
+    everyones = inputs.everyones(request.caller, query)
     found = view.all(Snapshot) if everyones else view.find(Snapshot, "project_id", request.caller.project)
     found = [each for each in found if _matches(view, each, query, version)]
     url = request.base_url + request.path

@@ -6,14 +6,14 @@ import msgspec
 from msgspec.structs import replace
 
 from noded.core.command import Command
-from noded.core.errors import Conflict, Invalid, NotFound
+from noded.core.errors import Conflict, Invalid
 from noded.core.ids import ProjectId, VolumeId
 from noded.core.store import Transaction
 from storage.quotas.commands import charge, discharge
 from storage.snapshots.model import Snapshot, snapshots_of, status
 from storage.types.commands import need_type
-from storage.volumes.commands import ask_for_cut, delete_snapshot, must_be_unused, revert
-from storage.volumes.model import METADATA_MAX, CutPart, Volume
+from storage.volumes.commands import ask_for_cut, changed_metadata, delete_snapshot, must_be_unused, revert
+from storage.volumes.model import CutPart, Volume
 
 # In these a snapshot may be deleted.
 DELETABLE = ("available", "error")
@@ -108,12 +108,7 @@ class ChangeSnapshot(Command, frozen=True, kw_only=True, tag="snapshot.change.1"
     def apply(self, tx: Transaction) -> None:
         snapshot = tx.need(Snapshot, self.snapshot_id)
         words = snapshot.metadata if self.metadata is None else self.metadata
-        for key in self.removed:
-            if key not in words:
-                raise NotFound(f"Metadata item was not found: the snapshot has none with key {key[:255]}.")
-        words = {key: value for key, value in words.items() if key not in self.removed} | self.added
-        if len(words) > METADATA_MAX:
-            raise Invalid(f"A snapshot has at most {METADATA_MAX} metadata items; there would be {len(words)}.")
+        words = changed_metadata("snapshot", words, self.added, self.removed)
         tx.put(
             replace(
                 snapshot,

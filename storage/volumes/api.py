@@ -24,7 +24,7 @@ from storage.types.model import VolumeType, default_type, get_type, type_named
 from storage.volumes import versions
 from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, choose_layout
 from storage.volumes.links import ImageDisk, ImageDisks
-from storage.volumes.listing import SORT_KEYS, everyones, matching, of_project, with_count
+from storage.volumes.listing import SORT_KEYS, matching, of_project, with_count
 from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
 from storage.volumes.sources import CreateClone
 from storage.volumes.views import Reader, summary, volume_brief, volume_created, volume_detail
@@ -260,7 +260,7 @@ def _page(request: Request) -> tuple[list[Volume], dict[str, object]]:
 async def summarize_volumes(request: Request) -> Response:
     """How many volumes there are, and how large together."""
     view, caller = request.cluster.view(), request.caller
-    volumes = of_project(view, caller, everyones=everyones(caller, request.query))
+    volumes = of_project(view, caller, everyones=inputs.everyones(caller, request.query))
     return Response(body=summary(volumes, request.microversion))
 
 

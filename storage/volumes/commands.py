@@ -1,6 +1,6 @@
 """How volumes come, change and go, and what other services may do to them inside their own changes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar, Final
 
 import msgspec
@@ -181,12 +181,7 @@ class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
         words = volume.metadata if self.metadata is None else self.metadata
-        for key in self.removed:
-            if key not in words:
-                raise NotFound(f"Metadata item was not found: the volume has none with key {key[:255]}.")
-        words = {key: value for key, value in words.items() if key not in self.removed} | self.added
-        if len(words) > METADATA_MAX:
-            raise Invalid(f"A volume has at most {METADATA_MAX} metadata items; there would be {len(words)}.")
+        words = changed_metadata("volume", words, self.added, self.removed)
         tx.put(
             replace(
                 volume,
@@ -240,6 +235,22 @@ class ConfirmRemoval(Command, frozen=True, kw_only=True, tag="volume.removal.con
             tx.delete(Volume, volume.id)
         else:
             tx.put(replace(volume, removed_from=removed))
+
+
+def changed_metadata(
+    noun: str, metadata: Mapping[str, str], added: Mapping[str, str], removed: Collection[str]
+) -> dict[str, str]:
+    """A volume's or snapshot's metadata (`noun` says which) with some keys less, and others put to it.
+
+    Raises `NotFound` for a key that is not there to be removed, `Invalid` if there would be too many.
+    """
+    for key in removed:
+        if key not in metadata:
+            raise NotFound(f"Metadata item was not found: the {noun} has none with key {key[:255]}.")
+    words = {key: value for key, value in metadata.items() if key not in removed} | dict(added)
+    if len(words) > METADATA_MAX:
+        raise Invalid(f"A {noun} has at most {METADATA_MAX} metadata items; there would be {len(words)}.")
+    return words
 
 
 def create_volume(

@@ -45,15 +45,9 @@ def of_project(view: View, caller: Caller, *, everyones: bool = False) -> list[V
     return [volume for volume in found if volume.purpose is Purpose.DATA]
 
 
-def everyones(caller: Caller, query: Query) -> bool:
-    """Whether a list is of all projects: an administrator asks for it."""
-    asked = query.get("all_tenants", query.get("all_projects"))
-    return asked is not None and inputs.flag(asked or "true", "all_tenants") and caller.is_admin
-
-
 def matching(view: View, caller: Caller, query: Query, version: Version) -> list[Volume]:
     """The volumes that the query's filters leave. Raises `Invalid` for a query that can't be."""
-    volumes = of_project(view, caller, everyones=everyones(caller, query))
+    volumes = of_project(view, caller, everyones=inputs.everyones(caller, query))
     for word, value in query.items():
         if word in _NO_FILTERS:
             continue
