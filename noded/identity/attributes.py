@@ -17,6 +17,7 @@ R = TypeVar("R", bound=Record)
 
 Name64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
 Name255 = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=225, pattern=r"^[a-zA-Z0-9+.-]+:.+")]
 Text = Annotated[str, msgspec.Meta(max_length=16_384)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

@@ -1,7 +1,7 @@
 """Answers /endpoints."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -9,13 +9,12 @@ from noded.core.dice import new_hex_id
 from noded.core.errors import Forbidden, Invalid
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.gateway.catalog import Catalog
-from noded.identity.attributes import Id, Name255, read
+from noded.identity.attributes import Id, Name255, Url, read
 from noded.identity.endpoints.commands import CreateEndpoint, DeleteEndpoint, UpdateEndpoint
 from noded.identity.listing import chosen, listing
 from noded.identity.offers import all_endpoints, endpoint_body, is_own, need_endpoint
 from noded.identity.views import link
 
-Url = Annotated[str, msgspec.Meta(min_length=1, max_length=225, pattern=r"^[a-zA-Z0-9+.-]+:.+")]
 Interface = Literal["admin", "internal", "public"]
 
 _PLACEHOLDER: Final = re.compile(r"[%$]\((?P<name>[^)]*)\)(?P<kind>.?)")

@@ -2,7 +2,9 @@
 all projects below), and /role_assignments."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypedDict
 
+from noded.core.command import Command
 from noded.core.errors import Invalid
 from noded.core.ids import GroupId, RoleId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
@@ -47,30 +49,27 @@ def _place(request: Request) -> Place:
     )
 
 
+class _Where(TypedDict):
+    """What all orders about roles say."""
+
+    scope: Scope
+    target_id: str
+    inherited: bool
+
+
+def _where(place: Place) -> _Where:
+    return {"scope": place.scope, "target_id": place.target_id, "inherited": place.inherited}
+
+
 async def grant_role(request: Request) -> Response:
     """PUT …/users|groups/{id}/roles/{role_id}."""
     place, role_id = _place(request), RoleId(request.params["role_id"])
     expect_grantor(request.cluster.view(), request.caller, place, role_id)
     if place.actor is Actor.USER:
-        await request.cluster.propose(
-            GrantRole(
-                user_id=UserId(place.actor_id),
-                scope=place.scope,
-                target_id=place.target_id,
-                role_id=role_id,
-                inherited=place.inherited,
-            )
-        )
+        order: Command = GrantRole(user_id=UserId(place.actor_id), role_id=role_id, **_where(place))
     else:
-        await request.cluster.propose(
-            GrantGroupRole(
-                group_id=GroupId(place.actor_id),
-                scope=place.scope,
-                target_id=place.target_id,
-                role_id=role_id,
-                inherited=place.inherited,
-            )
-        )
+        order = GrantGroupRole(group_id=GroupId(place.actor_id), role_id=role_id, **_where(place))
+    await request.cluster.propose(order)
     return Response()
 
 
@@ -88,25 +87,10 @@ async def revoke_role(request: Request) -> Response:
     place, role_id = _place(request), RoleId(request.params["role_id"])
     expect_grantor(request.cluster.view(), request.caller, place, role_id)
     if place.actor is Actor.USER:
-        await request.cluster.propose(
-            RevokeRole(
-                user_id=UserId(place.actor_id),
-                scope=place.scope,
-                target_id=place.target_id,
-                role_id=role_id,
-                inherited=place.inherited,
-            )
-        )
+        order: Command = RevokeRole(user_id=UserId(place.actor_id), role_id=role_id, **_where(place))
     else:
-        await request.cluster.propose(
-            RevokeGroupRole(
-                group_id=GroupId(place.actor_id),
-                scope=place.scope,
-                target_id=place.target_id,
-                role_id=role_id,
-                inherited=place.inherited,
-            )
-        )
+        order = RevokeGroupRole(group_id=GroupId(place.actor_id), role_id=role_id, **_where(place))
+    await request.cluster.propose(order)
     return Response()
 
 

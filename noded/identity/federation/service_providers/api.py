@@ -5,14 +5,13 @@ from typing import Annotated
 import msgspec
 
 from noded.core.route import Allow, Done, Request, Response, Route
-from noded.identity.attributes import Text
+from noded.identity.attributes import Text, Url
 from noded.identity.federation.commands import CreateServiceProvider, DeleteServiceProvider, UpdateServiceProvider
 from noded.identity.listing import chosen, listing
 from noded.identity.providers import ServiceProvider
 from noded.identity.views import link
 
 _EXT = "OS-FEDERATION"
-Url = Annotated[str, msgspec.Meta(min_length=1, max_length=225, pattern=r"^[a-zA-Z0-9+.-]+:.+")]
 Prefix = Annotated[str, msgspec.Meta(max_length=255)]
 
 
