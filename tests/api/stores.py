@@ -22,6 +22,9 @@ from tests.twins.storage import give_storage
 STORES = (*(service for service in SERVICES if service.name.startswith(("storage.", "images."))),)
 
 
+Stores = tuple[Cloud, list[Reconciler]]
+
+
 async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Reconciler, Cluster]]]:
     """The cloud, and the reconcilers of all its nodes, each with its node's handle."""
     cloud = await found_cloud((*IDENTITY_SERVICES, members_service, *STORES))
@@ -47,7 +50,7 @@ async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Recon
     return cloud, reconcilers
 
 
-async def found_stores(directory: Path) -> tuple[Cloud, list[Reconciler]]:
+async def found_stores(directory: Path) -> Stores:
     """The cloud, and the reconcilers of all its nodes, which have run until nothing changed."""
     cloud, working = await found_working_stores(directory)
     reconcilers = [reconciler for reconciler, _ in working]

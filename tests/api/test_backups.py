@@ -1,31 +1,15 @@
 """Backups as their clients see them: Cinder's words, numbers, microversions and the unmodified client's verbs."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from noded.core.reconciler import Reconciler
-from tests.api.stores import found_stores, openstack
-from tests.twins.cloud import Cloud, api_certificate, serving
+from tests.api.stores import Stores, openstack
+from tests.twins.cloud import api_certificate, serving
 
 V3 = "/volume/v3"
-Stores = tuple[Cloud, list[Reconciler]]
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
-
-
-@pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
-    async with stores[0].client() as client:
-        client.headers.update(await stores[0].admin(client))
-        yield client
 
 
 async def make(client: httpx.AsyncClient, stores: Stores, *names: str) -> list[str]:

@@ -1,35 +1,17 @@
 """What surrounds volumes in Cinder's API: microversions, types, quotas and actions, with the codes clients know."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from noded.core.reconciler import Reconciler
 from storage.pools.model import Disk
 from storage.qos.model import guest_limits
 from storage.volumes.model import Volume
 from storage.volumes.moves import steps
 from storage.volumes.moving import JoinReplicas
-from tests.api.stores import found_stores
-from tests.twins.cloud import Cloud
+from tests.api.stores import Stores
 
 V3 = "/volume/v3"
-Stores = tuple[Cloud, list[Reconciler]]
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
-
-
-@pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
-    async with stores[0].client() as client:
-        client.headers.update(await stores[0].admin(client))
-        yield client
 
 
 def speaking(version: str) -> dict[str, str]:

@@ -1,21 +1,15 @@
 """Groups of volumes and their snapshots, as Cinder's clients ask for them."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from storage.volumes.model import Cut, Volume
-from tests.api.stores import found_stores
+from tests.api.stores import Stores
 from tests.api.test_block_storage import V3, make, make_type, post, speaking
-from tests.api.test_snapshots import Stores, settle, shown
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
+from tests.api.test_snapshots import settle, shown
 
 
 @pytest.fixture

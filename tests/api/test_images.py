@@ -3,35 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from noded.core.reconciler import Reconciler
 from storage.volumes.model import Volume
-from tests.api.stores import found_stores, openstack
-from tests.twins.cloud import Cloud, api_certificate, serving
+from tests.api.stores import Stores, openstack
+from tests.twins.cloud import api_certificate, serving
 from tests.unit.images.builders import qcow2
 
 IMAGES = "/image/v2/images"
 PATCH = {"content-type": "application/openstack-images-v2.1-json-patch"}
 OCTETS = {"content-type": "application/octet-stream"}
-Stores = tuple[Cloud, list[Reconciler]]
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
-
-
-@pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
-    async with stores[0].client() as client:
-        client.headers.update(await stores[0].admin(client))
-        yield client
 
 
 async def make(client: httpx.AsyncClient, **keys: Any) -> dict[str, Any]:

@@ -1,33 +1,14 @@
 """Snapshots, clones, growing and going back, as Cinder's clients ask for them."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from noded.core.reconciler import Reconciler
 from storage.snapshots.model import Snapshot
 from storage.volumes.claims import ClaimVolume
 from storage.volumes.model import Volume
-from tests.api.stores import found_stores
+from tests.api.stores import Stores
 from tests.api.test_block_storage import V3, make, post, speaking
-from tests.twins.cloud import Cloud
-
-Stores = tuple[Cloud, list[Reconciler]]
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
-
-
-@pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
-    async with stores[0].client() as client:
-        client.headers.update(await stores[0].admin(client))
-        yield client
 
 
 async def settle(stores: Stores) -> None:

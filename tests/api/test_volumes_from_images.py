@@ -1,30 +1,16 @@
 """Volumes that begin as the disk of an image, as Cinder's clients ask for them."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from storage.volumes.model import Purpose, Volume
-from tests.api.stores import found_stores, openstack
+from tests.api.stores import Stores, openstack
 from tests.api.test_block_storage import V3, make, post
 from tests.api.test_images import IMAGES, upload
 from tests.api.test_images import make as make_image
-from tests.api.test_snapshots import Stores, shown
+from tests.api.test_snapshots import shown
 from tests.twins.cloud import api_certificate, serving
-
-
-@pytest.fixture
-async def stores(tmp_path: Path) -> Stores:
-    return await found_stores(tmp_path)
-
-
-@pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
-    async with stores[0].client() as client:
-        client.headers.update(await stores[0].admin(client))
-        yield client
 
 
 async def test_a_volume_is_a_clone_of_the_disk_of_an_image(stores: Stores, client: httpx.AsyncClient) -> None:

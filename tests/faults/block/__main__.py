@@ -1,10 +1,6 @@
 """The command: which volumes go through which faults, and what is said in the end."""
 
 import logging
-import shlex
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,10 +12,10 @@ import trio
 from tests.faults.block import builds
 from tests.faults.block.kinds import KINDS
 from tests.faults.block.run import Run, schedule
-from tests.faults.log.results import Result, tell
-from tests.lab.host import OUTER_COMMAND
-from tests.lab.plan import PROJECT
+from tests.faults.clusters import command_line, conclude, read_results, run_clusters, share
+from tests.faults.log.results import Result
 
+MODULE = "tests.faults.block"
 NODES = 3
 
 
@@ -52,18 +48,17 @@ def main(
     if unknown := set(chosen) - set(KINDS):
         raise click.UsageError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     if sum_up:
-        results = [result for file in files for result in msgspec.json.decode(file.read_bytes(), type=list[Result])]
+        results = read_results(files)
     elif inside is not None:
         assert out is not None
-        planned = schedule(chosen, count // clusters + (inside < count % clusters), seed * 100 + inside)
+        planned = schedule(chosen, share(count, clusters, inside), seed * 100 + inside)
         results = [be_cluster(out.parent, seed * 100 + inside, build, planned)]
     else:
-        results = run_clusters(clusters)
+        results = run_clusters(MODULE, clusters)
     if out is not None:
         out.write_bytes(msgspec.json.encode(results))
     if inside is None:
-        tell(results)
-        sys.exit(0 if results and all(result.is_clean for result in results) else 1)
+        conclude(results)
 
 
 def be_cluster(directory: Path, seed: int, build: str, planned: list[str]) -> Result:
@@ -76,39 +71,10 @@ def be_cluster(directory: Path, seed: int, build: str, planned: list[str]) -> Re
         build=build,
         nodes=NODES,
         seed=seed,
-        command=f"python -m tests.faults.block {_arguments(without=('--inside', '--json'))}",
+        command=command_line(MODULE),
         seconds=time.monotonic() - begun,
         faults=run.faults,
     )
-
-
-def run_clusters(clusters: int) -> list[Result]:
-    """Run all clusters beside one another. Whatever they make ends with them, and they end with this process."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        files = [Path(scratch, str(number), "result.json") for number in range(clusters)]
-        running = []
-        try:
-            for number, file in enumerate(files):
-                file.parent.mkdir()
-                inside = ["--inside", str(number), "--json", str(file)]
-                command = [*OUTER_COMMAND, sys.executable, "-m", "tests.faults.block", *sys.argv[1:], *inside]
-                running.append(subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL))
-            ends = [each.wait() for each in running]
-        finally:
-            for each in running:
-                each.kill()
-                each.wait()
-        if any(ends):
-            raise click.ClickException(f"a cluster's process ended with status {max(ends, key=abs)}; see above")
-        return [result for file in files for result in msgspec.json.decode(file.read_bytes(), type=list[Result])]
-
-
-def _arguments(without: tuple[str, ...]) -> str:
-    given = sys.argv[1:]
-    kept = [
-        word for before, word in zip(["", *given], given, strict=False) if word not in without and before not in without
-    ]
-    return shlex.join(kept)
 
 
 if __name__ == "__main__":

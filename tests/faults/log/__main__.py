@@ -1,9 +1,5 @@
 """The command: which clusters run, through which faults, and what is said in the end."""
 
-import shlex
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -11,13 +7,13 @@ import click
 import msgspec
 import trio
 
+from tests.faults.clusters import command_line, conclude, read_results, run_clusters, share
 from tests.faults.log import builds
 from tests.faults.log.kinds import KINDS
-from tests.faults.log.results import Result, tell
+from tests.faults.log.results import Result
 from tests.faults.log.run import Run, kinds_for, schedule
-from tests.lab.host import OUTER_COMMAND
-from tests.lab.plan import PROJECT
 
+MODULE = "tests.faults.log"
 SIZES = (3, 5)
 
 
@@ -49,18 +45,17 @@ def main(
     if unknown := set(chosen) - set(KINDS):
         raise click.UsageError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     if sum_up:
-        results = [result for file in files for result in msgspec.json.decode(file.read_bytes(), type=list[Result])]
+        results = read_results(files)
     elif inside is not None:
         assert out is not None
-        planned = schedule(chosen, count // clusters + (inside < count % clusters), seed * 100 + inside)
+        planned = schedule(chosen, share(count, clusters, inside), seed * 100 + inside)
         results = [be_cluster(out.parent, nodes or SIZES[inside % 2], seed * 100 + inside, build, planned)]
     else:
-        results = run_clusters(clusters)
+        results = run_clusters(MODULE, clusters)
     if out is not None:
         out.write_bytes(msgspec.json.encode(results))
     if inside is None:
-        tell(results)
-        sys.exit(0 if results and all(result.is_clean for result in results) else 1)
+        conclude(results)
 
 
 def be_cluster(directory: Path, nodes: int, seed: int, build: str, planned: list[str]) -> Result:
@@ -72,39 +67,10 @@ def be_cluster(directory: Path, nodes: int, seed: int, build: str, planned: list
         build=build,
         nodes=nodes,
         seed=seed,
-        command=f"python -m tests.faults.log {_arguments(without=('--inside', '--json'))}",
+        command=command_line(MODULE),
         seconds=time.monotonic() - begun,
         faults=run.faults,
     )
-
-
-def run_clusters(clusters: int) -> list[Result]:
-    """Run all clusters beside one another. Whatever they make ends with them, and they end with this process."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        files = [Path(scratch, str(number), "result.json") for number in range(clusters)]
-        running = []
-        try:
-            for number, file in enumerate(files):
-                file.parent.mkdir()
-                inside = ["--inside", str(number), "--json", str(file)]
-                command = [*OUTER_COMMAND, sys.executable, "-m", "tests.faults.log", *sys.argv[1:], *inside]
-                running.append(subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL))
-            ends = [each.wait() for each in running]
-        finally:
-            for each in running:
-                each.kill()
-                each.wait()
-        if any(ends):
-            raise click.ClickException(f"a cluster's process ended with status {max(ends, key=abs)}; see above")
-        return [result for file in files for result in msgspec.json.decode(file.read_bytes(), type=list[Result])]
-
-
-def _arguments(without: tuple[str, ...]) -> str:
-    given = sys.argv[1:]
-    kept = [
-        word for before, word in zip(["", *given], given, strict=False) if word not in without and before not in without
-    ]
-    return shlex.join(kept)
 
 
 if __name__ == "__main__":
