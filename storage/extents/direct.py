@@ -14,7 +14,8 @@ held everything is right in the files. A read of such blocks needs no other proc
 Bytes are checked against their hashes as everywhere. Whatever is not clear is asked of the extent server as before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -44,8 +45,8 @@ class Files(Protocol):
     def read(self, extent: int, offset: int, length: int) -> Buffer | None:
         """Whole blocks, verified; None if something is not clear."""
 
-    def look_again(self) -> None:
-        """More has been settled: files may have come that were not there."""
+    def look_again(self, settled: Iterable[int] | None) -> None:
+        """More has been settled: these blocks of the volume, or (None) nobody knows which."""
 
     def close(self) -> None:
         """Give them back."""
@@ -111,8 +112,11 @@ class Disk:
             self._older.append((state.segment, self._asked))
         self._asked = None
         kept = [(segment, blocks) for segment, blocks in self._older if segment > state.settled]
-        if len(kept) < len(self._older) or not self.usable:
-            self.files.look_again()
+        if not self.usable:
+            self.files.look_again(None)
+        elif len(kept) < len(self._older):
+            settled = (blocks for segment, blocks in self._older if segment <= state.settled)
+            self.files.look_again(chain.from_iterable(settled))
         self._older = kept
         self.seals = state.seals
         self.usable = self._wanted <= state.settled and not self._lost_count

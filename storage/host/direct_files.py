@@ -7,7 +7,7 @@ and the reader asks the extent server instead, which knows.
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -15,13 +15,15 @@ from typing import Final
 from storage.extents.frame import ZERO_BLOCK_HASH, hash_of
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
 from storage.extents.messages import FilesState
+from storage.host.event_log import note
 from storage.host.extent_files import TABLE_LINE, TABLE_LINE_BYTES, ExtentFiles, open_extent
+from storage.host.open_files import open_extents_max
+from storage.host.windows import WINDOW_BLOCKS, WINDOW_SHIFT, WindowMaps, laid_under, settled_blocks
 
-OPEN_EXTENTS_MAX: Final = 64
-# A map says for each block of a piece of an extent which layer below the volume's own has it; 2 MiB of maps.
-WINDOW_SHIFT: Final = 12
-WINDOW_BLOCKS: Final = 1 << WINDOW_SHIFT
-MAPS_MAX: Final = 512
+# As many as a volume of some extents above as many layers as there may be on the way to a read.
+OPEN_EXTENTS_MAX: Final = 1024
+# At most 4 MiB of maps, for 16 GiB of what is read most, and more of what is all of one layer.
+MAPS_MAX: Final = 1024
 # A map has a byte a block. What is further down is the extent server's to look for.
 LAYERS_MAX: Final = 255
 _ZEROES: Final = bytes(BLOCK_BYTES)
@@ -60,14 +62,18 @@ class SealCount:
 class DirectFiles:
     """The files of a volume and of what it was cloned from, nearest first. Implements `direct.Files`."""
 
-    def __init__(self, state: FilesState) -> None:
+    def __init__(self, state: FilesState, extents_max: int = OPEN_EXTENTS_MAX) -> None:
         self._layers = [(Path(directory), size_bytes) for directory, size_bytes in state.layers[:LAYERS_MAX]]
         self._is_cut = len(state.layers) > LAYERS_MAX
+        self._is_flat = len(state.layers) == 1
         self._extent_bytes = state.extent_bytes
         self._seals = SealCount(Path(state.seals_path))
         self._open: dict[tuple[int, int], ExtentFiles | None] = {}
-        # Made only while all that the lower layers have is in their files, and that never changes: so they stay right.
-        self._maps: dict[tuple[int, int], bytes] = {}
+        self._open_max = min(extents_max, open_extents_max())
+        # 0: no layer has the block; 1: the volume's own; 2: the one below; and so on. The lower ones never change, and
+        # are all in their files when a map is made. Of the own one, what was settled since is told by `look_again`.
+        self._maps: WindowMaps[tuple[int, int]] = WindowMaps(MAPS_MAX)
+        self._failed = False
 
     @property
     def seals(self) -> int:
@@ -76,111 +82,114 @@ class DirectFiles:
 
     def read(self, extent: int, offset: int, length: int) -> memoryview | None:
         """See `direct.Files`."""
-        if length == BLOCK_BYTES:
-            # Most reads are of one block: the same as below, without all that is for several.
-            return self._read_one(extent, offset >> BLOCK_SHIFT)
-        data = memoryview(bytearray(length))
-        return data if self._fill(extent, offset >> BLOCK_SHIFT, data) else None
+        if self._failed:
+            return None
+        if len(self._open) > self._open_max:
+            self._close_oldest()
+        try:
+            if length == BLOCK_BYTES:
+                # Most reads are of one block: the same as below, without all that is for several.
+                return self._read_one(extent, offset >> BLOCK_SHIFT)
+            data = memoryview(bytearray(length))
+            return data if self._fill(extent, offset >> BLOCK_SHIFT, data) else None
+        except OSError as error:
+            # The extent server meets the same, and knows what to do about it.
+            note("files can't be read", reason=str(error), extent=extent)
+            self._failed = True
+            return None
+
+    def look_again(self, settled: Iterable[int] | None) -> None:
+        """See `direct.Files`."""
+        self._failed = False
+        self._open = {key: files for key, files in self._open.items() if files is not None}
+        if settled is None:
+            self._maps.clear()
+        elif not self._is_flat:
+            blocks = self._extent_bytes >> BLOCK_SHIFT
+            for block in settled:
+                extent, number = divmod(block, blocks)
+                self._maps.mark((extent, number >> WINDOW_SHIFT), number & (WINDOW_BLOCKS - 1), 1)
+
+    def close(self) -> None:
+        """See `direct.Files`."""
+        for files in self._open.values():
+            if files is not None:
+                files.close()
+        self._open.clear()
+        self._seals.close()
 
     def _read_one(self, extent: int, number: int) -> memoryview | None:
-        files = self._files(0, extent)
+        if self._is_flat:
+            layer = 0
+        else:
+            layer = self._map(extent, number >> WINDOW_SHIFT)[number & (WINDOW_BLOCKS - 1)] - 1
+            if layer < 0:
+                return None if self._is_cut else memoryview(_ZEROES)
+        files = self._files(layer, extent)
         digest, stamp = (0, 0) if files is None else _line(files, number)
         if not stamp:
-            if self._is_cut:
-                return None
-            layer = self._holder(extent, number)
-            files = self._files(layer, extent) if layer else None
-            digest, stamp = (0, 0) if files is None else _line(files, number)
-            if layer and not stamp:
-                return None  # the map says that it has the block
-        if not stamp or digest == ZERO_BLOCK_HASH:
+            if self._is_flat:
+                return memoryview(_ZEROES)
+            self._mistaken(extent, number)
+            return None
+        if digest == ZERO_BLOCK_HASH:
             return memoryview(_ZEROES)
         assert files is not None, "the stamp was read from them"
         block = os.pread(files.data, BLOCK_BYTES, number << BLOCK_SHIFT)
         return memoryview(block) if hash_of(block) == digest else None
 
-    def _holder(self, extent: int, number: int) -> int:
-        """The layer below the volume's own that has the block; 0: none has it."""
-        if len(self._layers) == 1 or number >= self._blocks(0, extent):
-            return 0
-        return self._map(extent, number >> WINDOW_SHIFT)[number & (WINDOW_BLOCKS - 1)]
-
-    def look_again(self) -> None:
-        """See `direct.Files`."""
-        self._open = {key: files for key, files in self._open.items() if files is not None}
-
-    def close(self) -> None:
-        """See `direct.Files`."""
-        self._close_extents()
-        self._seals.close()
+    def _mistaken(self, extent: int, number: int) -> None:
+        """A map says that a layer has a block, and it has it not: a write that was refused. It is made anew."""
+        self._maps.pop((extent, number >> WINDOW_SHIFT))
 
     def _fill(self, extent: int, first: int, into: memoryview) -> bool:
         """Put the blocks from `first` on in place as the volume shows them; whether all of it is clear."""
-        into = into[: max(0, min(len(into) >> BLOCK_SHIFT, self._blocks(0, extent) - first)) << BLOCK_SHIFT]
-        files = self._files(0, extent)
-        if files is None:
-            return not into or self._fill_below(extent, first, into)
-        lines = files.lines(first, len(into) >> BLOCK_SHIFT)
-        return all(
-            self._fill_below(extent, first + start, into[start << BLOCK_SHIFT : stop << BLOCK_SHIFT])
-            if not lines[2 * start + 1]
-            else _verified(files, lines, first, start, stop, into)
-            for start, stop in _runs(lines)
-        )
-
-    def _fill_below(self, extent: int, first: int, into: memoryview) -> bool:
-        """The same for blocks that the volume's own layer has not: from whichever layer below has them."""
-        if self._is_cut:
-            return False
-        if len(self._layers) == 1:
-            return True
-        count, at = len(into) >> BLOCK_SHIFT, 0
+        count, at = min(len(into) >> BLOCK_SHIFT, self._blocks(0, extent) - first), 0
+        if self._is_flat:
+            return count <= 0 or self._take(0, extent, first, into[: count << BLOCK_SHIFT])
         while at < count:
             window, start = divmod(first + at, WINDOW_BLOCKS)
             holders = self._map(extent, window)[start : start + count - at]
-            for layer, group in groupby(holders):
+            for holder, group in groupby(holders):
                 size = sum(1 for _ in group)
-                if layer and not self._take(
-                    layer, extent, first + at, into[at << BLOCK_SHIFT : at + size << BLOCK_SHIFT]
-                ):
+                part = into[at << BLOCK_SHIFT : (at + size) << BLOCK_SHIFT]
+                if not holder and self._is_cut:
+                    return False
+                if holder and not self._take(holder - 1, extent, first + at, part):
                     return False
                 at += size
         return True
 
     def _take(self, layer: int, extent: int, first: int, into: memoryview) -> bool:
-        """Blocks that are all in one layer."""
+        """Blocks that are all in one layer; a volume without others shows zeroes where it has none."""
         files = self._files(layer, extent)
         if files is None:
-            return False
+            return self._is_flat
         lines = files.lines(first, len(into) >> BLOCK_SHIFT)
-        return all(
-            bool(lines[2 * start + 1]) and _verified(files, lines, first, start, stop, into)
-            for start, stop in _runs(lines)
-        )
+        for start, stop in _runs(lines):
+            if lines[2 * start + 1]:
+                if not _verified(files, lines, first, start, stop, into):
+                    return False
+            elif not self._is_flat:
+                self._mistaken(extent, first + start)
+                return False
+        return True
 
-    def _map(self, extent: int, window: int) -> bytes:
-        known = self._maps.pop((extent, window), None)
-        if known is None:
-            known = self._make_map(extent, window << WINDOW_SHIFT)
-            if len(self._maps) >= MAPS_MAX:
-                del self._maps[next(iter(self._maps))]
-        self._maps[extent, window] = known  # at the end: used last
-        return known
+    def _map(self, extent: int, window: int) -> bytes | bytearray:
+        known = self._maps.get((extent, window))
+        return known if known is not None else self._maps.put((extent, window), self._make_map(extent, window))
 
-    def _make_map(self, extent: int, first: int) -> bytes:
-        made, limit = bytearray(WINDOW_BLOCKS), WINDOW_BLOCKS
-        for layer in range(1, len(self._layers)):
+    def _make_map(self, extent: int, window: int) -> bytes:
+        made, limit, first = b"", WINDOW_BLOCKS, window << WINDOW_SHIFT
+        for layer in range(len(self._layers)):
             # What a clone has beyond its source's end shows nothing of it.
             limit = min(limit, self._blocks(layer, extent) - first)
             if limit <= 0:
                 break
             files = self._files(layer, extent)
-            start = limit if files is None else files.next_line(first, first + limit) - first
-            if files is not None and start < limit:
-                for number, stamp in enumerate(files.lines(first + start, limit - start)[1::2].tolist(), start):
-                    if stamp and not made[number]:
-                        made[number] = layer
-        return bytes(made)
+            if files is not None:
+                made = laid_under(made, settled_blocks(files, first, limit), layer + 1)
+        return made + bytes(WINDOW_BLOCKS - len(made))
 
     def _blocks(self, layer: int, extent: int) -> int:
         """How many blocks of an extent lie within a layer."""
@@ -189,16 +198,15 @@ class DirectFiles:
     def _files(self, layer: int, extent: int) -> ExtentFiles | None:
         key = layer, extent
         if key not in self._open:
-            if len(self._open) >= OPEN_EXTENTS_MAX:
-                self._close_extents()
             self._open[key] = open_extent(self._layers[layer][0], extent)
         return self._open[key]
 
-    def _close_extents(self) -> None:
-        for files in self._open.values():
+    def _close_oldest(self) -> None:
+        """Only between reads: one read may use the files of several layers."""
+        while len(self._open) > self._open_max:
+            files = self._open.pop(next(iter(self._open)))
             if files is not None:
                 files.close()
-        self._open.clear()
 
 
 def _line(files: ExtentFiles, number: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from storage.host.extent_files import (
     VolumeFacts,
     open_extent,
 )
+from storage.host.windows import settled_blocks
 
 # An entry whose bytes are settled: they lie at the block's own place in the data file.
 AT_HOME: Final = -2
@@ -50,19 +51,19 @@ class Extent:
                         found[block - first] = entry
         return found
 
-    def known(self, first: int, count: int) -> list[int]:
-        """Which of `count` blocks there are, counted from `first`."""
-        found: dict[int, bool] = {}
+    def known(self, first: int, count: int) -> bytes:
+        """For each of `count` blocks a byte: 1 if it is there, 0 if not. Empty if none of them is."""
         files = self.files()
-        if files is not None and (start := files.next_line(first, first + count)) < first + count:
-            stamps = files.lines(start, first + count - start)[1::2].tolist()
-            found = dict.fromkeys([number for number, stamp in enumerate(stamps, start - first) if stamp], True)
+        found = settled_blocks(files, first, count) if files is not None else b""
+        if not self.frozen and not self.fresh:
+            return found
+        marked = bytearray(found or bytes(count))
         for overlay in (self.frozen, self.fresh):
             inside = range(first, first + count) if len(overlay) > count else overlay
             for block in inside:
                 if first <= block < first + count and (entry := overlay.get(block)) is not None:
-                    found[block - first] = bool(entry[0])
-        return [number for number, is_there in found.items() if is_there]
+                    marked[block - first] = bool(entry[0])
+        return bytes(marked)
 
     def newest_stamp(self, first: int, count: int) -> int:
         """The newest stamp among some blocks."""

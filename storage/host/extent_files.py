@@ -79,7 +79,11 @@ class ExtentFiles:
 
     def lines(self, block: int, count: int) -> memoryview:
         """The table's numbers of `count` blocks: hash, stamp, hash, stamp, and so on."""
-        return memoryview(os.pread(self.table, count * TABLE_LINE_BYTES, block * TABLE_LINE_BYTES)).cast("Q")
+        return memoryview(self.raw_lines(block, count)).cast("Q")
+
+    def raw_lines(self, block: int, count: int) -> bytes:
+        """The same as it is in the file."""
+        return os.pread(self.table, count * TABLE_LINE_BYTES, block * TABLE_LINE_BYTES)
 
     def close(self) -> None:
         """Give both back."""

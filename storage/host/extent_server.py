@@ -12,7 +12,6 @@ When the disk fails the process ends, and acknowledges nothing any more.
 import argparse
 import gc
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -31,6 +30,7 @@ from storage.host.extent import DiskReplica
 from storage.host.extent_store import SEGMENT_BYTES, ExtentStore
 from storage.host.lock import ProcessLock
 from storage.host.loop import READ, WRITE, Loop
+from storage.host.open_files import allow_many_files
 from storage.host.paths import extent_lock, extent_socket, seals_file
 from storage.host.refused import RefusedConnections, kind_of, refused_file
 from storage.host.stream import Stream
@@ -245,7 +245,7 @@ def main(words: Sequence[str]) -> None:
     # The directory has a lock too: two run directories must not serve the same disk.
     disk_lock = ProcessLock(asked.disk / "lock")
     disk_lock.take()
-    _allow_many_files()
+    allow_many_files()
     loop = Loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: loop.call_from_thread(loop.stop))
@@ -278,12 +278,6 @@ def main(words: Sequence[str]) -> None:
     loop.run()
     store.close()
     note("extent server stopped", disk=disk_id)
-
-
-def _allow_many_files() -> None:
-    """A connection needs one descriptor and an open extent two; the usual soft limit of 1024 is just enough."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _local_listener(path: Path) -> socket.socket:

@@ -35,6 +35,7 @@ from storage.host.direct_files import SealCount
 from storage.host.extent import DiskReplica, Extent, facts_from, needs_no_read, state_of
 from storage.host.extent_files import NOWHERE, Entry, write_facts
 from storage.host.journal import Journal
+from storage.host.open_files import open_extents_max
 from storage.host.origins import OriginMaps
 from storage.host.settling import ExtentPart, FactsPart, Settling
 
@@ -43,7 +44,7 @@ SEGMENT_BYTES_MIN: Final = 4 << 20
 BATCH_BYTES_MAX: Final = 2 << 20
 # Bounds the memory of the overlay, of which a segment full of trims would otherwise need much.
 SEGMENT_ENTRIES_MAX: Final = 32 * 1024
-OPEN_EXTENTS_MAX: Final = 128
+OPEN_EXTENTS_MAX: Final = 4096
 SPACE_CHECK_BYTES: Final = 1 << 20
 # Beside what both segments may still bring: room for tables, directories and the file system itself.
 RESERVE_BYTES: Final = 16 << 20
@@ -70,6 +71,7 @@ class ExtentStore:
         self._seals = seals
         self._replicas = disk_directory.load_replicas(directory)
         self._open_extents: dict[Extent, None] = {}
+        self._open_extents_max = min(OPEN_EXTENTS_MAX, open_extents_max())
         self._origins = OriginMaps(self._keep_open)
         self._staged: list[tuple[DiskReplica, Change]] = []
         self._staged_bytes = 0
@@ -461,7 +463,7 @@ class ExtentStore:
         if not extent.is_open or extent in self._open_extents:
             return
         self._open_extents[extent] = None
-        if len(self._open_extents) > OPEN_EXTENTS_MAX:
+        if len(self._open_extents) > self._open_extents_max:
             oldest = next(iter(self._open_extents))
             del self._open_extents[oldest]
             oldest.close()

@@ -12,22 +12,20 @@ from typing import Final
 from storage.extents.layout import BLOCK_SHIFT
 from storage.host.extent import DiskReplica, Extent
 from storage.host.extent_files import Entry
+from storage.host.windows import WINDOW_BLOCKS, WINDOW_SHIFT, WindowMaps, laid_under
 
-WINDOW_SHIFT: Final = 12
-WINDOW_BLOCKS: Final = 1 << WINDOW_SHIFT
-# 8 MiB of maps, for 32 GiB of what is read most.
+# At most 8 MiB of maps, for 32 GiB of what is read most, and more of what is all of one layer.
 MAPS_MAX: Final = 2048
 
 _Place = tuple[DiskReplica, int, int]
 
 
 class OriginMaps:
-    """The maps of all layers of one disk; those that were not used for the longest time are forgotten."""
+    """The maps of all layers of one disk; the oldest are forgotten."""
 
     def __init__(self, keep_open: Callable[[Extent], None], maps_max: int = MAPS_MAX) -> None:
         self._keep_open = keep_open
-        self._maps: dict[_Place, bytes] = {}
-        self._maps_max = maps_max
+        self._maps: WindowMaps[_Place] = WindowMaps(maps_max)
 
     def resolve(self, replica: DiskReplica, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
         """Where the bytes of some blocks are: in the volume's own layer, or in one below it."""
@@ -66,7 +64,7 @@ class OriginMaps:
             layer = above.pop()
             above += layer.children
             for window in windows:
-                self._maps.pop((layer, index, window), None)
+                self._maps.pop((layer, index, window))
 
     def clear(self) -> None:
         """Layers have come or gone: nothing that was known holds."""
@@ -79,7 +77,7 @@ class OriginMaps:
         index: int,
         first: int,
         at: int,
-        depths: bytes,
+        depths: bytes | bytearray,
     ) -> None:
         """Put what the layers have in the places of what the volume has not."""
         wanted = [0 if found[at + number][1][0] else depth for number, depth in enumerate(depths)]
@@ -92,19 +90,14 @@ class OriginMaps:
                 self._keep_open(extent)
             at += size
 
-    def _map(self, layer: DiskReplica, index: int, window: int) -> bytes:
+    def _map(self, layer: DiskReplica, index: int, window: int) -> bytes | bytearray:
         place = (layer, index, window)
-        known = self._maps.pop(place, None)
-        if known is None:
-            known = self._make(layer, index, window)
-            if len(self._maps) >= self._maps_max:
-                del self._maps[next(iter(self._maps))]
-        self._maps[place] = known  # at the end: used last
-        return known
+        known = self._maps.get(place)
+        return known if known is not None else self._maps.put(place, self._make(layer, index, window))
 
     def _make(self, layer: DiskReplica, index: int, window: int) -> bytes:
         first = window << WINDOW_SHIFT
-        made = bytearray(WINDOW_BLOCKS)
+        made = b""
         limit = WINDOW_BLOCKS
         below: DiskReplica | None = layer
         while below is not None:
@@ -112,15 +105,13 @@ class OriginMaps:
             if limit <= 0:
                 break
             if (known := self._maps.get((below, index, window))) is not None:
-                made[:limit] = bytes(mine or other for mine, other in zip(made[:limit], known[:limit], strict=True))
+                made = laid_under(made, known[:limit])
                 break
             extent = below.extent(index)
-            for number in extent.known(first, limit):
-                if not made[number]:
-                    made[number] = below.depth
+            made = laid_under(made, extent.known(first, limit), below.depth)
             self._keep_open(extent)
             below = below.parent
-        return bytes(made)
+        return made + bytes(WINDOW_BLOCKS - len(made))
 
 
 def blocks_in(replica: DiskReplica, index: int) -> int:

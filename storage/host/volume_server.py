@@ -35,6 +35,7 @@ from storage.host.event_log import note
 from storage.host.lock import AlreadyRunning, ProcessLock
 from storage.host.loop import Loop
 from storage.host.nbd_server import NbdServer
+from storage.host.open_files import allow_many_files
 from storage.host.paths import control_socket, file_directory, nbd_socket, volume_lock
 from storage.host.replica_links import ReplicaLinks
 from storage.host.tls import NodeTls
@@ -262,6 +263,7 @@ def main(words: Sequence[str]) -> int:
     except AlreadyRunning as fault:
         note("volume is served already", reason=str(fault))
         return EXIT_REFUSED
+    allow_many_files()
     loop = Loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: loop.call_from_thread(loop.stop))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from storage.extents.frame import Op
 from storage.extents.layout import BLOCK_BYTES
 from storage.extents.member import Member
 from storage.extents.messages import FilesState
-from storage.host.direct_files import DirectFiles, SealCount
+from storage.host.direct_files import OPEN_EXTENTS_MAX, DirectFiles, SealCount
 from storage.host.extent_store import ExtentStore
 from tests.unit.storage.talk import CLONE, EXTENT_BYTES, VOLUME, Talk, block
 
@@ -24,7 +25,15 @@ EXTENT_BLOCKS = EXTENT_BYTES // BLOCK_BYTES
 class Reader:
     """What an owner keeps of its local replica, and a connection that writes to it."""
 
-    def __init__(self, store: ExtentStore, volume_id: str, epoch: int = 1, parents: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        store: ExtentStore,
+        volume_id: str,
+        epoch: int = 1,
+        parents: tuple[str, ...] = (),
+        extents_max: int = OPEN_EXTENTS_MAX,
+    ) -> None:
+        self.extents_max = extents_max
         self.talk = Talk(store, volume_id, epoch, parents=parents)
         self.disk = Disk(Member(DiskId("d"), 1, 0.0, is_local=True))
 
@@ -38,7 +47,7 @@ class Reader:
         return msgspec.msgpack.decode(answer.payload, type=FilesState)
 
     def told(self, state: FilesState) -> None:
-        self.disk.told(state, DirectFiles)
+        self.disk.told(state, partial(DirectFiles, extents_max=self.extents_max))
 
     def write(self, extent: int, first: int, data: bytes) -> None:
         count = len(data) // BLOCK_BYTES
@@ -170,3 +179,53 @@ def test_a_volume_above_many_layers_is_read_like_one_above_none(store: ExtentSto
     reader.write(0, 5, block(9))
     assert reader.read(0, 5, 1) is None  # the files do not hold it yet
     assert reader.read(0, 6, 1) == block(shown[6])
+
+
+def test_more_layers_than_files_may_be_open_are_read_all_the_same(store: ExtentStore) -> None:
+    names = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(1, 9)]
+    for at, name in enumerate(names):
+        reader = Reader(store, name, parents=tuple(reversed(names[:at])), extents_max=3)
+        for extent in range(2):
+            reader.write(extent, at, block(at + 1))
+    store.settle()
+    reader.ask()
+    for _ in range(2):
+        for extent in range(2):
+            assert reader.read(extent, 0, 8) == b"".join(block(letter) for letter in range(1, 9))
+            assert reader.read(extent, 3, 1) == block(4)
+    assert isinstance(reader.disk.files, DirectFiles)
+    assert len(reader.disk.files._open) <= 3 + len(names)
+
+
+def test_a_disk_that_fails_is_left_to_its_extent_server(store: ExtentStore, tmp_path: Path) -> None:
+    reader = Reader(store, VOLUME)
+    reader.write(0, 0, block(1))
+    store.settle()
+    reader.ask()
+    [data] = (tmp_path / "disk").glob("volumes/*/0.data")
+    data.rename(data.with_suffix(".gone"))
+    assert reader.read(0, 0, 1) is None
+    data.with_suffix(".gone").rename(data)
+    assert reader.read(0, 0, 1) is None, "nobody has said that it is well again"
+    reader.write(0, 1, block(2))
+    reader.ask()
+    store.settle()
+    reader.ask()
+    assert reader.read(0, 0, 2) == block(1) + block(2)
+
+
+def test_a_write_that_never_came_costs_no_more_than_a_question(store: ExtentStore) -> None:
+    base = Reader(store, VOLUME)
+    base.write(0, 0, block(1) + block(2))
+    store.settle()
+    reader = Reader(store, CLONE, parents=(VOLUME,))
+    reader.ask()
+    assert reader.read(0, 0, 2) == block(1) + block(2)
+    reader.disk.changed(1, 1)  # the disk refused it: it was full
+    reader.write(0, 5, block(5))
+    reader.ask()
+    store.settle()
+    reader.ask()
+    assert reader.read(0, 1, 1) is None
+    assert reader.read(0, 1, 1) == block(2)
+    assert reader.read(0, 0, 6) == block(1) + block(2) + block(0) * 3 + block(5)
