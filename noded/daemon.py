@@ -63,9 +63,10 @@ from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import VitalsReader
 from noded.logs import configure_logs
+from noded.policy.rules import Policies
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
-from noded.services import services_of
+from noded.services import SERVICES, services_of
 from storage.host.disk_servers import FIRST_PORT
 from storage.host.refused import refused_by_disks
 
@@ -279,6 +280,7 @@ class _Daemon:
         drivers.add(Certificates, NodeCertificates(standing.identity, state, tls, api_tls, self._api_hosts))
         add_identity_drivers(drivers)
         drivers.add(Catalog, Catalog(self._services))
+        drivers.add(Policies, Policies(SERVICES))  # a witness answers for all nodes
         drivers.add(VitalsReader, ProcVitals(standing.config.disks))
 
     def _add_machine_drivers(self, drivers: Drivers, nursery: trio.Nursery) -> None:

@@ -57,6 +57,7 @@ import noded.identity.trusts
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
+import noded.policy
 import storage.attachments
 import storage.backups
 import storage.discovery
@@ -163,6 +164,7 @@ SERVICES: tuple[Service, ...] = (
     compute.server_parts.SERVICE,
     compute.limits.SERVICE,
     noded.inspection.SERVICE,
+    noded.policy.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,
 )

@@ -18,6 +18,7 @@ from noded.cli.history import diff, history
 from noded.cli.level import level
 from noded.cli.log import log
 from noded.cli.node import node
+from noded.cli.policy import policy
 from noded.cli.token import token
 from noded.cli.volume import volume
 from noded.config import CONFIG_FILE, Config, ConfigFault, read_config
@@ -87,7 +88,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (backup, backup_target, cluster, diff, disk, history, level, log, node, token, volume):
+for noun in (backup, backup_target, cluster, diff, disk, history, level, log, node, policy, token, volume):
     main.add_command(noun)
 for verb in (approve, claim, join, join_requests, restore):
     main.add_command(verb)

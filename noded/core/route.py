@@ -179,6 +179,7 @@ class Route:
     done: Done = Done.OK
     since: tuple[int, int] = (0, 0)  # the microversion from which on the route is there
     body_max: int = 1 * MIB  # bytes; streamed bodies name their own limit
+    action: str = ""  # what policy calls it, where it is not the handler's name
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from noded.core.origin import Origin
 from noded.core.reconciler import Drivers
 from noded.core.route import Caller
 from noded.core.service import Endpoint, Service
+from noded.core.store import View
 from noded.gateway import faults, versions
 from noded.gateway.answer import Answer, Send, answer_of, send_answer
 from noded.gateway.authenticate import Recognizer, WorthNothing, expect_permitted, recognize
@@ -31,6 +32,7 @@ from noded.gateway.freshness import freshest_view
 from noded.gateway.limits import DRAIN_BYTES_MAX
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
 from noded.gateway.router import Match, NoSuchVerb, Router
+from noded.policy.rules import Policies
 
 Scope = Mapping[str, Any]
 
@@ -199,13 +201,17 @@ class _Exchange:
         return match
 
     async def _authenticate(self, match: Match) -> Caller | None:
-        cluster = self._gateway.cluster
-        known = self._gateway.drivers.get(Recognizer)
+        cluster, drivers = self._gateway.cluster, self._gateway.drivers
+
+        def recognized(view: View) -> Caller | None:
+            known, policies = drivers.get(Recognizer), drivers.get(Policies)
+            head = (match, self._verb, self._headers, self._base_url)
+            return recognize(*head, view, known=known, policies=policies, now_ms=now_ms())
+
         try:
-            return recognize(match.target, self._verb, self._headers, self._base_url, cluster.view(), known, now_ms())
+            return recognized(cluster.view())
         except WorthNothing:  # what makes it good may have been acknowledged by another node just now
-            view = await freshest_view(cluster)
-            return recognize(match.target, self._verb, self._headers, self._base_url, view, known, now_ms())
+            return recognized(await freshest_view(cluster))
 
     def _negotiate(self, endpoint: Endpoint) -> tuple[int, int]:
         if endpoint.microversions is None:

@@ -15,6 +15,7 @@ from noded.core.errors import Invalid, Kind, NotFound, Refused
 from noded.core.route import Route
 from noded.core.service import Endpoint, Service
 from noded.gateway.limits import PATH_SEGMENTS_MAX
+from noded.policy.rules import action_name
 
 _REST = ":path}"
 _PROJECT: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -28,6 +29,7 @@ class Target:
     endpoint: Endpoint
     route: Route
     variables: tuple[str, ...]  # the names of the path's variables, in their order
+    action: str  # what policy calls it
 
     @property
     def full_path(self) -> str:
@@ -127,7 +129,7 @@ class Router:
                 node = node.literals.setdefault(segment, _Node())
         targets = node.targets if targets is None else targets
         assert route.verb not in targets, f"two routes for {route.verb} {endpoint.prefix}{route.path}"
-        targets[route.verb] = Target(service, endpoint, route, tuple(names))
+        targets[route.verb] = Target(service, endpoint, route, tuple(names), action_name(service, endpoint, route))
         self.targets.append(targets[route.verb])
 
 

@@ -26,6 +26,7 @@ from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import Space, StoreDigest, Vitals
+from noded.policy.rules import Policies
 from noded.reconcile.loop import keep_reconciling
 from tests.scenarios.test_members import IDS, PollingStation, admission, founding
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud
@@ -93,6 +94,7 @@ async def town() -> Town:
             drivers.add(protocol, driver)
         add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))
         drivers.add(Catalog, Catalog(SERVICES))
+        drivers.add(Policies, Policies(SERVICES))
         town.watches[node_id] = watch
         cloud.gateways[node_id] = Gateway(SERVICES, town.shared.cluster(node_id), drivers)
     await town.live(5)

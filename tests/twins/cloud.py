@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from consensus.authority import Authority, found_authority, new_private_key, public_key_of, sign_api
-from noded import health
+from noded import health, policy
 from noded.core.dice import new_hex_id, new_uuid
 from noded.core.ids import ProjectId
 from noded.core.service import Founding, Service
@@ -21,11 +21,14 @@ from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
+from noded.policy.rules import Policies
 from noded.services import SERVICES
 from tests.twins.cluster import SharedCluster
 
 IDENTITY_SERVICES = tuple(
-    service for service in SERVICES if service.name.startswith("noded.identity.") or service is health.SERVICE
+    service
+    for service in SERVICES
+    if service.name.startswith("noded.identity.") or service in (health.SERVICE, policy.SERVICE)
 )
 ADMIN_PASSWORD = "correct horse"
 BASE = "https://cloud.test"
@@ -103,6 +106,7 @@ async def found_cloud(
     for node, drivers in shared.drivers.items():
         add_identity_drivers(drivers, passwords)
         drivers.add(Catalog, Catalog(services))
+        drivers.add(Policies, Policies(services))
         gateways[node] = Gateway(services, shared.cluster(node), drivers)
     return Cloud(shared, gateways, founding.admin_project_id)
 

@@ -195,14 +195,15 @@ def _is_given(request: Request, name: str) -> bool:
     return name in request.query and truth(request.query[name])
 
 
-def _routes_at(target: str, tail: str = "", *, look: Allow, change: Allow) -> Iterator[Route]:
+def _routes_at(target: str, tail: str = "", *, look: Allow, change: Allow, of: str = "") -> Iterator[Route]:
+    grant, check, revoke, list_ = (f"{verb}_{of}role" for verb in ("grant", "check", "revoke", "list"))
     for actor in ("users/{user_id}", "groups/{group_id}"):
         all_ = f"{target}/{actor}/roles"
         one = f"{all_}/{{role_id}}{tail}"
-        yield Route(verb="PUT", path=one, handler=grant_role, allow=change, done=Done.EMPTY)
-        yield Route(verb="GET", path=one, handler=check_role, allow=look, done=Done.EMPTY)
-        yield Route(verb="DELETE", path=one, handler=revoke_role, allow=change, done=Done.EMPTY)
-        yield Route(verb="GET", path=all_ + tail, handler=list_roles, allow=look)
+        yield Route(verb="PUT", path=one, handler=grant_role, allow=change, done=Done.EMPTY, action=grant)
+        yield Route(verb="GET", path=one, handler=check_role, allow=look, done=Done.EMPTY, action=check)
+        yield Route(verb="DELETE", path=one, handler=revoke_role, allow=change, done=Done.EMPTY, action=revoke)
+        yield Route(verb="GET", path=all_ + tail, handler=list_roles, allow=look, action=f"{list_}s")
 
 
 _BELOW = "/inherited_to_projects"
@@ -211,7 +212,7 @@ _IN_DOMAINS = {"look": Allow.DOMAIN_READER, "change": Allow.DOMAIN_MANAGER}
 ROUTES = (
     *_routes_at("/projects/{project_id}", **_IN_DOMAINS),
     *_routes_at("/domains/{domain_id}", **_IN_DOMAINS),
-    *_routes_at("/system", look=Allow.OVERSEER, change=Allow.ADMIN),
+    *_routes_at("/system", look=Allow.OVERSEER, change=Allow.ADMIN, of="system_"),
     *_routes_at(f"{_INHERIT}/projects/{{project_id}}", _BELOW, **_IN_DOMAINS),
     *_routes_at(f"{_INHERIT}/domains/{{domain_id}}", _BELOW, **_IN_DOMAINS),
     Route(verb="GET", path="/role_assignments", handler=list_assignments, allow=Allow.DOMAIN_READER),

@@ -11,6 +11,7 @@ from noded.gateway.catalog import Catalog
 from noded.gateway.freshness import freshest_view
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
+from noded.policy.rules import Policies
 from tests.twins.cloud import BASE, IDENTITY_SERVICES, Cloud, found_cloud
 
 
@@ -38,6 +39,7 @@ def lagging(cloud: Cloud) -> tuple[Laggard, httpx.AsyncClient]:
     drivers = Drivers()
     add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))
     drivers.add(Catalog, Catalog(IDENTITY_SERVICES))
+    drivers.add(Policies, Policies(IDENTITY_SERVICES))
     gateway = Gateway(IDENTITY_SERVICES, handle, drivers)
     handle.behind = handle.view()
     return handle, httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url=BASE)
