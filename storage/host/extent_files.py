@@ -14,9 +14,9 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,9 @@ from storage.host.journal import sync_directory
 
 TABLE_LINE: Final = struct.Struct("<QQ")
 TABLE_LINE_BYTES: Final = 16
-# One read of the journal and one write of the data file move at most this many blocks.
+# 4 KiB of the table.
+TABLE_PAGE_SHIFT: Final = 8
+# One write of the data file moves at most this many blocks.
 RUN_BLOCKS_MAX: Final = 256
 SLOT_BYTES: Final = 32 * 1024
 _SLOT_HEAD: Final = struct.Struct("<QQI")  # xxh3 of the rest, sequence, length of the body
@@ -103,42 +105,62 @@ def open_extent(directory: Path, extent: int) -> ExtentFiles | None:
     return ExtentFiles(os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC), table)
 
 
-def settle_extent(directory: Path, extent: int, extent_bytes: int, entries: Mapping[int, Entry], journal: int) -> None:
-    """Bring the journal's newest blocks of one extent to their places, durably. Raises OSError."""
+def settle_extent(
+    directory: Path, extent: int, extent_bytes: int, entries: Mapping[int, Entry], journal: memoryview
+) -> None:
+    """Bring the newest blocks of one extent from the journal to their places, durably. Raises OSError."""
     with _for_writing(directory / f"{extent}.data") as data, _for_writing(directory / f"{extent}.table") as table:
         if os.fstat(table).st_size == 0:
             os.ftruncate(data, extent_bytes)
             os.ftruncate(table, (extent_bytes >> BLOCK_SHIFT) * TABLE_LINE_BYTES)
             sync_directory(directory)
-        for run in _runs(entries):
-            first = run[0]
-            position = entries[first][2]
-            lines = b"".join(TABLE_LINE.pack(entries[block][1], entries[block][0]) for block in run)
-            offset, length = first << BLOCK_SHIFT, len(run) << BLOCK_SHIFT
-            if position < 0:
-                _punch(data, offset, length)
+        blocks = sorted(entries)
+        for run in _runs(entries, blocks):
+            offset = run[0] << BLOCK_SHIFT
+            if entries[run[0]][2] < 0:
+                _punch(data, offset, len(run) << BLOCK_SHIFT)
             else:
-                os.pwrite(data, os.pread(journal, length, position), offset)
-            os.pwrite(table, lines, first * TABLE_LINE_BYTES)
+                places = (entries[block][2] for block in run)
+                _write_all(data, [journal[place : place + BLOCK_BYTES] for place in places], offset)
+        for _, page in groupby(blocks, lambda block: block >> TABLE_PAGE_SHIFT):
+            _write_lines(table, entries, list(page))
         # Data first would not matter: until the journal's segment is used again, both can be made again.
         os.fdatasync(data)
         os.fdatasync(table)
 
 
-def _runs(entries: Mapping[int, Entry]) -> Iterator[list[int]]:
-    """Blocks that lie side by side in the extent and also in the journal (or nowhere)."""
-    blocks = sorted(entries)
-    run = blocks[:1]
+def _runs(entries: Mapping[int, Entry], blocks: Sequence[int]) -> Iterator[list[int]]:
+    """Blocks that lie side by side in the extent, and either all have bytes or none has."""
+    run = list(blocks[:1])
     for before, block in pairwise(blocks):
-        here, there = entries[before][2], entries[block][2]
-        adjacent = there == here + BLOCK_BYTES if here >= 0 else there < 0
-        if block == before + 1 and adjacent and len(run) < RUN_BLOCKS_MAX:
+        alike = (entries[before][2] < 0) == (entries[block][2] < 0)
+        if block == before + 1 and alike and len(run) < RUN_BLOCKS_MAX:
             run.append(block)
         else:
             yield run
             run = [block]
     if run:
         yield run
+
+
+def _write_lines(table: int, entries: Mapping[int, Entry], blocks: Sequence[int]) -> None:
+    """Enter blocks of one page of the table: all in one write, since each write costs more than the page does."""
+    first = blocks[0]
+    lines = bytearray((blocks[-1] + 1 - first) * TABLE_LINE_BYTES)
+    if len(blocks) * TABLE_LINE_BYTES < len(lines):
+        os.preadv(table, [lines], first * TABLE_LINE_BYTES)
+    for block in blocks:
+        stamp, digest, _ = entries[block]
+        TABLE_LINE.pack_into(lines, (block - first) * TABLE_LINE_BYTES, digest, stamp)
+    os.pwrite(table, lines, first * TABLE_LINE_BYTES)
+
+
+def _write_all(fd: int, buffers: Sequence[memoryview], offset: int) -> None:
+    """Write all buffers from `offset` on. Raises OSError."""
+    size = len(buffers) << BLOCK_SHIFT
+    if os.pwritev(fd, buffers, offset) != size:
+        # The disk may be full: then this says so.
+        os.pwrite(fd, b"".join(buffers), offset)
 
 
 @contextmanager

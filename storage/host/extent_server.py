@@ -14,7 +14,6 @@ import gc
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +32,9 @@ from storage.host.loop import READ, WRITE, Loop
 from storage.host.open_files import allow_many_files
 from storage.host.paths import extent_lock, extent_socket, seals_file
 from storage.host.refused import RefusedConnections, kind_of, refused_file
-from storage.host.stream import Stream
+from storage.host.stream import Stream, tune
 from storage.host.tls import NodeTls
+from storage.host.wire import PlainWire, TlsWire
 
 CONNECTIONS_MAX: Final = 512
 HANDSHAKE_SECONDS_MAX: Final = 10.0
@@ -45,14 +45,12 @@ GONE_LOOK_SECONDS: Final = 0.5
 class Connection:
     """A volume server, or the daemon, at the other end."""
 
-    def __init__(self, server: "ExtentServer", sock: socket.socket, address: str = "") -> None:
+    def __init__(self, server: "ExtentServer", wire: PlainWire | TlsWire, address: str = "") -> None:
         self._server = server
-        self._sock = sock
+        self._wire = wire
         self._address = address
-        self._handshaking = isinstance(sock, ssl.SSLSocket)
-        # More has come than there was room for, and epoll does not know of it.
-        self.hungry = False
-        self.stream = Stream(server.loop, sock, self.handle)
+        self._handshaking = isinstance(wire, TlsWire)
+        self.stream = Stream(server.loop, wire, self.handle)
         self.session: Session[DiskReplica] = Session(server.store, self.stream.out)
 
     def handle(self, events: int) -> None:
@@ -96,35 +94,29 @@ class Connection:
         """Close it if its node is no member of the cluster any more."""
         tls = self._server.tls
         if (
-            isinstance(self._sock, ssl.SSLSocket)
+            isinstance(self._wire, TlsWire)
             and not self._handshaking
             and tls is not None
-            and tls.is_gone(self._sock)
+            and tls.is_gone(self._wire.certificate)
         ):
             self._server.refuse(RefusalKind.REMOVED_NODE, self._address, "no member of the cluster any more")
             self.end("its node is no member of the cluster any more")
 
     def _receive(self) -> None:
         stream = self.stream
-        self.hungry = stream.fill()
+        stream.fill()
+        # What has been taken stays in place until the commit: nothing more is taken in before it.
         stream.start = self.session.receive(stream.view, stream.start, stream.end)
-        # What has been taken must stay in place until the commit.
-        while self.hungry and stream.has_room:
-            self.hungry = stream.fill(keep=True)
-            stream.start = self.session.receive(stream.view, stream.start, stream.end)
         self._server.touched.add(self)
 
     def _shake_hands(self) -> None:
-        assert isinstance(self._sock, ssl.SSLSocket)
+        assert isinstance(self._wire, TlsWire)
         try:
-            self._sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._server.loop.watch(self._sock.fileno(), READ)
+            self._wire.shake_hands()
+        except BlockingIOError:
+            self._server.loop.watch(self._wire.fileno(), READ | (WRITE if self._wire.has_unsent else 0))
             return
-        except ssl.SSLWantWriteError:
-            self._server.loop.watch(self._sock.fileno(), WRITE)
-            return
-        self._server.loop.watch(self._sock.fileno(), READ)
+        self._server.loop.watch(self._wire.fileno(), READ)
         self._handshaking = False
         self.end_if_gone()
         if self.stream.closed:
@@ -178,13 +170,15 @@ class ExtentServer:
         if secured:
             assert self.tls is not None
             try:
-                context = self.tls.server()
-                sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                wire: PlainWire | TlsWire = TlsWire(sock, self.tls.server())
             except (OSError, ValueError) as error:
                 note("connection refused", reason=str(error), peer=address)
                 sock.close()
                 return
-        connection = Connection(self, sock, _host(address) if secured else "")
+        else:
+            wire = PlainWire(sock)
+        tune(sock)
+        connection = Connection(self, wire, _host(address) if secured else "")
         self._connections.add(connection)
         if secured:
             self.loop.call_later(HANDSHAKE_SECONDS_MAX, connection.give_up_handshake)
@@ -207,9 +201,6 @@ class ExtentServer:
             touched, self.touched = self.touched, set()
             for connection in touched:
                 connection.answer()
-            for connection in touched:
-                if connection.hungry and not connection.stream.closed:
-                    connection.handle(READ)
 
 
 def _host(address: object) -> str:

@@ -304,6 +304,7 @@ class ExtentStore:
         for part in settling.extents:
             part.extent.settled()
         self._journal.settled = settling.sequence
+        self._journal.forget()
         self._settling = None
         self._check_space()
 
@@ -320,7 +321,7 @@ class ExtentStore:
         self.finish_settling(wait=True)
         extents, facts = self._freeze()
         sequence = self._journal.switch()
-        self._settling = Settling(sequence, self._journal.fd, extents, facts, self._wake)
+        self._settling = Settling(sequence, self._journal.content, extents, facts, self._wake)
 
     def _freeze(self) -> tuple[list[ExtentPart], list[FactsPart]]:
         extents = []
@@ -437,7 +438,7 @@ class ExtentStore:
                 replica.watermark = 0
                 self._touched.add(replica)
         extents, facts = self._freeze()
-        self._settling = Settling(self._journal.sequence, self._journal.fd, extents, facts, self._wake)
+        self._settling = Settling(self._journal.sequence, self._journal.content, extents, facts, self._wake)
         self.finish_settling(wait=True)
         self._journal.start_afresh()
 

@@ -12,7 +12,8 @@ from typing import Final
 from storage.extents.nbd import Backend, BadRequest, NbdSession
 from storage.host.event_log import note
 from storage.host.loop import WRITE, Loop
-from storage.host.stream import Stream
+from storage.host.stream import Stream, tune
+from storage.host.wire import PlainWire
 
 CONNECTIONS_MAX: Final = 64
 GUESTS_GROUP: Final = "noded"
@@ -66,7 +67,8 @@ class NbdClient:
 
     def __init__(self, server: NbdServer, loop: Loop, sock: socket.socket, name: str, backend: Backend) -> None:
         self._server = server
-        self._stream = Stream(loop, sock, self._handle)
+        tune(sock)
+        self._stream = Stream(loop, PlainWire(sock), self._handle)
         self._session = NbdSession(name, backend, self._stream.out, self._wrote)
         server.written.add(self)
 

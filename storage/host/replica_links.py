@@ -17,8 +17,9 @@ from storage.extents.replication import Owner
 from storage.host.event_log import note
 from storage.host.loop import WRITE, Loop
 from storage.host.paths import extent_socket
-from storage.host.stream import Stream
+from storage.host.stream import Stream, tune
 from storage.host.tls import NodeTls, server_name
+from storage.host.wire import PlainWire, TlsWire, Wire
 
 CONNECT_SECONDS_MAX: Final = 3.0
 AGAIN_SECONDS: Final = 0.3
@@ -88,12 +89,12 @@ class ReplicaLinks:
     def _connect(self, disk_id: DiskId, address: DiskAddress) -> None:
         """In a thread: a connection, or the reason why there is none."""
         try:
-            made: socket.socket | OSError = self._connected(disk_id, address)
+            made: Wire | OSError = self._connected(disk_id, address)
         except OSError as error:
             made = error
         self._loop.call_from_thread(partial(self._joined, disk_id, made))
 
-    def _connected(self, disk_id: DiskId, address: DiskAddress) -> socket.socket:
+    def _connected(self, disk_id: DiskId, address: DiskAddress) -> Wire:
         if address.node_id == self._node_id:
             local = socket.socket(socket.AF_UNIX)
             try:
@@ -102,16 +103,20 @@ class ReplicaLinks:
             except OSError:
                 local.close()
                 raise
-            return local
+            tune(local)
+            return PlainWire(local)
         plain = socket.create_connection((address.host, address.port), timeout=CONNECT_SECONDS_MAX)
         try:
             # The certificate must name the node that the disk is said to be in.
-            return self._tls.client().wrap_socket(plain, server_hostname=server_name(address.node_id))
+            wire = TlsWire(plain, self._tls.client(), server_hostname=server_name(address.node_id))
+            wire.shake_hands()
         except OSError:
             plain.close()
             raise
+        tune(plain)
+        return wire
 
-    def _joined(self, disk_id: DiskId, made: socket.socket | OSError) -> None:
+    def _joined(self, disk_id: DiskId, made: Wire | OSError) -> None:
         owner = self._owner
         if isinstance(made, OSError):
             if owner is not None:
@@ -139,11 +144,9 @@ class ReplicaLinks:
             self._lost(disk_id, stream, str(error))
 
     def _receive(self, disk_id: DiskId, stream: Stream, owner: Owner) -> None:
-        more = True
-        while more and not stream.closed:
-            more = stream.fill()
-            if stream.end > stream.start:
-                stream.start = owner.received(disk_id, stream.view, stream.start, stream.end)
+        stream.fill()
+        if stream.end > stream.start:
+            stream.start = owner.received(disk_id, stream.view, stream.start, stream.end)
         self._pauses.pop(disk_id, None)
 
     def _lost(self, disk_id: DiskId, stream: Stream, reason: str) -> None:

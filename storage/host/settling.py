@@ -30,7 +30,7 @@ class Settling:
     def __init__(
         self,
         sequence: int,
-        journal: int,
+        journal: memoryview,
         extents: list[ExtentPart],
         facts: list[FactsPart],
         wake: Callable[[], None],

@@ -34,9 +34,8 @@ class NodeTls:
         self._refresh()
         return self._client
 
-    def is_gone(self, connection: ssl.SSLSocket) -> bool:
-        """Whether the node at the other end left the cluster or was forgotten: its certificate counts no more."""
-        certificate = connection.getpeercert(True)
+    def is_gone(self, certificate: bytes | None) -> bool:
+        """Whether the node with this certificate left the cluster or was forgotten: it counts no more."""
         try:
             gone = self._gone.read_text().split()
         except FileNotFoundError:

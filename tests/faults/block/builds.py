@@ -31,8 +31,8 @@ class ForgetfulJournal(Journal):
 
     def __init__(self, path: Path, segment_bytes: int) -> None:
         super().__init__(path, segment_bytes)
-        lazy = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        os.dup2(lazy, self.fd, inheritable=False)
+        lazy = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(lazy, self._direct, inheritable=False)
         os.close(lazy)
 
 
