@@ -23,6 +23,7 @@ import consensus.watches
 import images.catalog
 import images.contents
 import images.discovery
+import images.exports
 import images.members
 import images.metadefs
 import net.discovery
@@ -78,6 +79,7 @@ import storage.types
 import storage.volume_actions
 import storage.volume_metadata
 import storage.volume_sizes
+import storage.volume_uploads
 import storage.volumes
 from consensus.machine import Machine
 from consensus.members.model import NodeRole
@@ -135,6 +137,7 @@ SERVICES: tuple[Service, ...] = (
     storage.volumes.SERVICE,
     storage.snapshots.SERVICE,
     storage.volume_sizes.SERVICE,
+    storage.volume_uploads.SERVICE,
     storage.disks.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
@@ -152,6 +155,7 @@ SERVICES: tuple[Service, ...] = (
     images.discovery.SERVICE,
     images.catalog.SERVICE,
     images.contents.SERVICE,
+    images.exports.SERVICE,
     images.members.SERVICE,
     images.metadefs.SERVICE,
     compute.discovery.SERVICE,

@@ -53,11 +53,7 @@ class CreateImage(Command, frozen=True, kw_only=True, tag="image.create.1"):
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
-        if tx.get(Image, self.image_id) is not None:
-            raise Conflict(f"Image {self.image_id} exists already; choose another id or leave it out.")
-        if len(tx.find(Image, "project_id", self.form.project_id)) >= IMAGES_OF_A_PROJECT_MAX:
-            raise TooLarge(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
-        tx.put(Image(id=self.image_id, created_at_ms=self.now_ms, updated_at_ms=self.now_ms, **asdict(self.form)))
+        create_image(tx, self.image_id, self.form, self.now_ms)
 
 
 class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
@@ -179,6 +175,15 @@ class RemoveMember(Command, frozen=True, kw_only=True, tag="image.member.remove.
     def apply(self, tx: Transaction) -> None:
         tx.need(Membership, membership_id(self.image_id, self.project_id))
         tx.delete(Membership, membership_id(self.image_id, self.project_id))
+
+
+def create_image(tx: Transaction, image_id: ImageId, form: ImageForm, now_ms: int) -> None:
+    """A new image without contents. Raises `Refused` where it exists already, or its project has too many."""
+    if tx.get(Image, image_id) is not None:
+        raise Conflict(f"Image {image_id} exists already; choose another id or leave it out.")
+    if len(tx.find(Image, "project_id", form.project_id)) >= IMAGES_OF_A_PROJECT_MAX:
+        raise TooLarge(f"The project has {IMAGES_OF_A_PROJECT_MAX} images, which is the limit. Delete some first.")
+    tx.put(Image(id=image_id, created_at_ms=now_ms, updated_at_ms=now_ms, **asdict(form)))
 
 
 def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str, *, staging: bool) -> Image:

@@ -29,6 +29,9 @@ class ImageBytes(Protocol):
     def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` to before `end`, in pieces."""
 
+    async def digest(self, path: Path, size_bytes: int) -> Received:
+        """What `receive` would have said of the first `size_bytes` of the file."""
+
     async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
         """Write the disk inside the file at `path` to the empty NBD export at `socket`. Raises `Invalid` if the file
         is broken inside."""

@@ -3,9 +3,10 @@
 from images.catalog.disks import CatalogDisks
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
+from images.exports.orders import CatalogExports
 from images.host.transfer import ImageTransfer
 from noded.core.reconciler import Drivers
-from storage.volumes.links import ImageDisks
+from storage.volumes.links import ImageDisks, ImageExports
 
 
 def add_image_drivers(drivers: Drivers) -> None:
@@ -13,3 +14,4 @@ def add_image_drivers(drivers: Drivers) -> None:
     drivers.add(ImageBytes, ImageTransfer())
     drivers.add(LiveUploads, LiveUploads())
     drivers.add(ImageDisks, CatalogDisks())
+    drivers.add(ImageExports, CatalogExports())

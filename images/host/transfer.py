@@ -75,6 +75,17 @@ class ImageTransfer:
         finally:
             os.close(fd)
 
+    async def digest(self, path: Path, size_bytes: int) -> Received:
+        """See `ImageBytes.digest`."""
+        md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+        takers: list[tuple[Callable[[_Piece], None], int]] = [
+            (lambda piece: md5.update(piece.data), 1),
+            (lambda piece: sha512.update(piece.data), 1),
+        ]
+        with _volume_faults("is read for"):
+            size_bytes = await self._spread(self.send(path, 0, size_bytes), takers)
+        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
+
     async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
         """See `ImageBytes.convert`."""
         async with self._conversions:
@@ -208,9 +219,9 @@ class _Target:
 
 
 @contextmanager
-def _volume_faults() -> Iterator[None]:
+def _volume_faults(doing: str = "receives") -> Iterator[None]:
     """The volume's faults, told apart from those of the client's connection, which are OSErrors too."""
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"The volume that receives the image failed: {error.strerror}. Try again.") from error
+        raise Unavailable(f"The volume that {doing} the image failed: {error.strerror}. Try again.") from error

@@ -8,6 +8,7 @@ from msgspec import Raw
 import storage.attachments
 import storage.snapshots
 import storage.volume_sizes
+import storage.volume_uploads
 from noded.core.clock import now_ms
 from noded.core.command import Command
 from noded.core.errors import Forbidden, Invalid
@@ -200,6 +201,7 @@ ACTIONS: Final[dict[str, Action]] = {
     **storage.attachments.ACTIONS,
     **storage.snapshots.ACTIONS,
     **storage.volume_sizes.ACTIONS,
+    **storage.volume_uploads.ACTIONS,
 }
 
 ROUTES = (Route(verb="POST", path="/v3/volumes/{volume_id}/action", handler=act_on_volume, allow=Allow.MEMBER),)

@@ -24,6 +24,7 @@ from storage.types.model import unmet
 from storage.volumes.grouping import enter_group as enter_group  # noqa: PLC0414  # for other services
 from storage.volumes.grouping import leave_group as leave_group  # noqa: PLC0414  # for other services
 from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services
+from storage.volumes.layers import clone_of_moment as clone_of_moment  # noqa: PLC0414  # for other services
 from storage.volumes.layers import delete_snapshot as delete_snapshot  # noqa: PLC0414  # for other services
 from storage.volumes.layers import has_snapshots as has_snapshots  # noqa: PLC0414  # for other services
 from storage.volumes.layers import revert as revert  # noqa: PLC0414  # for other services

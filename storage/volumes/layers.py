@@ -12,11 +12,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from noded.core.errors import Conflict, Invalid
-from noded.core.ids import DiskId, VolumeId
+from noded.core.ids import DiskId, ProjectId, VolumeId
 from noded.core.store import Transaction, View
 from storage.extents.authority import Mark
 from storage.extents.layout import extent_count
-from storage.volumes.model import CHAIN_MAX, Cut, CutPart, Purpose, Volume, ancestors, disks_of
+from storage.volumes.model import CHAIN_MAX, Cut, CutPart, Layout, Purpose, Source, Volume, ancestors, disks_of
 
 CREATING: Final = "creating"  # the phase of a clone that waits for its source's snapshot
 MARK_GONE: Final = "VolumeMarkGone"  # the code of the refusal: the volume went on; let it stand still again
@@ -100,6 +100,49 @@ def _push_layer(
     )
     for waiting in tx.find(Volume, "waits_for", frozen_id):
         tx.put(joined(waiting, frozen))
+
+
+def clone_of_moment(
+    tx: Transaction,
+    source: Volume,
+    *,
+    volume_id: VolumeId,
+    frozen_id: VolumeId,
+    cut_id: str,
+    project_id: ProjectId,
+    name: str,
+    purpose: Purpose,
+    now_ms: int,
+    size_bytes: int | None = None,
+    tail: Layout = (),
+) -> Volume:
+    """A volume that begins as what `source` is at the moment of the cut, and is `creating` until that was made.
+
+    `size_bytes`, where it shall be larger, with the places of what lies beyond in `tail`.
+    """
+    if tx.get(Volume, volume_id) is not None:
+        raise Conflict(f"Volume {volume_id} exists already.")
+    ask_for_cut(tx, cut_id, [CutPart(volume_id=source.volume_id, frozen_id=frozen_id)], hidden=True, now_ms=now_ms)
+    clone = Volume(
+        id=volume_id,
+        project_id=project_id,
+        name=name,
+        size_bytes=source.size_bytes if size_bytes is None else size_bytes,
+        extent_bytes=source.extent_bytes,
+        layout=tail,
+        disk_ids=(),
+        in_sync=(),
+        purpose=purpose,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        type_id=source.type_id,
+        replicas_wanted=source.replicas_wanted,
+        waits_for=frozen_id,
+        phase=CREATING,
+        made_from=Source(volume_id=source.id),
+    )
+    tx.put(clone)
+    return clone
 
 
 def joined(waiting: Volume, parent: Volume) -> Volume:

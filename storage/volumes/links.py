@@ -8,10 +8,12 @@ from typing import Protocol
 
 import msgspec
 
+from noded.core.command import Command
 from noded.core.ids import DiskId, VolumeId
-from noded.core.route import Caller
+from noded.core.route import Caller, Request
 from noded.core.store import View
 from storage.extents.authority import Mark
+from storage.volumes.model import Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,25 @@ class ImageDisks(Protocol):
 
     def disk(self, view: View, caller: Caller, image_id: str) -> ImageDisk:
         """The disk in the image. Raises `Refused` if the caller does not see it, or nothing can be made of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageWish:
+    """What a volume's user wants of the image that is made of it."""
+
+    name: str
+    disk_format: str
+    container_format: str
+    visibility: str | None  # None: what images have that say nothing
+    protected: bool
+    force: bool  # also while a server has the volume
+
+
+class ImageExports(Protocol):
+    """The images, which are above storage, as what a volume may become."""
+
+    def order(self, request: Request, volume: Volume, wish: ImageWish) -> tuple[str, Command]:
+        """The id of a new image, and the command that makes it. Raises `Refused` where such an image can't be."""
 
 
 class VolumeServers(Protocol):

@@ -12,8 +12,8 @@ from noded.core.store import Transaction
 from storage.extents.layout import extent_count
 from storage.types.commands import need_type
 from storage.volumes.commands import charge_volume, clone_volume, enter_group
-from storage.volumes.layers import CREATING, ask_for_cut
-from storage.volumes.model import EXTENTS_MAX, CutPart, Layout, Purpose, Source, Volume
+from storage.volumes.layers import clone_of_moment
+from storage.volumes.model import EXTENTS_MAX, Layout, Purpose, Source, Volume
 
 
 class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1"):
@@ -84,8 +84,6 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
         )
 
     def _from_volume(self, tx: Transaction, source: Volume) -> Volume:
-        if tx.get(Volume, self.volume_id) is not None:
-            raise Conflict(f"Volume {self.volume_id} exists already.")
         if source.status not in ("available", "in-use"):
             raise Invalid(
                 f"Invalid volume: source volume {source.id} is {source.status}; it must be available or in-use."
@@ -99,21 +97,16 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
             raise Invalid(f"A clone of volume {source.id} can have at most {EXTENTS_MAX * source.extent_bytes} bytes.")
         if len(source.layout) + len(self.tail) < extents:
             raise Conflict(f"Volume {source.id} has another size now. Try again.")
-        part = CutPart(volume_id=self.source_id, frozen_id=self.frozen_id)
-        ask_for_cut(tx, self.cut_id, [part], hidden=True, now_ms=self.now_ms)
-        return Volume(
-            id=self.volume_id,
+        return clone_of_moment(
+            tx,
+            source,
+            volume_id=self.volume_id,
+            frozen_id=self.frozen_id,
+            cut_id=self.cut_id,
             project_id=self.project_id,
             name=self.name,
-            size_bytes=self.size_bytes,
-            extent_bytes=source.extent_bytes,
-            layout=self.tail,
-            disk_ids=(),
-            in_sync=(),
             purpose=Purpose.DATA,
-            created_at_ms=self.now_ms,
-            updated_at_ms=self.now_ms,
-            waits_for=self.frozen_id,
-            phase=CREATING,
-            made_from=Source(volume_id=source.id),
+            now_ms=self.now_ms,
+            size_bytes=self.size_bytes,
+            tail=self.tail,
         )

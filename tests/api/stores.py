@@ -10,11 +10,12 @@ from consensus.members.commands import AdmitNode
 from images.catalog.disks import CatalogDisks
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
+from images.exports.orders import CatalogExports
 from noded.core.cluster import Cluster
 from noded.core.ids import NodeId
 from noded.core.reconciler import Reconciler
 from noded.services import SERVICES
-from storage.volumes.links import ImageDisks
+from storage.volumes.links import ImageDisks, ImageExports
 from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import give_storage
@@ -46,6 +47,7 @@ async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Recon
         drivers.add(ImageBytes, SimulatedBytes())
         drivers.add(LiveUploads, LiveUploads())
         drivers.add(ImageDisks, CatalogDisks())
+        drivers.add(ImageExports, CatalogExports())
         reconcilers += [(make(cluster, drivers), cluster) for service in STORES for make in service.reconcilers]
     return cloud, reconcilers
 

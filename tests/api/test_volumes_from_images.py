@@ -9,7 +9,7 @@ from tests.api.stores import Stores, openstack
 from tests.api.test_block_storage import V3, make, post
 from tests.api.test_images import IMAGES, upload
 from tests.api.test_images import make as make_image
-from tests.api.test_snapshots import shown
+from tests.api.test_snapshots import settle, shown
 from tests.twins.cloud import api_certificate, serving
 
 
@@ -64,6 +64,9 @@ async def test_the_unmodified_client_makes_groups_and_volumes_from_images(stores
         await run("image", "create", "--disk-format=raw", f"--file={content}", "system")
         await run("volume", "create", "--size=1", "--image=system", "root")
         assert "system" in await run("volume", "show", "root", "-c", "volume_image_metadata", "-f", "value")
+        await run("image", "create", "--volume=root", "copy")
+        await settle(stores)
+        assert (await run("image", "show", "-c", "status", "-f", "value", "copy")).strip() == "active"
         await run("volume", "type", "create", "fast")
         await run("volume", "group", "type", "create", "kind")
         await run("volume", "group", "create", "--volume-group-type=kind", "--volume-type=fast", "--name=both")

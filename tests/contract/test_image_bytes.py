@@ -39,6 +39,7 @@ async def test_what_is_received_is_what_was_sent(tmp_path: Path, size: int, piec
     assert (received.size_bytes, received.md5) == (size, hashlib.md5(data).hexdigest())
     assert received.sha512 == hashlib.sha512(data).hexdigest()
     assert path.stat().st_size == 4 * MIB
+    assert await transfer.digest(path, size) == received
     assert b"".join([piece async for piece in transfer.send(path, 0, size)]) == data
     assert b"".join([piece async for piece in transfer.send(path, size // 3, size // 2)]) == data[size // 3 : size // 2]
 

@@ -1,5 +1,6 @@
 """A machine's disks and volume servers in memory and in plain files: what the services see of the block engine."""
 
+import os
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskServers, FoundDisk, ServedDisk
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
 from storage.volumes.links import OpenVolume, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
-from storage.volumes.model import Volume, disks_of
+from storage.volumes.model import Volume, ancestors, disks_of
 from storage.volumes.moving import AdoptReplicas
 
 
@@ -70,6 +71,20 @@ class SimulatedDisks:
         self.held[disk_id].discard(volume_id)
 
 
+def copy_sparsely(source: Path, target: Path) -> None:
+    """Copy a file, and leave its holes holes: the volumes of tests are large and empty."""
+    with source.open("rb") as old, target.open("wb") as new:
+        end, offset = os.fstat(old.fileno()).st_size, 0
+        new.truncate(end)
+        while offset < end:
+            try:
+                start = os.lseek(old.fileno(), offset, os.SEEK_DATA)
+            except OSError:
+                break  # nothing but a hole
+            offset = os.lseek(old.fileno(), start, os.SEEK_HOLE)
+            os.pwrite(new.fileno(), os.pread(old.fileno(), offset - start, start), start)
+
+
 class SimulatedVolumes:
     """Implements what volumes ask of one machine. A volume's bytes are a plain sparse file that all nodes share."""
 
@@ -92,16 +107,26 @@ class SimulatedVolumes:
     async def open(self, volume_id: VolumeId, *, writable: bool) -> AsyncIterator[OpenVolume]:
         found = volume_map(self._cluster.view(), volume_id)
         assert found.writable or not writable
-        path = self._directory / volume_id
         if writable:
             await self._claim(volume_id)
-            with path.open("ab") as file:
-                file.truncate(found.size_bytes)
+        path = self.file(volume_id)
         self.opened.append(volume_id)
         try:
             yield OpenVolume(path=path, socket=path)
         finally:
             self.opened.remove(volume_id)
+
+    def file(self, volume_id: VolumeId) -> Path:
+        """The file of the volume's layer; a new layer begins as what is below it."""
+        view = self._cluster.view()
+        volume = view.need(Volume, volume_id)
+        path = self._directory / volume.layer
+        below = next((old for each in ancestors(view, volume) if (old := self._directory / each.layer).exists()), None)
+        if not path.exists() and below is not None:
+            copy_sparsely(below, path)
+        with path.open("ab") as file:
+            file.truncate(volume.size_bytes)
+        return path
 
     async def running(self) -> Collection[VolumeId]:
         return self.served | set(self.opened)

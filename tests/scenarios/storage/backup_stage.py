@@ -46,7 +46,6 @@ class Stage:
     """The cluster, and shorthands for what scenarios do with it."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
         self.shared = SharedCluster(SERVICES, NODES)
         self.machines: dict[str, SimulatedVolumes] = {}
         for number, name in enumerate(NODES, 1):
@@ -99,16 +98,16 @@ class Stage:
         self.write(volume_id, 0, content)
         return volume_id
 
+    def file(self, volume_id: str) -> Path:
+        return self.machines["node1"].file(VolumeId(volume_id))
+
     def write(self, volume_id: str, offset: int, content: bytes) -> None:
-        path = self.directory / volume_id
-        with path.open("ab") as file:
-            file.truncate(SIZE)
-        with path.open("r+b") as file:
+        with self.file(volume_id).open("r+b") as file:
             file.seek(offset)
             file.write(content)
 
     def read(self, volume_id: str, length: int = 4 * MIB) -> bytes:
-        with (self.directory / volume_id).open("rb") as file:
+        with self.file(volume_id).open("rb") as file:
             return file.read(length)
 
     async def back_up(self, volume_id: str, **keys: object) -> str:

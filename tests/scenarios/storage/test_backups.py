@@ -285,7 +285,6 @@ async def test_a_volume_in_use_is_backed_up_by_a_snapshot_of_its_own(stage: Stag
     backup_id = await stage.back_up(volume_id, force=True)
     frozen_id = stage.record(backup_id).source_id
     assert frozen_id not in (None, volume_id)
-    stage.write(str(frozen_id), 0, stage.read(volume_id))  # what the engine does by layers
     assert stage.volume_record(volume_id).status == "in-use"
     await stage.settle()
     assert (await stage.show(backup_id))["status"] == "available"
@@ -317,7 +316,6 @@ async def test_a_snapshot_is_backed_up_and_stays(stage: Stage) -> None:
         part = CutPart(volume_id=volume_id, frozen_id=snapshot_id)
         ask_for_cut(change, "cut", [part], hidden=False, now_ms=0)
     await stage.settle()
-    stage.write(snapshot_id, 0, stage.read(volume_id))
     stage.write(volume_id, 0, b"now" * 1_000)
     backup_id = await stage.back_up(volume_id, snapshot_id=snapshot_id)
     assert stage.volume_record(volume_id).status == "available"
