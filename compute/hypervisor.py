@@ -122,5 +122,8 @@ class Hypervisor(Protocol):
     async def console(self, server_id: ServerId, length_max: int) -> bytes:
         """The last `length_max` bytes of what the guest wrote to its serial console; empty if it never ran here."""
 
+    async def logs(self) -> frozenset[ServerId]:
+        """The servers whose console log lies on this machine."""
+
     async def nudged(self) -> None:
         """Return when a guest changed its state since the last call returned."""

@@ -34,6 +34,7 @@ import net.security_groups
 import net.tags
 import net.wiring
 import noded.dashboard
+import noded.doctor
 import noded.health
 import noded.identity.application_credentials
 import noded.identity.credentials
@@ -169,6 +170,7 @@ SERVICES: tuple[Service, ...] = (
     compute.limits.SERVICE,
     noded.inspection.SERVICE,
     noded.policy.SERVICE,
+    noded.doctor.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,
 )

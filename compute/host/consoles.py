@@ -38,6 +38,10 @@ class Consoles:
                 with log.open("r+b") as file:
                     file.truncate(0)
 
+    def servers(self) -> frozenset[ServerId]:
+        """Those of which there is a log."""
+        return frozenset(ServerId(log.name.split(".")[0]) for log in self._directory.glob("*.log*"))
+
     def remove(self, server_id: ServerId) -> None:
         """Forget the guest's log."""
         self.path(server_id).unlink(missing_ok=True)

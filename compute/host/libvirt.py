@@ -168,6 +168,10 @@ class LibvirtHypervisor:
         """The last `length_max` bytes of its console log."""
         return await trio.to_thread.run_sync(self._consoles.tail, server_id, length_max, limiter=self._limiter)
 
+    async def logs(self) -> frozenset[ServerId]:
+        """The servers whose console log lies on this machine."""
+        return await trio.to_thread.run_sync(self._consoles.servers, limiter=self._limiter)
+
     async def nudged(self) -> None:
         """Return when a guest changed its state since the last call returned."""
         await self._happened.wait()

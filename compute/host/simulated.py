@@ -121,6 +121,11 @@ class SimulatedHypervisor:
         written = self._machine.consoles.get(server_id, b"")
         return written[max(0, len(written) - length_max) :]
 
+    async def logs(self) -> frozenset[ServerId]:
+        """The servers that have written to their console here."""
+        self._check()
+        return frozenset(self._machine.consoles)
+
     async def nudged(self) -> None:
         """Return when a guest changed its state since the last call returned."""
         await self._happened.wait()

@@ -1,4 +1,6 @@
-"""What can be typed: `noded <noun> <verb>`. Exit codes: 0 done, 1 refused, 2 wrong words, 3 no daemon answers."""
+"""What can be typed: `noded <noun> <verb>`. Exit codes: 0 done, 1 refused, 2 wrong words, 3 no daemon answers,
+4 `noded doctor` found something.
+"""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,7 @@ from noded.cli.backup import backup, restore
 from noded.cli.backup_target import backup_target
 from noded.cli.cluster import cluster
 from noded.cli.disk import disk
+from noded.cli.doctor import doctor
 from noded.cli.entering import approve, claim, join, join_requests
 from noded.cli.history import diff, history
 from noded.cli.level import level
@@ -35,7 +38,8 @@ from noded.inspection.model import ClusterStatus, ExplainCall
 def main(context: click.Context, config_file: Path) -> None:
     """A whole private cloud in one daemon. Run on a node, as root.
 
-    Exit codes: 0 done, 1 refused (the message says why), 2 wrong words, 3 no daemon answers on this host.
+    Exit codes: 0 done, 1 refused (the message says why), 2 wrong words, 3 no daemon answers on this host,
+    4 the doctor found something.
     """
     try:
         named = context.get_parameter_source("config_file") is not ParameterSource.DEFAULT  # so it was meant
@@ -88,7 +92,7 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (backup, backup_target, cluster, diff, disk, history, level, log, node, policy, token, volume):
+for noun in (backup, backup_target, cluster, diff, disk, doctor, history, level, log, node, policy, token, volume):
     main.add_command(noun)
 for verb in (approve, claim, join, join_requests, restore):
     main.add_command(verb)

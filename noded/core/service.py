@@ -1,16 +1,18 @@
 """What a service is: everything that the rest of the house learns of a folder comes from its `SERVICE`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from noded.core.cluster import Cluster
 from noded.core.command import Command
 from noded.core.departure import DepartureHook
+from noded.core.finding import Finding
 from noded.core.ids import ProjectId
 from noded.core.reconciler import Drivers, Reconciler
 from noded.core.record import Record
 from noded.core.route import Route
+from noded.core.store import View
 
 
 class FaultStyle(Enum):
@@ -62,6 +64,11 @@ class PeerContext:
 PeerHandler = Callable[[PeerContext, bytes], Awaitable[bytes]]
 # Answers `noded explain NOUN ID` on any node: JSON-able sections such as desired, observed, steps; raises `NotFound`.
 Explainer = Callable[[PeerContext, str], Awaitable[dict[str, object]]]
+# What `noded doctor` asks: what in the records contradicts itself or does not go on; pure.
+RecordsExaminer = Callable[[View], Iterable[Finding]]
+# And of each node: what on its own machine no record names, or is missing there. Reads only. The view is fresh, and
+# was taken after the machine was looked at where something could come to be in between.
+MachineExaminer = Callable[[PeerContext], Awaitable[list[Finding]]]
 ReconcilerFactory = Callable[[Cluster, Drivers], Reconciler]
 
 
@@ -93,5 +100,7 @@ class Service:
     # Of both, what a node answers as soon as its log runs, before it knows the cluster's state: it may wait for long.
     early_calls: frozenset[str] = frozenset()
     explain: dict[str, Explainer] = field(default_factory=dict)
+    examines_records: tuple[RecordsExaminer, ...] = ()
+    examines_machine: tuple[MachineExaminer, ...] = ()
     founding: Callable[[Founding], list[Command]] | None = None
     departure: DepartureHook | None = None  # what hangs on a node, and what settles it when the node goes

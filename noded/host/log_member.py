@@ -42,6 +42,7 @@ from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, ProjectId
 from noded.core.reconciler import Drivers
 from noded.core.service import Founding
+from noded.doctor.model import FirstSeen
 from noded.host.life import NodeExit, NodeRebirth
 from noded.host.password import admin_password
 from noded.identity.host.argon2 import Argon2Passwords
@@ -93,6 +94,7 @@ def add_log_drivers(
     drivers.add(Vocabulary, vocabulary_of(all_commands(), all_records()))
     registry = DaemonRegistry(machine)
     drivers.add(Registry, registry)
+    drivers.add(FirstSeen, FirstSeen())
     drivers.add(Kinds, registry)
 
 

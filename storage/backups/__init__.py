@@ -5,6 +5,7 @@ from storage.backups.api import ROUTES
 from storage.backups.authority import CALLS
 from storage.backups.commands import ChangeBackup, CreateBackup, DeleteBackup, ImportBackup, ResetBackup
 from storage.backups.departure import departure
+from storage.backups.examine import examine_backups, examine_targets
 from storage.backups.explain import EXPLAIN
 from storage.backups.model import Backup, BackupTarget
 from storage.backups.reconcile import BackupsReconciler
@@ -46,4 +47,6 @@ SERVICE = Service(
     local_calls=CALLS,
     explain=EXPLAIN,
     departure=departure,
+    examines_records=(examine_backups,),
+    examines_machine=(examine_targets,),
 )

@@ -21,6 +21,11 @@ class DirectoryPlace:
     target_id: str
     container: str
 
+    @classmethod
+    def of(cls, path: str, target_id: str) -> "DirectoryPlace":
+        """The whole target, whatever containers are in it."""
+        return cls(path=Path(path), target_id=target_id, container="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Place:
@@ -72,6 +77,9 @@ class BackupBytes(Protocol):
 
     async def remove(self, stored: Stored) -> None:
         """Leave nothing of the backup. Again: nothing."""
+
+    async def locations(self, place: DirectoryPlace) -> Sequence[str]:
+        """The backups of which anything lies in a directory, as CONTAINER/LOCATION; also those of others."""
 
     async def mark(self, place: Place) -> None:
         """Try a new target: write to it and read it back. A directory gets the mark by which it is known again."""

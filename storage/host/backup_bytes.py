@@ -31,7 +31,7 @@ from storage.backups.chunks import (
     region_count,
 )
 from storage.backups.links import Copied, DirectoryPlace, Place, PoolPlace, S3Place, Stored
-from storage.host.backup_objects import DirectoryObjects, Objects, VolumeObjects, mark_directory
+from storage.host.backup_objects import DirectoryObjects, Objects, VolumeObjects, locations_in, mark_directory
 from storage.host.s3 import Bucket, S3Objects
 
 T = TypeVar("T")
@@ -86,6 +86,10 @@ class HostBackups:
         """See `BackupBytes.remove`."""
         with _Chain.opened([stored], writable=True) as backups:
             await self._run(backups.objects[0].clear)
+
+    async def locations(self, place: DirectoryPlace) -> Sequence[str]:
+        """See `BackupBytes.locations`."""
+        return await self._run(locations_in, place)
 
     async def mark(self, place: Place) -> None:
         """See `BackupBytes.mark`."""

@@ -129,6 +129,14 @@ def mark_directory(place: DirectoryPlace) -> None:
         _sync_directory(place.path)
 
 
+def locations_in(place: DirectoryPlace) -> list[str]:
+    """Every CONTAINER/LOCATION that has an object, or a part of one, in it."""
+    with _faults(place.path):
+        _check_mark(place)
+        names = {file.parent.relative_to(place.path) for file in place.path.glob("*/*/[0-9]*") if file.is_file()}
+    return sorted(str(name) for name in names)
+
+
 def _check_mark(place: DirectoryPlace) -> None:
     try:
         found = (place.path / MARK).read_text().strip()

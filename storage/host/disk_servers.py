@@ -71,6 +71,11 @@ class HostDisks:
             used_bytes=used.bytes_total - used.bytes_free,
         )
 
+    async def running(self) -> Collection[DiskId]:
+        """See `DiskServers.running`."""
+        locks = sorted((self.run / "extents").glob("*.lock"))
+        return [DiskId(lock.stem) for lock in locks if holder(lock) is not None]
+
     async def ended(self, disk_ids: Collection[DiskId]) -> None:
         """See `DiskServers.ended`."""
         await until_one_ended([extent_lock(self.run, disk_id) for disk_id in disk_ids])

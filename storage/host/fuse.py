@@ -6,7 +6,6 @@
 import errno
 import os
 import stat
-import subprocess
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from storage.extents.nbd import Backend
 from storage.extents.serving import Buffer
 from storage.host.event_log import note
 from storage.host.loop import Loop
+from storage.host.mounts import unmount
 
 FILE_INODE: Final = pyfuse3.ROOT_INODE + 1
 FILE_NAME: Final = b"disk"
@@ -155,18 +155,3 @@ class FileView:
         finally:
             pyfuse3.close(unmount=False)
             note("file view ended", directory=str(self._directory))
-
-
-def unmount(directory: Path) -> None:
-    """Take away what is mounted there, also what a killed process left."""
-    if os.path.ismount(directory) or _is_stale(directory):
-        subprocess.run(["umount", "--lazy", str(directory)], check=False, capture_output=True)
-
-
-def _is_stale(directory: Path) -> bool:
-    """A mount whose process was killed: the kernel knows it, and answers ENOTCONN."""
-    try:
-        directory.stat()
-    except OSError as error:
-        return error.errno == errno.ENOTCONN
-    return False

@@ -8,6 +8,7 @@ its lock. It serves the volume to QEMU as an NBD socket, and, while it is export
    serving ──┘   wait until it is open            └─ ends when the last that opened it has closed it
 """
 
+import shutil
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
@@ -21,7 +22,8 @@ from noded.core.ids import NodeId, VolumeId
 from storage.extents.authority import Mark
 from storage.host.detached import last_words, start_detached, until_ended, until_held, until_one_ended
 from storage.host.lock import holder, send_signal
-from storage.host.paths import control_socket, nbd_socket, volume_directory, volume_file, volume_lock
+from storage.host.mounts import unmount
+from storage.host.paths import control_socket, file_directory, nbd_socket, volume_directory, volume_file, volume_lock
 from storage.host.volume_control import VolumeStatus, ask
 from storage.volumes.links import OpenVolume, ServedVolume
 
@@ -67,6 +69,17 @@ class HostVolumes:
         """See `VolumeServers.running`."""
         names = [path.name for path in volume_directory(self._run, VolumeId("")).glob("*")]
         return [volume_id for volume_id in map(VolumeId, names) if self._runs(volume_id)]
+
+    async def remains(self) -> Collection[VolumeId]:
+        """See `VolumeServers.remains`."""
+        names = [path.name for path in volume_directory(self._run, VolumeId("")).glob("*")]
+        return [volume_id for volume_id in map(VolumeId, names) if not self._runs(volume_id)]
+
+    async def tidy(self, volume_id: VolumeId) -> None:
+        """See `VolumeServers.tidy`. Servers are started in the same turns, so none can begin in what goes."""
+        async with self._turn(volume_id):
+            if not self._runs(volume_id) and not self._holds[volume_id]:
+                await trio.to_thread.run_sync(_take_away, volume_directory(self._run, volume_id))
 
     def held(self) -> Collection[VolumeId]:
         """See `VolumeServers.held`."""
@@ -182,3 +195,9 @@ class HostVolumes:
 
     def _log_file(self, volume_id: VolumeId) -> Path:
         return self._logs / f"volume-{volume_id}.log"
+
+
+def _take_away(directory: Path) -> None:
+    """Sockets, lock and mount point of a server that has ended; the mount of a killed one first."""
+    unmount(file_directory(directory.parent.parent, VolumeId(directory.name)))
+    shutil.rmtree(directory, ignore_errors=True)  # what can't be taken away now is, at the next look

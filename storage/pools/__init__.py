@@ -3,6 +3,7 @@
 from noded.core.service import Service
 from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk, SetDisk, SetMovePolicy
 from storage.pools.departure import departure
+from storage.pools.examine import examine_disk_servers, examine_disks
 from storage.pools.model import Disk, MovePolicy
 from storage.pools.reconcile import DisksReconciler
 
@@ -12,4 +13,6 @@ SERVICE = Service(
     commands=(RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy),
     reconcilers=(DisksReconciler,),
     departure=departure,
+    examines_records=(examine_disks,),
+    examines_machine=(examine_disk_servers,),
 )

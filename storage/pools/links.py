@@ -48,6 +48,9 @@ class DiskServers(Protocol):
         Raises `Unavailable` with the reason if it can't be served.
         """
 
+    async def running(self) -> Collection[DiskId]:
+        """The disks that have an extent server here, also one that an earlier daemon started."""
+
     async def ended(self, disk_ids: Collection[DiskId]) -> None:
         """Return when the extent server of one of these disks has ended, or is not there; without any, never."""
 

@@ -12,6 +12,7 @@ from storage.snapshots.commands import (
     RevertVolume,
     UpdateSnapshotStatus,
 )
+from storage.snapshots.examine import examine_snapshots
 from storage.snapshots.model import Snapshot
 
 SERVICE = Service(
@@ -20,4 +21,5 @@ SERVICE = Service(
     records=(Snapshot,),
     commands=(ChangeSnapshot, CreateSnapshot, DeleteSnapshot, ResetSnapshotStatus, RevertVolume, UpdateSnapshotStatus),
     routes=ROUTES,
+    examines_records=(examine_snapshots,),
 )

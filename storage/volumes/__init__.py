@@ -8,6 +8,7 @@ from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVo
 from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
 from storage.volumes.cuts import GiveUpCut, MakeCut
 from storage.volumes.departure import DropReplicas, departure
+from storage.volumes.examine import examine_replicas, examine_servers, examine_volumes
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
 from storage.volumes.model import Cut, Group, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
@@ -48,4 +49,6 @@ SERVICE = Service(
     peer_calls={**CALLS, **PEER_CALLS},
     explain=EXPLAIN,
     departure=departure,
+    examines_records=(examine_volumes,),
+    examines_machine=(examine_replicas, examine_servers),
 )

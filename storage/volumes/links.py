@@ -101,6 +101,12 @@ class VolumeServers(Protocol):
     async def running(self) -> Collection[VolumeId]:
         """The volumes that have a server here, also one that an earlier daemon started."""
 
+    async def remains(self) -> Collection[VolumeId]:
+        """The volumes of which a server that has ended left sockets or a mount on this machine."""
+
+    async def tidy(self, volume_id: VolumeId) -> None:
+        """Take away what an ended server left. Nothing happens while one runs, or somebody waits for one."""
+
     def held(self) -> Collection[VolumeId]:
         """The volumes that this daemon has open as files right now."""
 

@@ -64,9 +64,15 @@ class VolumeServersReconciler:
         )
         if strays(running, wanted, self._servers.held()):
             await self._end_strays(running)
+        await self._tidy(set(wanted))
         running = set(await self._servers.running())
         self._watched = set(wanted) & running
         await self._tell(running)
+
+    async def _tidy(self, wanted: set[VolumeId]) -> None:
+        """What servers that were killed left of volumes that nobody here needs: dead sockets and mounts, no bytes."""
+        left = [each for each in await self._servers.remains() if each not in wanted]
+        await _each(left, self._servers.tidy, "remains of a volume server not taken away")
 
     async def _tell(self, running: set[VolumeId]) -> None:
         """Who serves a volume whose replicas move must hear of it: it asks the log only when it is in doubt."""

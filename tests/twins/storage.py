@@ -51,6 +51,9 @@ class SimulatedDisks:
             used_bytes=self.used_bytes,
         )
 
+    async def running(self) -> Collection[DiskId]:
+        return self.held.keys() - self.silent
+
     async def ended(self, disk_ids: Collection[DiskId]) -> None:
         await trio.sleep_forever()
 
@@ -95,6 +98,7 @@ class SimulatedVolumes:
         self.opened: list[VolumeId] = []
         self.repaired: list[VolumeId] = []
         self.frozen: list[VolumeId] = []
+        self.left: set[VolumeId] = set()  # by servers that were killed
 
     async def attach(self, volume_id: VolumeId) -> str:
         await self.ensure(volume_id)
@@ -130,6 +134,12 @@ class SimulatedVolumes:
 
     async def running(self) -> Collection[VolumeId]:
         return self.served | set(self.opened)
+
+    async def remains(self) -> Collection[VolumeId]:
+        return self.left
+
+    async def tidy(self, volume_id: VolumeId) -> None:
+        self.left.discard(volume_id)
 
     def held(self) -> Collection[VolumeId]:
         return set(self.opened)

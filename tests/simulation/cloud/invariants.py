@@ -13,6 +13,8 @@ from net.dataplane.model import tap_name
 from net.networks.model import Network
 from net.ports.model import COMPUTE_OWNER, Port
 from noded.core.store import View
+from noded.doctor.views import of_records
+from noded.services import SERVICES
 from storage.volumes.model import Purpose, Volume
 from tests.simulation.cloud.users import Ledger
 from tests.simulation.log.registers import Violation
@@ -37,9 +39,15 @@ def check_cloud(world: "CloudWorld") -> None:
     _check_writers(world.hosts.values())
     _check_leftovers(view)
     _check_addresses(view)
+    _check_as_the_doctor_does(view)
     _check_capacity(view)
     for host in world.hosts.values():
         _check_host(view, host)
+
+
+def _check_as_the_doctor_does(view: View) -> None:
+    found = of_records(SERVICES, view)
+    _must(not found, f"noded doctor finds: {found[:1]}")
 
 
 def _must(holds: bool, otherwise: str) -> None:
