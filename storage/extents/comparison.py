@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from storage.extents import frame
 from storage.extents.frame import MORE, PAYLOAD, ZERO_BLOCK_HASH, Op, Why, hash_of
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
-from storage.extents.member import Member, Question, Reply
+from storage.extents.member import Member, MemberState, Question, Reply
 from storage.extents.messages import BLOCK_LINE, FETCH_BLOCKS_MAX, BlockState
 from storage.extents.serving import Buffer
 
@@ -45,18 +45,24 @@ class Copy(NamedTuple):
     first: int
     blocks: int
     below: int
+    # Who could give the same, if the blocks turn out to be damaged at the source.
+    others: tuple[Member, ...] = ()
 
 
 def newest_wins(reports: Sequence[tuple[Member, Lines]]) -> list[Copy]:
-    """What makes sealed replicas equal when none is known to be right: each block's newest write is kept."""
+    """What makes sealed replicas equal when none is known to be right: each block's newest write is kept.
+
+    Who has lost what it knew of a block says nothing about it, and gets it from the others.
+    """
     copies: list[Copy] = []
     for block in sorted({block for _, lines in reports for block in lines}):
-        source, newest = max(
-            ((member, lines.get(block, _ABSENT)) for member, lines in reports), key=lambda each: each[1].stamp
-        )
-        targets = tuple(member for member, lines in reports if lines.get(block, _ABSENT).stamp < newest.stamp)
-        if targets:
-            _add(copies, Copy(source, targets, block, 1, 0))
+        states = [(member, lines.get(block, _ABSENT)) for member, lines in reports]
+        known = [(member, state) for member, state in states if not state.is_lost]
+        newest = max((state.stamp for _, state in known), default=0)
+        sources = tuple(member for member, state in known if state.stamp == newest)
+        targets = tuple(member for member, state in states if state.stamp < newest or state.is_lost)
+        if sources and targets:
+            _add(copies, Copy(sources[0], targets, block, 1, 0, sources[1:]))
     return copies
 
 
@@ -64,12 +70,14 @@ def source_wins(source: Member, right: Lines, target: Member, other: Lines, sinc
     """What makes `target` equal to a current replica, in all but the writes that are sent to it anyway.
 
     A block that only the target lists has a write there that was never acknowledged: it is rolled back. A block that
-    has changed on the target since it was listed has a newer write of the guest: it stays.
+    has changed on the target since it was listed has a newer write of the guest: it stays. A block of which a disk has
+    lost what it knew is copied; if that disk is the source's, another current replica has to give it.
     """
     copies: list[Copy] = []
     for block in sorted(right.keys() | other.keys()):
         present = other.get(block, _ABSENT)
-        if right.get(block, _ABSENT) != present and not since.is_sent(present.stamp):
+        differs = right.get(block, _ABSENT) != present and not since.is_sent(present.stamp)
+        if differs or present.is_lost:
             _add(copies, Copy(source, (target,), block, 1, max(present.stamp, since.watermark) + 1))
     return copies
 
@@ -79,7 +87,7 @@ def _add(copies: list[Copy], copy: Copy) -> None:
     last = copies[-1] if copies else None
     if (
         last is not None
-        and (last.source, last.targets, last.below) == (copy.source, copy.targets, copy.below)
+        and last._replace(first=copy.first, blocks=1) == copy
         and copy.first == last.first + last.blocks
         and last.blocks < FETCH_BLOCKS_MAX
     ):
@@ -202,20 +210,43 @@ class Comparison:
                 return
             self._copying += 1
             copy = self._copies.pop()
-            self._ask(
-                copy.source,
-                partial(self._fetched, copy),
-                Op.FETCH,
-                extent=self._extents[self._at],
-                offset=copy.first << BLOCK_SHIFT,
-                length=copy.blocks << BLOCK_SHIFT,
-            )
+            if self._since is not None:
+                others = self._owner.readers[self._extents[self._at]]
+                copy = copy._replace(others=tuple(member for member in others if member is not copy.source))
+            self._fetch(copy)
         if not self._copying:
             self._offset = self._window_end
             if self._offset >= self._owner.extent_bytes:
                 self._offset = 0
                 self._at += 1
             self.proceed()
+
+    def _fetch(self, copy: Copy) -> None:
+        def answered(reply: Reply) -> None:
+            if reply.why is None:
+                self._fetched(copy, reply)
+            else:
+                self._not_fetched(copy, reply)
+
+        self._ask(
+            copy.source,
+            answered,
+            Op.FETCH,
+            extent=self._extents[self._at],
+            offset=copy.first << BLOCK_SHIFT,
+            length=copy.blocks << BLOCK_SHIFT,
+        )
+
+    def _not_fetched(self, copy: Copy, reply: Reply) -> None:
+        """The source has it no more: what has rotted there must not spread, nor hold up the others for long."""
+        source = copy.source
+        if reply.why == Why.DAMAGED:
+            self._owner.damage_found(source, reply)
+            others = [member for member in copy.others if member.state is not MemberState.AWAY]
+            if others:
+                self._fetch(copy._replace(source=others[0], others=tuple(others[1:])))
+                return
+        self._owner.refused(source, reply)
 
     def _fetched(self, copy: Copy, reply: Reply) -> None:
         repairs = repair_frames(self._owner.key, self._extents[self._at], copy.below, reply)
@@ -242,8 +273,8 @@ class Comparison:
         def handle(reply: Reply | None) -> None:
             if self.cancelled:
                 return
-            if reply is not None and reply.why is not None:
-                self._refused(member, reply)
+            if reply is not None and reply.why is not None and fields["op"] != Op.FETCH:
+                self._owner.refused(member, reply)
             else:
                 answered(reply if reply is not None else _NOTHING)
 
@@ -252,11 +283,6 @@ class Comparison:
         request = self._owner.next_request()
         # A lost answer needs nothing here: whoever lost the connection cancels the comparison.
         member.ask(Question(handle, lambda: None), request, frame.pack(**fields, request=request), payload)
-
-    def _refused(self, member: Member, reply: Reply) -> None:
-        if reply.why == Why.DAMAGED:
-            self._owner.damage_found(member, reply)
-        self._owner.refused(member, reply)
 
 
 _NOTHING: Final = Reply(0, 0, 0, memoryview(b""))

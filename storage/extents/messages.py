@@ -12,13 +12,20 @@ STAMPS_LINES_MAX: Final = 48 * 1024
 STAMPS_BLOCKS_MAX: Final = 64 * 1024
 FETCH_BLOCKS_MAX: Final = 128
 DIGEST_BLOCKS_MAX: Final = 1024
+# How a disk keeps its blocks (storage/host/extent_files.py), for owners that read the files themselves.
+FILES_FORMAT: Final = 2
 
 
 class BlockState(NamedTuple):
-    """What a replica holds of a block. Stamp 0: never written."""
+    """What a replica holds of a block. Stamp 0: never written. A stamp and no hash: it is not known any more."""
 
     stamp: int
     hash: int
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what the disk kept of the block has rotted: another replica must give it."""
+        return self.stamp != 0 and self.hash == 0
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -38,7 +45,10 @@ class Welcome(msgspec.Struct, frozen=True):
 
     sealed_epoch: int
     watermark: int
-    shares_files: bool = False  # whether FILES may be asked; an extent server of an earlier release says nothing of it
+    # Whether FILES may be asked, and which files there are. `shares_files` was the word for those of format 1, and is
+    # never said any more: an owner that knows no other must not open what it can't read.
+    shares_files: bool = False
+    files_format: int = 0
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from storage.extents.comparison import Comparison, repair_frames
 from storage.extents.frame import ALWAYS, PAYLOAD, Op, hash_of
 from storage.extents.layout import BLOCK_SHIFT
 from storage.extents.member import Member, MemberState, Question, Reply
-from storage.extents.messages import Hello, Welcome
+from storage.extents.messages import FILES_FORMAT, Hello, Welcome
 from storage.extents.requests import Read
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Recovery:
             self._owner.refused(member, reply)
             return
         welcome = msgspec.msgpack.decode(reply.payload, type=Welcome)
-        member.watermark, member.shares_files = welcome.watermark, welcome.shares_files
+        member.watermark, member.shares_files = welcome.watermark, welcome.files_format == FILES_FORMAT
         if not self._owner.writes:
             self._found(member)
 

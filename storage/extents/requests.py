@@ -183,10 +183,22 @@ class Read:
                 )
                 member.ask(self, request, head)
                 return
-        if readers:
-            self.done(errno.EIO, None)
-        else:
+        if not readers:
             self._owner.wait_for_replicas(self)
+        elif self.length > BLOCK_BYTES:
+            self._read_one_by_one()
+        else:
+            self.done(errno.EIO, None)
+
+    def _read_one_by_one(self) -> None:
+        """No replica has all of the blocks; for each of them there may be one that has it."""
+        count = self.length >> BLOCK_SHIFT
+        together = Together(count, self.length, self.done)
+        for number in range(count):
+            at = number << BLOCK_SHIFT
+            piece = Piece(self.extent, self.offset + at, at, BLOCK_BYTES)
+            done = partial(together.piece, at)
+            self._owner.admit(Read(self._owner, self.first + number, piece, done, inside=self.inside))
 
     def answered(self, member: Member, reply: Reply | None) -> None:
         """The data, or a refusal: then another replica is read, and the damaged one is mended."""

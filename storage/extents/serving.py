@@ -18,6 +18,7 @@ from storage.extents.layout import BLOCK_BYTES, EXTENTS_MAX
 from storage.extents.messages import (
     BLOCK_LINE,
     FETCH_BLOCKS_MAX,
+    FILES_FORMAT,
     BlockState,
     Digest,
     Drop,
@@ -271,7 +272,9 @@ class Session(Generic[R]):
         self.volume_id = hello.volume_id
         self.epoch = hello.epoch
         welcome = Welcome(
-            sealed_epoch=replica.sealed_epoch, watermark=replica.watermark, shares_files=self.store.shares_files
+            sealed_epoch=replica.sealed_epoch,
+            watermark=replica.watermark,
+            files_format=FILES_FORMAT if self.store.shares_files else 0,
         )
         self._answer(request, msgspec.msgpack.encode(welcome))
 

@@ -16,7 +16,7 @@ from storage.extents.frame import ZERO_BLOCK_HASH, hash_of
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
 from storage.extents.messages import FilesState
 from storage.host.event_log import note
-from storage.host.extent_files import TABLE_LINE, TABLE_LINE_BYTES, ExtentFiles, open_extent
+from storage.host.extent_files import ExtentFiles, open_extent
 from storage.host.open_files import open_extents_max
 from storage.host.windows import WINDOW_BLOCKS, WINDOW_SHIFT, WindowMaps, laid_under, settled_blocks
 
@@ -126,7 +126,7 @@ class DirectFiles:
             if layer < 0:
                 return None if self._is_cut else memoryview(_ZEROES)
         files = self._files(layer, extent)
-        digest, stamp = (0, 0) if files is None else _line(files, number)
+        digest, stamp = (0, 0) if files is None else files.table.line(number)
         if not stamp:
             if self._is_flat:
                 return memoryview(_ZEROES)
@@ -165,7 +165,7 @@ class DirectFiles:
         files = self._files(layer, extent)
         if files is None:
             return self._is_flat
-        lines = files.lines(first, len(into) >> BLOCK_SHIFT)
+        lines = files.table.lines(first, len(into) >> BLOCK_SHIFT)
         for start, stop in _runs(lines):
             if lines[2 * start + 1]:
                 if not _verified(files, lines, first, start, stop, into):
@@ -207,13 +207,6 @@ class DirectFiles:
             files = self._open.pop(next(iter(self._open)))
             if files is not None:
                 files.close()
-
-
-def _line(files: ExtentFiles, number: int) -> tuple[int, int]:
-    """What the table says of a block: hash and stamp."""
-    digest: int
-    digest, stamp = TABLE_LINE.unpack(os.pread(files.table, TABLE_LINE_BYTES, number * TABLE_LINE_BYTES))
-    return digest, stamp
 
 
 def _runs(lines: memoryview) -> Iterator[tuple[int, int]]:

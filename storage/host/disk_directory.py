@@ -8,12 +8,14 @@ from typing import Final
 import msgspec
 
 from noded.core.ids import DiskId
-from storage.extents.messages import volume_key
+from storage.extents.messages import FILES_FORMAT, volume_key
+from storage.host import disk_upgrade
 from storage.host.extent import DiskReplica
 from storage.host.extent_files import VolumeFacts, read_facts, write_facts
-from storage.host.journal import sync_directory
+from storage.host.journal import read_head, sync_directory
 
-FORMAT: Final = 1
+FORMAT: Final = FILES_FORMAT
+FORMATS: Final = (1, FORMAT)  # that can be taken: the older ones are upgraded when their extent server starts
 _TRASH_PREFIX: Final = ".removed-"
 
 
@@ -29,22 +31,35 @@ class WrongDisk(Exception):  # noqa: N818  # it names what was found
 
 
 def claim_directory(directory: Path, disk_id: DiskId) -> None:
-    """Write on an empty directory which disk it is, or check it. Raises WrongDisk."""
+    """Write on an empty directory which disk it is, or check it. Raises WrongDisk, UnknownJournal."""
     directory.mkdir(parents=True, exist_ok=True)
+    volumes_of(directory).mkdir(exist_ok=True)
     path = directory / "disk.json"
     if path.exists():
         found = msgspec.json.decode(path.read_bytes(), type=DiskIdentity)
         if found.disk_id != disk_id:
             raise WrongDisk(f"{directory} is disk {found.disk_id}, not {disk_id}")
-        if found.format != FORMAT:
+        if found.format not in FORMATS:
             raise WrongDisk(f"{directory} has format {found.format}; this release knows format {FORMAT}")
+        if found.format != FORMAT:
+            # Should this release not read the journal, an earlier one must still be able to.
+            if (journal := directory / "journal").exists():
+                read_head(journal)
+            disk_upgrade.convert_tables(volumes_of(directory))
+            _mark(directory, disk_id)
     else:
-        with path.with_suffix(".new").open("wb") as file:
-            file.write(msgspec.json.encode(DiskIdentity(disk_id)))
-            file.flush()
-            os.fsync(file.fileno())
-        path.with_suffix(".new").rename(path)
-    volumes_of(directory).mkdir(exist_ok=True)
+        _mark(directory, disk_id)
+    disk_upgrade.remove_old_tables(volumes_of(directory))
+
+
+def _mark(directory: Path, disk_id: DiskId) -> None:
+    """Write down which disk it is, and its format, durably."""
+    new = directory / "disk.new"
+    with new.open("wb") as file:
+        file.write(msgspec.json.encode(DiskIdentity(disk_id)))
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(directory / "disk.json")
     sync_directory(directory)
 
 
@@ -92,7 +107,7 @@ def to_trash(replica: DiskReplica, number: int) -> Path:
 
 def extents_to_trash(replica: DiskReplica, extents: Sequence[int], number: int) -> Path | None:
     """Take the files of some extents out of a volume, durably. Where they are now; None if there were none."""
-    files = [replica.directory / f"{extent}.{part}" for extent in extents for part in ("data", "table")]
+    files = [replica.directory / f"{extent}.{part}" for extent in extents for part in ("data", "lines")]
     files = [file for file in files if file.exists()]
     if not files:
         return None

@@ -19,7 +19,7 @@ from storage.devices import why_not_empty
 from storage.extents.authority import VolumeMap
 from storage.host import disk_client
 from storage.host.detached import POLL_S, last_words, start_detached, until_ended, until_one_ended
-from storage.host.disk_directory import FORMAT, DiskIdentity
+from storage.host.disk_directory import FORMAT, FORMATS, DiskIdentity
 from storage.host.lock import holder, send_signal
 from storage.host.paths import extent_lock, extent_socket
 from storage.pools.links import FoundDisk, ReplicaDigest, ServedDisk
@@ -152,7 +152,7 @@ def _look_at(directory: str) -> FoundDisk:
         return _look_at_new(directory)
     except (OSError, *UNREADABLE) as error:
         return FoundDisk(name=directory, fault=f"{directory}/disk.json can't be read: {error}")
-    if identity.format != FORMAT:
+    if identity.format not in FORMATS:
         fault = f"{directory} has format {identity.format}; this release knows format {FORMAT}"
         return FoundDisk(name=directory, disk_id=DiskId(identity.disk_id), fault=fault)
     return FoundDisk(name=directory, disk_id=DiskId(identity.disk_id))

@@ -10,6 +10,7 @@ from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
 from storage.extents.messages import BLOCK_LINE, STAMPS_BLOCKS_MAX, STAMPS_LINES_MAX, BlockState, Hello
 from storage.host.extent_files import (
     NOWHERE,
+    STAMP_UNKNOWN,
     Entry,
     ExtentFiles,
     VolumeFacts,
@@ -41,7 +42,7 @@ class Extent:
         found = [ABSENT] * count
         files = self.files()
         if files is not None:
-            lines = files.lines(first, count)
+            lines = files.table.lines(first, count)
             found = [(stamp, digest, AT_HOME) for digest, stamp in zip(lines[::2], lines[1::2], strict=True)]
         for overlay in (self.frozen, self.fresh):
             if overlay:
@@ -65,14 +66,14 @@ class Extent:
                     marked[block - first] = bool(entry[0])
         return bytes(marked)
 
-    def newest_stamp(self, first: int, count: int) -> int:
-        """The newest stamp among some blocks."""
-        return max(entry[0] for entry in self.entries(first, count))
+    def newest_stamp(self, first: int, count: int, newest: int) -> int:
+        """The newest stamp among some blocks, of those that were given: what is beyond `newest` is rotten or lost."""
+        return max((entry[0] for entry in self.entries(first, count) if entry[0] <= newest), default=0)
 
     def next_known(self, block: int, stop: int) -> int:
         """The first block from `block` on of which something may be known; `stop` if there is none before it."""
         files = self.files()
-        found = stop if files is None else files.next_line(block, stop)
+        found = stop if files is None else files.table.next_line(block, stop)
         for overlay in (self.frozen, self.fresh):
             found = min((each for each in overlay if block <= each < found), default=found)
         return found
@@ -126,14 +127,15 @@ class Extent:
 
         A stamp beyond `newest` was never given: it has rotted. Taken for what it says it would pass for a write that is
         on its way, and what the block missed would never be brought. So it is told as the oldest that is of interest.
+        So are the lines that are lost; they have no hash (`BlockState.is_lost`).
         """
         states: dict[int, tuple[int, int]] = {}
         stop = blocks
         files = self.files()
         if files is not None:
-            start = files.next_line(first, blocks)
+            start = files.table.next_line(first, blocks)
             stop = min(start + STAMPS_BLOCKS_MAX, blocks)
-            table = files.lines(start, stop - start) if start < stop else memoryview(b"").cast("Q")
+            table = files.table.lines(start, stop - start) if start < stop else memoryview(b"").cast("Q")
             # Nearly always nothing is newer; finding that out must not cost a loop in Python.
             if max(table[1::2], default=0) > above:
                 stamps = enumerate(table[1::2], start)
@@ -193,7 +195,7 @@ class DiskReplica:
         self.sealed_epoch = facts.sealed_epoch
         self.watermark = facts.watermark
         self.layout_changes = facts.layout_changes
-        self.newest_stamp = facts.newest_stamp
+        self.newest_stamp = min(facts.newest_stamp, STAMP_UNKNOWN)
         self.children: set[DiskReplica] = set()
         self.parent: DiskReplica | None = None
         # From the lowest layer up to this one, and how many they are.

@@ -4,7 +4,7 @@
     journal                    `journal.py`
     volumes/<uuid>/volume      two slots of what must be known of the volume
     volumes/<uuid>/N.data      the blocks of extent N, at their places; holes are zeroes
-    volumes/<uuid>/N.table     16 bytes a block: hash u64, stamp u64; zero: never written
+    volumes/<uuid>/N.lines     what is known of each block: `block_table.py`
 
 The background thread alone writes them; the loop only reads. A crash in the middle is of no consequence, because the
 journal still holds all that was being written.
@@ -16,7 +16,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +24,10 @@ import msgspec
 
 from storage.extents.frame import hash_of
 from storage.extents.layout import BLOCK_BYTES, BLOCK_SHIFT
+from storage.extents.messages import volume_key
+from storage.host.block_table import LOST_STAMP, BlockTable, place_of, table_bytes
 from storage.host.journal import sync_directory
 
-TABLE_LINE: Final = struct.Struct("<QQ")
-TABLE_LINE_BYTES: Final = 16
-# 4 KiB of the table.
-TABLE_PAGE_SHIFT: Final = 8
 # One write of the data file moves at most this many blocks.
 RUN_BLOCKS_MAX: Final = 256
 SLOT_BYTES: Final = 32 * 1024
@@ -41,8 +39,8 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 # What the journal knows of a block: stamp, hash, and where in the journal its bytes lie.
 Entry = tuple[int, int, int]
-# Above every stamp: an earlier release kept no account of the newest.
-STAMP_UNKNOWN: Final = (1 << 64) - 1
+# Above every stamp that is given, but not above those that are lost: an earlier release kept no account of the newest.
+STAMP_UNKNOWN: Final = LOST_STAMP - 1
 # The place of a block that needs no bytes, because it is all zero or absent.
 NOWHERE: Final = -1
 
@@ -65,54 +63,37 @@ class ExtentFiles:
 
     __slots__ = ("data", "table")
 
-    def __init__(self, data: int, table: int) -> None:
+    def __init__(self, data: int, table: BlockTable) -> None:
         self.data = data
         self.table = table
-
-    def next_line(self, block: int, stop: int) -> int:
-        """The first block from `block` on for which the table may have a line; `stop` if there is none before it."""
-        try:
-            at = os.lseek(self.table, block * TABLE_LINE_BYTES, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return stop
-        return min(stop, at // TABLE_LINE_BYTES)
-
-    def lines(self, block: int, count: int) -> memoryview:
-        """The table's numbers of `count` blocks: hash, stamp, hash, stamp, and so on."""
-        return memoryview(self.raw_lines(block, count)).cast("Q")
-
-    def raw_lines(self, block: int, count: int) -> bytes:
-        """The same as it is in the file."""
-        return os.pread(self.table, count * TABLE_LINE_BYTES, block * TABLE_LINE_BYTES)
 
     def close(self) -> None:
         """Give both back."""
         os.close(self.data)
-        os.close(self.table)
+        os.close(self.table.fd)
 
 
 def open_extent(directory: Path, extent: int) -> ExtentFiles | None:
     """The files of an extent, or None if nothing of it has been settled yet."""
     try:
-        table = os.open(directory / f"{extent}.table", os.O_RDONLY | os.O_CLOEXEC)
+        table = os.open(directory / f"{extent}.lines", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     if os.fstat(table).st_size == 0:
         os.close(table)
         return None
-    return ExtentFiles(os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC), table)
+    data = os.open(directory / f"{extent}.data", os.O_RDONLY | os.O_CLOEXEC)
+    return ExtentFiles(data, BlockTable(table, place_of(volume_key(directory.name), extent)))
 
 
 def settle_extent(
     directory: Path, extent: int, extent_bytes: int, entries: Mapping[int, Entry], journal: memoryview
 ) -> None:
     """Bring the newest blocks of one extent from the journal to their places, durably. Raises OSError."""
-    with _for_writing(directory / f"{extent}.data") as data, _for_writing(directory / f"{extent}.table") as table:
+    with _for_writing(directory / f"{extent}.data") as data, _for_writing(directory / f"{extent}.lines") as table:
         if os.fstat(table).st_size == 0:
             os.ftruncate(data, extent_bytes)
-            os.ftruncate(table, (extent_bytes >> BLOCK_SHIFT) * TABLE_LINE_BYTES)
+            os.ftruncate(table, table_bytes(extent_bytes >> BLOCK_SHIFT))
             sync_directory(directory)
         blocks = sorted(entries)
         for run in _runs(entries, blocks):
@@ -122,8 +103,7 @@ def settle_extent(
             else:
                 places = (entries[block][2] for block in run)
                 _write_all(data, [journal[place : place + BLOCK_BYTES] for place in places], offset)
-        for _, page in groupby(blocks, lambda block: block >> TABLE_PAGE_SHIFT):
-            _write_lines(table, entries, list(page))
+        BlockTable(table, place_of(volume_key(directory.name), extent)).write(entries, blocks)
         # Data first would not matter: until the journal's segment is used again, both can be made again.
         os.fdatasync(data)
         os.fdatasync(table)
@@ -141,18 +121,6 @@ def _runs(entries: Mapping[int, Entry], blocks: Sequence[int]) -> Iterator[list[
             run = [block]
     if run:
         yield run
-
-
-def _write_lines(table: int, entries: Mapping[int, Entry], blocks: Sequence[int]) -> None:
-    """Enter blocks of one page of the table: all in one write, since each write costs more than the page does."""
-    first = blocks[0]
-    lines = bytearray((blocks[-1] + 1 - first) * TABLE_LINE_BYTES)
-    if len(blocks) * TABLE_LINE_BYTES < len(lines):
-        os.preadv(table, [lines], first * TABLE_LINE_BYTES)
-    for block in blocks:
-        stamp, digest, _ = entries[block]
-        TABLE_LINE.pack_into(lines, (block - first) * TABLE_LINE_BYTES, digest, stamp)
-    os.pwrite(table, lines, first * TABLE_LINE_BYTES)
 
 
 def _write_all(fd: int, buffers: Sequence[memoryview], offset: int) -> None:

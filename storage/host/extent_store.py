@@ -352,7 +352,7 @@ class ExtentStore:
             return
         extent = replica.extent(change.extent)
         first = change.offset >> BLOCK_SHIFT
-        if extent.newest_stamp(first, change.length >> BLOCK_SHIFT) > change.stamp:
+        if extent.newest_stamp(first, change.length >> BLOCK_SHIFT, replica.newest_stamp) > change.stamp:
             raise Refusal(Why.MALFORMED, f"extent {change.extent} has a newer write at {change.offset}")
 
     def _stage_repair(self, replica: DiskReplica, change: Change) -> None:

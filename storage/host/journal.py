@@ -84,7 +84,7 @@ class Journal:
         assert segment_bytes % ALIGNMENT == 0, segment_bytes
         if not path.exists():
             _create(path, segment_bytes)
-        self.segment_bytes, self._seed = _read_head(path)
+        self.segment_bytes, self._seed = read_head(path)
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._image = mmap.mmap(self.fd, 0, prot=mmap.PROT_READ)
         self.content = memoryview(self._image)
@@ -300,7 +300,7 @@ def _create(path: Path, segment_bytes: int) -> None:
     sync_directory(path.parent)
 
 
-def _read_head(path: Path) -> tuple[int, int]:
+def read_head(path: Path) -> tuple[int, int]:
     """Bytes of a segment, and the seed of the hashes. Raises UnknownJournal."""
     with path.open("rb") as file:
         content = file.read(HEAD_BYTES)

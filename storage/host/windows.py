@@ -6,7 +6,8 @@ A window is 4096 blocks, 16 MiB. Maps are made of whole tables at once, without 
 from functools import cache
 from typing import Final, Generic, TypeVar
 
-from storage.host.extent_files import TABLE_LINE_BYTES, ExtentFiles
+from storage.host.block_table import LINE_BYTES
+from storage.host.extent_files import ExtentFiles
 
 WINDOW_SHIFT: Final = 12
 WINDOW_BLOCKS: Final = 1 << WINDOW_SHIFT
@@ -20,17 +21,17 @@ Key = TypeVar("Key")
 def known_blocks(lines: bytes) -> bytes:
     """For each line of a table a byte: 1 if the block has a stamp, 0 if not."""
     stamped = 0
-    for at in range(TABLE_LINE_BYTES // 2, TABLE_LINE_BYTES):
-        stamped |= int.from_bytes(lines[at::TABLE_LINE_BYTES], "little")
-    return stamped.to_bytes(len(lines) // TABLE_LINE_BYTES, "little").translate(_ALL_ONES)
+    for at in range(LINE_BYTES // 2, LINE_BYTES):
+        stamped |= int.from_bytes(lines[at::LINE_BYTES], "little")
+    return stamped.to_bytes(len(lines) // LINE_BYTES, "little").translate(_ALL_ONES)
 
 
 def settled_blocks(files: ExtentFiles, first: int, count: int) -> bytes:
     """The same for `count` blocks of an extent's files; empty if none of them has a stamp."""
-    start = files.next_line(first, first + count)
+    start = files.table.next_line(first, first + count)
     if start >= first + count:
         return b""
-    return bytes(start - first) + known_blocks(files.raw_lines(start, first + count - start))
+    return bytes(start - first) + known_blocks(files.table.raw_lines(start, first + count - start))
 
 
 def laid_under(above: bytes, below: bytes | bytearray, layer: int = 1) -> bytes:

@@ -48,6 +48,8 @@ class MemoryStore:
         self.replicas: dict[int, MemoryReplica] = {}
         self.staged: list[tuple[MemoryReplica, Change]] = []
         self.damaged: set[tuple[int, int]] = set()
+        # Blocks of which it has lost what it knew: stamps and hashes that rotted.
+        self.lost: set[tuple[int, int]] = set()
 
     def power_cut(self, survivors: int = 0) -> None:
         """Lose all but the first `survivors` of what is staged, and what was never written down."""
@@ -93,8 +95,10 @@ class MemoryStore:
             replica.watermark = max(replica.watermark, change.mark)
         repair = change.op not in {Op.WRITE, Op.ZERO}
         for at, place in enumerate(places(change)):
-            if repair and not change.flags & ALWAYS and replica.blocks.get(place, ABSENT)[0] >= change.mark:
+            stays = replica.blocks.get(place, ABSENT)[0] >= change.mark and place not in self.lost
+            if repair and not change.flags & ALWAYS and stays:
                 continue
+            self.lost.discard(place)
             if change.op == Op.REPAIR_ABSENT:
                 replica.blocks.pop(place, None)
                 continue
@@ -119,10 +123,12 @@ class MemoryStore:
         return [BlockState(*block[:2]) for block in blocks], b"".join(block[2] for block in blocks)
 
     def stamps(self, replica: MemoryReplica, extent: int, offset: int, above: int) -> tuple[bytes, int]:
+        states = {place: block[:2] for place, block in replica.blocks.items()}
+        states |= dict.fromkeys(self.lost, (above + 1, 0))
         found = [
-            BLOCK_LINE.pack(number, *block[:2])
-            for (where, number), block in sorted(replica.blocks.items())
-            if where == extent and number >= offset // BLOCK_BYTES and block[0] > above
+            BLOCK_LINE.pack(number, *state)
+            for (where, number), state in sorted(states.items())
+            if where == extent and number >= offset // BLOCK_BYTES and state[0] > above
         ]
         return b"".join(found), 0
 
@@ -151,7 +157,7 @@ class MemoryStore:
         return Usage(bytes_total=1 << 30, bytes_free=0 if self.full else 1 << 29, volumes=volumes)
 
     def _check(self, extent: int, first: int, count: int) -> None:
-        if any((extent, number) in self.damaged for number in range(first, first + count)):
+        if any((extent, number) in self.damaged | self.lost for number in range(first, first + count)):
             raise Refusal(Why.DAMAGED, "the hash does not match")
 
 

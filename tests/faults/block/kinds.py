@@ -344,7 +344,7 @@ async def checksums_rot(cluster: Cluster) -> None:
     """bits turn in a replica's table of checksums and stamps, while it is served"""
     host = cluster.dice.choice((cluster.where, cluster.anyone()))
     await cluster.settle_disk(host)
-    await cluster.rot("*.table", host)
+    await cluster.rot("*.lines", host)
     await hold(cluster, 0.5, 2)
 
 

@@ -24,7 +24,7 @@ def test_equal_replicas_give_nothing() -> None:
 
 def test_the_newest_write_of_each_block_goes_to_all_that_lack_it() -> None:
     reports = [(A, lines(b1=12, b5=1)), (B, lines(b1=10, b5=9)), (C, lines(b1=12))]
-    assert newest_wins(reports) == [Copy(A, (B,), 1, 1, 0), Copy(B, (A, C), 5, 1, 0)]
+    assert newest_wins(reports) == [Copy(A, (B,), 1, 1, 0, (C,)), Copy(B, (A, C), 5, 1, 0)]
 
 
 def test_adjoining_blocks_travel_together_up_to_a_limit() -> None:
@@ -45,6 +45,14 @@ def test_what_guests_write_meanwhile_is_left_to_them() -> None:
 
 def test_what_was_completed_between_writes_under_way_is_copied() -> None:
     assert source_wins(A, lines(b1=45), B, lines(b1=12), B) == [Copy(A, (B,), 1, 1, 13)]
+
+
+def test_who_has_lost_what_it_knew_gets_it_from_any_that_know() -> None:
+    lost = {1: BlockState(31, 0), 2: BlockState(31, 0)}
+    reports = [(A, lost), (B, lines(b2=40)), (C, {})]
+    assert newest_wins(reports) == [Copy(B, (A,), 1, 1, 0, (C,)), Copy(B, (A, C), 2, 1, 0)]
+    assert newest_wins([(A, lost), (B, lost)]) == []
+    assert source_wins(A, {}, B, {3: BlockState(44, 0)}, B) == [Copy(A, (B,), 3, 1, 45)]
 
 
 def test_a_block_with_the_same_stamp_and_another_hash_is_copied() -> None:

@@ -2,6 +2,8 @@
 
 import errno
 
+from msgspec.structs import replace
+
 from noded.core.errors import Conflict, Unavailable
 from storage.extents import authority
 from storage.extents.authority import Grow, Locate, Shrink
@@ -258,6 +260,34 @@ def test_a_block_that_is_damaged_everywhere_is_an_error_and_can_be_written_again
     assert rig.read(0) == [(errno.EIO, None)]
     assert rig.write(0, block(2)) == [0]
     assert rig.read(0) == [(0, block(2))]
+
+
+def test_blocks_that_rot_differently_on_every_replica_are_read_one_by_one() -> None:
+    rig = Rig()
+    rig.write(0, block(1) + block(2) + block(3))
+    for number, disk in enumerate(DISKS):
+        rig.stores[disk].damaged.add((0, number))
+    assert rig.read(0, 3) == [(0, block(1) + block(2) + block(3))]
+    assert not rig.stores[A].damaged  # which is read first
+
+
+def test_what_a_replica_has_lost_is_given_to_it_at_opening_and_at_its_return() -> None:
+    rig = Rig()
+    rig.write(0, block(1) + block(2))
+    rig.disconnect(DISKS[1])
+    rig.pass_time(5)
+    rig.write(1, block(3))
+    rig.stores[DISKS[1]].lost |= {(0, 0), (0, 1), (0, 2)}
+    # The source has lost what it knew of a block that the one that returns has missed: a third one gives it.
+    rig.stores[DISKS[0]].lost.add((0, 1))
+    rig.come_back(DISKS[1])
+    assert set(rig.volume.in_sync) == set(DISKS)
+    assert rig.content(DISKS[1]) == rig.content(DISKS[2])
+    assert not rig.stores[DISKS[1]].lost
+    again = Rig(volume=replace(rig.volume, epoch=2), stores=rig.stores)
+    assert not again.stores[DISKS[0]].lost
+    assert again.content(DISKS[0]) == again.content(DISKS[2])
+    assert again.read(0, 3) == [(0, block(1) + block(3) + block(0))]
 
 
 def test_a_full_disk_leaves_the_set_and_the_guest_goes_on() -> None:

@@ -1,0 +1,142 @@
+"""How does a disk keep the hash and the stamp of each block, so that a bit that rots in them is noticed?
+
+    N.lines   sectors of 512 bytes: 31 lines (hash u64, stamp u64; zero: never written), zero u64, xxh3-64 of all before
+
+A disk writes a sector whole or not at all, so a power cut leaves each of them right, old or new. The hash begins with
+the place (volume, extent, sector): lines that belong elsewhere are not believed either. The lines of a sector that does
+not match are lost, and each of them is shown as `LOST_LINE`: its hash is no block's, so the block counts as damaged
+until it is written again.
+"""
+
+import errno
+import os
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from storage.extents.frame import hash_of
+
+LINE: Final = struct.Struct("<QQ")
+LINE_BYTES: Final = 16
+SECTOR_BYTES: Final = 512
+SECTOR_LINES: Final = 31
+LOST_STAMP: Final = (1 << 64) - 1  # above every stamp
+_LINES_BYTES: Final = SECTOR_LINES * LINE_BYTES
+_HASHED_BYTES: Final = SECTOR_BYTES - 8
+_HASH: Final = struct.Struct("<Q")
+_EMPTY: Final = bytes(SECTOR_BYTES)
+_LOST: Final = LINE.pack(0, LOST_STAMP) * SECTOR_LINES
+# Sectors that are read and written together: what the page cache keeps as one.
+_PAGE_SECTORS: Final = 8
+_PAGE_BYTES: Final = _PAGE_SECTORS * SECTOR_BYTES
+_PAGE_LINES: Final = _PAGE_SECTORS * SECTOR_LINES
+# Held while a sector is written, which takes no longer than its copying. Who finds one that does not match looks again
+# with it: so it is rot, and not half of what another thread was just writing.
+_WRITING: Final = threading.Lock()
+
+
+class BlockTable:
+    """The table of one extent, on an open file. `place` tells it from all others; see `place_of`."""
+
+    __slots__ = ("_place", "fd")
+
+    def __init__(self, fd: int, place: int) -> None:
+        self.fd = fd
+        self._place = place
+
+    def next_line(self, block: int, stop: int) -> int:
+        """The first block from `block` on that may have a line; `stop` if there is none before it."""
+        start = block // SECTOR_LINES * SECTOR_BYTES
+        try:
+            at = os.lseek(self.fd, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return stop
+        return block if at == start else min(stop, at // SECTOR_BYTES * SECTOR_LINES)
+
+    def lines(self, block: int, count: int) -> memoryview:
+        """The numbers of `count` blocks: hash, stamp, hash, stamp, and so on."""
+        return memoryview(self.raw_lines(block, count)).cast("Q")
+
+    def raw_lines(self, block: int, count: int) -> bytes:
+        """The same as it is in the file."""
+        sector, skipped = divmod(block, SECTOR_LINES)
+        sectors = (skipped + count - 1) // SECTOR_LINES + 1
+        raw = os.pread(self.fd, sectors * SECTOR_BYTES, sector * SECTOR_BYTES)
+        if sectors == 1:
+            found = raw if self._is_whole(raw, sector) else self._again(sector)
+        else:
+            # Long lists are read at each opening of a volume: hence no call for each sector.
+            place, starts = self._place + sector, range(0, sectors * SECTOR_BYTES, SECTOR_BYTES)
+            hashes = [hash_of(raw[at : at + _HASHED_BYTES], place + at // SECTOR_BYTES) for at in starts]
+            parts = [raw[at : at + _LINES_BYTES] for at in starts]
+            for number, digest in enumerate(hashes):
+                at = number * SECTOR_BYTES
+                if raw[at + _HASHED_BYTES : at + SECTOR_BYTES] != digest.to_bytes(8, "little"):
+                    part = raw[at : at + SECTOR_BYTES]
+                    if not self._is_whole(part, sector + number):
+                        parts[number] = self._again(sector + number)[:_LINES_BYTES]
+            found = b"".join(parts)
+        return found[skipped * LINE_BYTES : (skipped + count) * LINE_BYTES]
+
+    def line(self, block: int) -> tuple[int, int]:
+        """The hash and the stamp of one block."""
+        sector, number = divmod(block, SECTOR_LINES)
+        raw = os.pread(self.fd, SECTOR_BYTES, sector * SECTOR_BYTES)
+        if raw[_HASHED_BYTES:] != hash_of(raw[:_HASHED_BYTES], self._place + sector).to_bytes(8, "little"):
+            raw = raw if self._is_whole(raw, sector) else self._again(sector)
+        digest: int
+        digest, stamp = LINE.unpack_from(raw, number * LINE_BYTES)
+        return digest, stamp
+
+    def write(self, entries: Mapping[int, tuple[int, ...]], blocks: Sequence[int]) -> None:
+        """Put the lines of `blocks`, which are in order, in place: their entries begin with a stamp and a hash.
+
+        Not durable yet. All lines of a page are one write, since a write costs more than the page does. Raises OSError.
+        """
+        for page, inside in groupby(blocks, key=lambda block: block // _PAGE_LINES):
+            first = page * _PAGE_SECTORS
+            content = bytearray(os.pread(self.fd, _PAGE_BYTES, first * SECTOR_BYTES).ljust(_PAGE_BYTES, b"\0"))
+            changed: list[int] = []
+            for sector, group in groupby(inside, key=lambda block: block // SECTOR_LINES):
+                changed.append(sector)
+                start = (sector - first) * SECTOR_BYTES
+                if not self._is_whole(content[start : start + SECTOR_BYTES], sector):
+                    # None of the others may pass for right by what follows.
+                    content[start : start + SECTOR_BYTES] = _LOST + bytes(SECTOR_BYTES - _LINES_BYTES)
+                for block in group:
+                    at = start + (block - sector * SECTOR_LINES) * LINE_BYTES
+                    LINE.pack_into(content, at, entries[block][1], entries[block][0])
+                digest = self._hash(content[start : start + _HASHED_BYTES], sector)
+                _HASH.pack_into(content, start + _HASHED_BYTES, digest)
+            start, stop = (changed[0] - first) * SECTOR_BYTES, (changed[-1] + 1 - first) * SECTOR_BYTES
+            with _WRITING:
+                os.pwrite(self.fd, content[start:stop], changed[0] * SECTOR_BYTES)
+
+    def _hash(self, content: bytes | bytearray, sector: int) -> int:
+        return hash_of(content, self._place + sector)
+
+    def _is_whole(self, raw: bytes | bytearray, sector: int) -> bool:
+        if len(raw) < SECTOR_BYTES:
+            return False
+        digest = _HASH.unpack_from(raw, _HASHED_BYTES)[0]
+        return self._hash(raw[:_HASHED_BYTES], sector) == digest if digest else raw == _EMPTY
+
+    def _again(self, sector: int) -> bytes:
+        """A sector that did not match."""
+        with _WRITING:
+            raw = os.pread(self.fd, SECTOR_BYTES, sector * SECTOR_BYTES)
+        return raw if self._is_whole(raw, sector) else _LOST
+
+
+def table_bytes(blocks: int) -> int:
+    """How long the file of an extent of so many blocks is."""
+    return -(-blocks // SECTOR_LINES) * SECTOR_BYTES
+
+
+def place_of(volume_key: int, extent: int) -> int:
+    """What tells the sectors of one extent's table from those of all others."""
+    return (volume_key ^ (extent << 40)) >> 8  # the sectors are counted on from here, within 64 bits
