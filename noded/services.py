@@ -47,6 +47,7 @@ import noded.identity.grants
 import noded.identity.groups
 import noded.identity.limits
 import noded.identity.oauth1
+import noded.identity.oidc
 import noded.identity.policies
 import noded.identity.project_tags
 import noded.identity.projects
@@ -124,6 +125,7 @@ SERVICES: tuple[Service, ...] = (
     noded.identity.trusts.SERVICE,
     noded.identity.oauth1.SERVICE,
     noded.identity.federation.SERVICE,
+    noded.identity.oidc.SERVICE,
     net.discovery.SERVICE,
     net.extensions.SERVICE,
     net.networks.SERVICE,

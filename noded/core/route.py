@@ -83,6 +83,7 @@ class Caller:
     domain_id: DomainId | None = None  # a token of a whole domain
     is_system: bool = False  # a token of the whole system
     delegation: Delegation | None = None  # None: a token of who signed in for themselves
+    group_ids: tuple[str, ...] = ()  # groups in which the caller is as long as the token lasts
 
     @property
     def is_admin(self) -> bool:

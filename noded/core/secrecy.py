@@ -38,6 +38,8 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "oauth_request.1": ("secret", "verifier"),
     "oauth_request.authorize.1": ("verifier",),
     "oauth_request.create.1": ("secret",),
+    "oidc_settings.1": ("client_secret",),
+    "oidc_settings.set.1": ("settings.client_secret",),
     "server.1": ("user_data",),
     "server.create.1": ("form.user_data",),
     "token_key.1": ("secret",),
@@ -66,6 +68,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "join_token.use.1": ("token_id",),
     "keypair.1": ("public_key",),  # the public half
     "keypair.create.1": ("public_key",),
+    "oidc_settings.1": ("ca_pem",),  # certificates are public
+    "oidc_settings.set.1": ("settings.ca_pem",),
     "policy.1": ("blob",),  # a text that every reader of policies may read
     "policy.create.1": ("blob",),
     "policy.update.1": ("blob",),

@@ -49,13 +49,26 @@ class Project(Record, frozen=True, kw_only=True, tag="project.1"):
     options: Options = msgspec.field(default_factory=dict)
 
 
+class FederatedIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a user is to an identity provider, by one of its protocols."""
+
+    provider_id: str
+    protocol: str
+    unique_id: str
+
+    @property
+    def key(self) -> str:
+        """By which the user is found who it is here."""
+        return msgspec.json.encode([self.provider_id, self.protocol, self.unique_id]).decode()
+
+
 class User(Record, frozen=True, kw_only=True, tag="user.1"):
     """A person or a program that signs in. A token says under which `password_generation` it was made.
 
     So a changed password ends all older tokens without comparing two nodes' clocks.
     """
 
-    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id", "default_project_id")
+    INDEXED: ClassVar[tuple[str, ...]] = ("name", "domain_id", "default_project_id", "federated_keys")
     NOUN: ClassVar[str] = "user"
 
     id: UserId
@@ -73,6 +86,12 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     past_hashes: tuple[str, ...] = ()  # of earlier passwords, the newest first; as many as the rules look back
     password_set_ms: int = 0  # 0: not known
     password_expires_ms: int | None = None
+    federated: tuple[FederatedIdentity, ...] = ()  # who they are to identity providers
+
+    @property
+    def federated_keys(self) -> tuple[str, ...]:
+        """By which an identity provider's user is found."""
+        return tuple(each.key for each in self.federated)
 
 
 class Group(Record, frozen=True, kw_only=True, tag="group.1"):
@@ -89,7 +108,7 @@ class Group(Record, frozen=True, kw_only=True, tag="group.1"):
 
 
 class Membership(Record, frozen=True, kw_only=True, tag="membership.1"):
-    """A user is in a group."""
+    """A user is in a group; where an identity provider said so, until its word has to be given again."""
 
     INDEXED: ClassVar[tuple[str, ...]] = ("user_id", "group_id")
     NOUN: ClassVar[str] = "group membership"
@@ -97,6 +116,7 @@ class Membership(Record, frozen=True, kw_only=True, tag="membership.1"):
     id: str  # `membership_id`
     user_id: UserId
     group_id: GroupId
+    expires_ms: int | None = None
 
 
 class Role(Record, frozen=True, kw_only=True, tag="role.1"):

@@ -4,10 +4,20 @@ An identity provider says who somebody is; a mapping says who that is here; a se
 takes our word. The records stand outside the service folders because domains and tokens look at them too.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from noded.core.record import Record
 from noded.core.store import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """By whom a token's user was vouched for, and in which groups they are as long as the token lasts."""
+
+    provider_id: str
+    protocol: str
+    group_ids: tuple[str, ...] = ()
 
 
 class IdentityProvider(Record, frozen=True, kw_only=True, tag="identity_provider.1"):
@@ -60,6 +70,26 @@ class ServiceProvider(Record, frozen=True, kw_only=True, tag="service_provider.1
     relay_state_prefix: str | None = "ss:mem:"
 
 
+class OidcSettings(Record, frozen=True, kw_only=True, tag="oidc_settings.1"):
+    """How tokens of one identity provider are checked."""
+
+    NOUN: ClassVar[str] = "settings for OpenID Connect of identity provider"
+
+    id: str  # the identity provider's
+    audiences: tuple[str, ...] = ()
+    client_id: str = ""
+    client_secret: str = ""
+    always_ask: bool = False
+    user_info: bool = False
+    ca_pem: str = ""
+    allow_http: bool = False
+
+    @property
+    def meant_for(self) -> frozenset[str]:
+        """The audiences that count."""
+        return frozenset(self.audiences or ((self.client_id,) if self.client_id else ()))
+
+
 def protocol_key(provider_id: str, name: str) -> str:
     """The id that a protocol has on every node."""
     return f"{provider_id}/{name}"
@@ -69,6 +99,8 @@ def remove_provider(tx: Transaction, provider: IdentityProvider) -> None:
     """The identity provider goes, with its protocols."""
     for protocol in tx.find(Protocol, "provider_id", provider.id):
         tx.delete(Protocol, protocol.id)
+    if tx.get(OidcSettings, provider.id) is not None:
+        tx.delete(OidcSettings, provider.id)
     tx.delete(IdentityProvider, provider.id)
 
 

@@ -8,6 +8,7 @@ from noded.core.ids import DomainId, ProjectId
 from noded.core.store import View
 from noded.identity.delegations import Delegated
 from noded.identity.model import SYSTEM_ID, Assignment, Domain, Membership, Project, Role, Scope, User, holding_of
+from noded.identity.providers import Vouched
 
 _NO = "The request you have made requires authentication."
 
@@ -23,13 +24,14 @@ class Standing:
     domain: Domain | None = None  # the scope's domain, or the project's
     roles: tuple[Role, ...] = ()
     through: Delegated | None = None  # what it came to be through, when the user does not act for themselves
+    vouched: Vouched | None = None  # who vouched for the user
 
 
-def standing_of(view: View, user_id: str, scope: Scope, target_id: str) -> Standing:
+def standing_of(view: View, user_id: str, scope: Scope, target_id: str, vouched: Vouched | None = None) -> Standing:
     """The user's standing. Raises `Unauthenticated` when user, scope or all roles in it are gone or disabled."""
     user, user_domain = active_user(view, user_id)
     if scope is Scope.NONE:
-        return Standing(user=user, user_domain=user_domain, scope=scope)
+        return Standing(user=user, user_domain=user_domain, scope=scope, vouched=vouched)
     project = None
     domain_id: str | None = target_id if scope is Scope.DOMAIN else None
     if scope is Scope.PROJECT:
@@ -40,10 +42,18 @@ def standing_of(view: View, user_id: str, scope: Scope, target_id: str) -> Stand
     domain = None if domain_id is None else view.get(Domain, domain_id)
     if domain_id is not None and (domain is None or not domain.enabled):
         raise Unauthenticated(_NO)
-    roles = roles_of(view, user_id, scope, target_id)
+    roles = roles_of(view, user_id, scope, target_id, () if vouched is None else vouched.group_ids)
     if not roles:
         raise Unauthenticated(_NO)
-    return Standing(user=user, user_domain=user_domain, scope=scope, project=project, domain=domain, roles=roles)
+    return Standing(
+        user=user,
+        user_domain=user_domain,
+        scope=scope,
+        project=project,
+        domain=domain,
+        roles=roles,
+        vouched=vouched,
+    )
 
 
 def active_user(view: View, user_id: str) -> tuple[User, Domain]:
@@ -55,19 +65,24 @@ def active_user(view: View, user_id: str) -> tuple[User, Domain]:
     return user, domain
 
 
-def roles_of(view: View, user_id: str, scope: Scope, target_id: str) -> tuple[Role, ...]:
+def roles_of(
+    view: View, user_id: str, scope: Scope, target_id: str, group_ids: tuple[str, ...] = ()
+) -> tuple[Role, ...]:
     """Every role that the user holds there: own or a group's, given there or above, implied too; ordered by name.
+
+    `group_ids`: groups that they are in beside those that the store knows of.
 
     A role of a domain is only a bundle: what it implies counts, and not the role itself.
     """
-    held = held_at(view, actors_of(view, user_id), scope, target_id)
+    held = held_at(view, actors_of(view, user_id, group_ids), scope, target_id)
     roles = with_implied(view, (assignment.role_id for assignment in held))
     return tuple(role for role in roles if role.domain_id is None)
 
 
-def actors_of(view: View, user_id: str) -> tuple[str, ...]:
+def actors_of(view: View, user_id: str, group_ids: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The user, and every group that they are in."""
-    return (user_id, *(each.group_id for each in view.find(Membership, "user_id", user_id)))
+    known = (user_id, *(each.group_id for each in view.find(Membership, "user_id", user_id)))
+    return (*known, *(id for id in group_ids if id not in known)) if group_ids else known
 
 
 def held_at(view: View, actor_ids: Iterable[str], scope: Scope, target_id: str) -> list[Assignment]:
@@ -127,10 +142,10 @@ def with_implied(view: View, role_ids: Iterable[str]) -> tuple[Role, ...]:
     return tuple(sorted(found.values(), key=lambda role: (role.name, role.id)))
 
 
-def projects_of(view: View, user_id: str) -> list[Project]:
+def projects_of(view: View, user_id: str, group_ids: tuple[str, ...] = ()) -> list[Project]:
     """The enabled projects on which the user holds a role, ordered by name."""
     found: dict[str, Project] = {}
-    for assignment in _held_anywhere(view, user_id):
+    for assignment in _held_anywhere(view, user_id, group_ids):
         for project in reached(view, assignment):
             found[project.id] = project
     usable = [project for project in found.values() if project.enabled and _is_enabled(view, project.domain_id)]
@@ -147,24 +162,26 @@ def reached(view: View, assignment: Assignment) -> list[Project]:
     return below_project(view, assignment.target_id)
 
 
-def domains_of(view: View, user_id: str) -> list[Domain]:
+def domains_of(view: View, user_id: str, group_ids: tuple[str, ...] = ()) -> list[Domain]:
     """The enabled domains on which the user holds a role, ordered by name."""
     ids = {
         DomainId(assignment.target_id)
-        for assignment in _held_anywhere(view, user_id)
+        for assignment in _held_anywhere(view, user_id, group_ids)
         if assignment.scope is Scope.DOMAIN and not assignment.inherited
     }
     domains = [domain for id in ids if (domain := view.get(Domain, id)) is not None and domain.enabled]
     return sorted(domains, key=lambda domain: (domain.name, domain.id))
 
 
-def is_of_system(view: View, user_id: str) -> bool:
+def is_of_system(view: View, user_id: str, group_ids: tuple[str, ...] = ()) -> bool:
     """Whether the user holds any role on the system."""
-    return bool(roles_of(view, user_id, Scope.SYSTEM, SYSTEM_ID))
+    return bool(roles_of(view, user_id, Scope.SYSTEM, SYSTEM_ID, group_ids))
 
 
-def _held_anywhere(view: View, user_id: str) -> list[Assignment]:
-    return [each for actor_id in actors_of(view, user_id) for each in view.find(Assignment, "actor_id", actor_id)]
+def _held_anywhere(view: View, user_id: str, group_ids: tuple[str, ...]) -> list[Assignment]:
+    return [
+        each for actor_id in actors_of(view, user_id, group_ids) for each in view.find(Assignment, "actor_id", actor_id)
+    ]
 
 
 def _is_enabled(view: View, domain_id: str) -> bool:

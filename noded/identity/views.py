@@ -69,6 +69,8 @@ def user(base_url: str, record: User) -> dict[str, object]:
         "options": record.options,
         "links": {"self": link(base_url, "users", record.id)},
     }
+    if record.federated:
+        body["federated"] = _federated(record)
     if record.description:
         body["description"] = record.description
     if record.email is not None:
@@ -76,6 +78,22 @@ def user(base_url: str, record: User) -> dict[str, object]:
     if record.default_project_id is not None:
         body["default_project_id"] = record.default_project_id
     return body
+
+
+def _federated(record: User) -> list[dict[str, object]]:
+    """Who the user is to identity providers, each with its protocols."""
+    providers = dict.fromkeys(each.provider_id for each in record.federated)
+    return [
+        {
+            "idp_id": provider_id,
+            "protocols": [
+                {"protocol_id": each.protocol, "unique_id": each.unique_id}
+                for each in record.federated
+                if each.provider_id == provider_id
+            ],
+        }
+        for provider_id in providers
+    ]
 
 
 def group(base_url: str, record: Group) -> dict[str, object]:

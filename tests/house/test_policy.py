@@ -28,6 +28,9 @@ OPEN_IN_KEYSTONE = {
     # An OAuth consumer has no token: it signs its requests with its secret.
     ("POST", "/OS-OAUTH1/request_token"),
     ("POST", "/OS-OAUTH1/access_token"),
+    # Here an identity provider's token is what one signs in with.
+    ("GET", "/OS-FEDERATION/identity_providers/{provider_id}/protocols/{protocol_id}/auth"),
+    ("POST", "/OS-FEDERATION/identity_providers/{provider_id}/protocols/{protocol_id}/auth"),
 }
 # The greatest role that is still too small.
 TOO_SMALL = {

@@ -11,6 +11,8 @@ from noded.identity.federation.commands import (
     DeleteProtocol,
     DeleteProvider,
     DeleteServiceProvider,
+    ForgetExpiredMemberships,
+    ShadowUser,
     UpdateMapping,
     UpdateProtocol,
     UpdateProvider,
@@ -18,6 +20,7 @@ from noded.identity.federation.commands import (
 )
 from noded.identity.federation.identity_providers.api import ROUTES as PROVIDER_ROUTES
 from noded.identity.federation.mappings.api import ROUTES as MAPPING_ROUTES
+from noded.identity.federation.reconcile import ExpiringMembershipsReconciler
 from noded.identity.federation.service_providers.api import ROUTES as SERVICE_PROVIDER_ROUTES
 from noded.identity.providers import IdentityProvider, Mapping, Protocol, ServiceProvider
 
@@ -38,6 +41,9 @@ SERVICE = Service(
         CreateServiceProvider,
         UpdateServiceProvider,
         DeleteServiceProvider,
+        ShadowUser,
+        ForgetExpiredMemberships,
     ),
     routes=(*PROVIDER_ROUTES, *MAPPING_ROUTES, *SERVICE_PROVIDER_ROUTES),
+    reconcilers=(ExpiringMembershipsReconciler,),
 )

@@ -6,10 +6,25 @@ import msgspec
 
 from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, Invalid
+from noded.core.ids import DomainId, GroupId, ProjectId, RoleId, UserId
 from noded.core.record import Record
-from noded.core.store import Transaction
+from noded.core.store import Transaction, View
 from noded.identity.attributes import given
-from noded.identity.model import Domain
+from noded.identity.grants.commands import GrantRole
+from noded.identity.model import (
+    Assignment,
+    Domain,
+    FederatedIdentity,
+    Group,
+    Membership,
+    Project,
+    Role,
+    Scope,
+    User,
+    assignment_id,
+    membership_id,
+)
+from noded.identity.projects.commands import CreateProject
 from noded.identity.providers import (
     IdentityProvider,
     Mapping,
@@ -18,6 +33,7 @@ from noded.identity.providers import (
     protocol_key,
     remove_provider,
 )
+from noded.identity.standing import by_name
 
 R = TypeVar("R", bound=Record)
 
@@ -234,6 +250,122 @@ class DeleteServiceProvider(Command, frozen=True, kw_only=True, tag="service_pro
     def apply(self, tx: Transaction) -> None:
         tx.need(ServiceProvider, self.provider_id)
         tx.delete(ServiceProvider, self.provider_id)
+
+
+class Provision(msgspec.Struct, frozen=True, kw_only=True):
+    """A project that the user shall have. `project_id`: the one that it gets if there is none of that name."""
+
+    project_id: ProjectId
+    domain_id: DomainId
+    name: str
+    role_ids: tuple[RoleId, ...] = ()
+
+
+class ShadowUser(Command, frozen=True, kw_only=True, tag="user.shadow.1"):
+    """Who an identity provider vouches for is a user here, as it described them last. Doing it twice changes nothing.
+
+    `group_ids`: groups in which they are until `groups_expire_ms`, for what they hand on; None: the token alone says.
+    """
+
+    TOLD: ClassVar[str] = "took in {name}, for whom the identity provider {provider_id} vouches"
+
+    user_id: UserId  # for a new user
+    domain_id: DomainId
+    name: str
+    email: str | None = None
+    provider_id: str
+    protocol: str
+    unique_id: str
+    projects: tuple[Provision, ...] = ()
+    group_ids: tuple[GroupId, ...] = ()
+    groups_expire_ms: int | None = None
+
+    def apply(self, tx: Transaction) -> None:
+        tx.need(Protocol, protocol_key(self.provider_id, self.protocol))
+        tx.need(Domain, self.domain_id)
+        user = self.user_in(tx)
+        if user is None:
+            user = User(
+                id=self.user_id,
+                domain_id=self.domain_id,
+                name=self.name,
+                email=self.email,
+                federated=(self.identity,),
+            )
+        tx.put(msgspec.structs.replace(user, name=self.name, email=self.email or user.email))
+        for each in self.projects:
+            _provide(tx, user.id, each)
+        for group_id in self.group_ids if self.groups_expire_ms is not None else ():
+            _join(tx, user.id, group_id, self.groups_expire_ms)
+
+    @property
+    def identity(self) -> FederatedIdentity:
+        """Who the user is to the identity provider."""
+        return FederatedIdentity(provider_id=self.provider_id, protocol=self.protocol, unique_id=self.unique_id)
+
+    def user_in(self, view: View) -> User | None:
+        """The user who it is here, if they came before."""
+        return next(iter(view.find(User, "federated_keys", self.identity.key)), None)
+
+    def is_done(self, view: View, margin_ms: int) -> bool:
+        """Whether it would change nothing, but for memberships that would last less than `margin_ms` longer."""
+        user = self.user_in(view)
+        if user is None or user.name != self.name or self.email not in (None, user.email):
+            return False
+        if self.groups_expire_ms is not None and not all(
+            _lasts(view.get(Membership, membership_id(id, user.id)), self.groups_expire_ms - margin_ms)
+            for id in self.group_ids
+        ):
+            return False
+        return all(_has(view, user.id, each) for each in self.projects)
+
+
+class ForgetExpiredMemberships(Command, frozen=True, kw_only=True, tag="membership.expire.1"):
+    """What identity providers said of groups counts no more once its time is over."""
+
+    TOLD: ClassVar[str] = "ended memberships in groups that an identity provider has not confirmed in time"
+
+    FREES_ROOM: ClassVar[bool] = True
+
+    membership_ids: tuple[str, ...]
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        for id in self.membership_ids:
+            membership = tx.get(Membership, id)
+            if membership is not None and membership.expires_ms is not None and membership.expires_ms <= self.now_ms:
+                tx.delete(Membership, id)
+
+
+def _lasts(membership: Membership | None, least_ms: int) -> bool:
+    return membership is not None and (membership.expires_ms is None or membership.expires_ms >= least_ms)
+
+
+def _has(view: View, user_id: str, wish: Provision) -> bool:
+    project_id = by_name(view, wish.name, wish.domain_id)
+    return project_id is not None and all(
+        view.get(Assignment, assignment_id(user_id, Scope.PROJECT, project_id, role_id)) is not None
+        for role_id in wish.role_ids
+    )
+
+
+def _provide(tx: Transaction, user_id: UserId, wish: Provision) -> None:
+    project_id = by_name(tx, wish.name, wish.domain_id)
+    if project_id is None:
+        project_id = wish.project_id
+        CreateProject(project_id=project_id, domain_id=wish.domain_id, name=wish.name).apply(tx)
+    assert tx.get(Project, project_id) is not None
+    for role_id in wish.role_ids:
+        tx.need(Role, role_id)
+        GrantRole(user_id=user_id, scope=Scope.PROJECT, target_id=project_id, role_id=role_id).apply(tx)
+
+
+def _join(tx: Transaction, user_id: UserId, group_id: GroupId, until_ms: int | None) -> None:
+    before = tx.get(Membership, membership_id(group_id, user_id))
+    if tx.get(Group, group_id) is None or (before is not None and before.expires_ms is None):
+        return  # an administrator's own word counts for longer
+    id = membership_id(group_id, user_id)
+    tx.put(Membership(id=id, user_id=user_id, group_id=group_id, expires_ms=until_ms))
 
 
 def _changed(before: R, change: Command) -> R:

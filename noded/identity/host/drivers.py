@@ -4,7 +4,9 @@ from noded.core.reconciler import Drivers
 from noded.gateway.authenticate import Recognizer
 from noded.identity.failures import FailureCounter
 from noded.identity.host.argon2 import Argon2Passwords
+from noded.identity.host.oidc import OidcChecker
 from noded.identity.links import Passwords, SignInFailures
+from noded.identity.oidc.links import OidcTokens
 from noded.identity.tokens.recognize import TokenRecognizer
 from noded.identity.tokens.seal import TokenBook
 
@@ -16,3 +18,4 @@ def add_identity_drivers(drivers: Drivers, passwords: Passwords | None = None) -
     drivers.add(Recognizer, TokenRecognizer(book))
     drivers.add(Passwords, passwords or Argon2Passwords())
     drivers.add(SignInFailures, FailureCounter())
+    drivers.add(OidcTokens, OidcChecker())

@@ -9,6 +9,7 @@ from noded.identity.model import RevokedToken, TokenKey
 from noded.identity.tokens.api import ROUTES
 from noded.identity.tokens.commands import AddTokenKey, RevokeToken
 from noded.identity.tokens.ec2.api import ROUTES as EC2_ROUTES
+from noded.identity.tokens.federated.api import ROUTES as FEDERATED_ROUTES
 from noded.identity.tokens.reconcile import TokenKeysReconciler
 
 
@@ -30,7 +31,7 @@ SERVICE = Service(
     endpoint=IDENTITY,
     records=(TokenKey, RevokedToken),
     commands=(AddTokenKey, RevokeToken),
-    routes=(*ROUTES, *EC2_ROUTES),
+    routes=(*ROUTES, *EC2_ROUTES, *FEDERATED_ROUTES),
     reconcilers=(TokenKeysReconciler,),
     founding=_found,
 )

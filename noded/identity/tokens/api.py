@@ -69,8 +69,8 @@ async def issue_token(request: Request) -> Response:
     if proof.through is not None or trust_id is not None:
         _expect_alone(auth.scope, proof)
         return issue(request, proof, await standing_by(request, proof, trust_id))
-    scope, target_id = _scope_of(view, auth.scope, proof.user)
-    return issue(request, proof, standing_of(view, proof.user.id, scope, target_id))
+    scope, target_id = _scope_of(view, auth.scope, proof)
+    return issue(request, proof, standing_of(view, proof.user.id, scope, target_id, proof.vouched))
 
 
 def _trust_id(asked: Wish) -> str | None:
@@ -121,21 +121,21 @@ async def show_catalog(request: Request) -> Response:
 
 async def list_projects(request: Request) -> Response:
     """GET /auth/projects: what the caller may scope a token to."""
-    found = projects_of(request.cluster.view(), request.caller.user_id)
+    found = projects_of(request.cluster.view(), request.caller.user_id, request.caller.group_ids)
     entries = [views.project(request.base_url, project) for project in found]
     return Response(body=listing("projects", entries, views.link(request.base_url, "auth", "projects")))
 
 
 async def list_domains(request: Request) -> Response:
     """GET /auth/domains: what the caller may scope a token to."""
-    found = domains_of(request.cluster.view(), request.caller.user_id)
+    found = domains_of(request.cluster.view(), request.caller.user_id, request.caller.group_ids)
     entries = [views.domain(request.base_url, domain) for domain in found]
     return Response(body=listing("domains", entries, views.link(request.base_url, "auth", "domains")))
 
 
 async def list_systems(request: Request) -> Response:
     """GET /auth/system: whether the caller may scope a token to the whole system."""
-    held = is_of_system(request.cluster.view(), request.caller.user_id)
+    held = is_of_system(request.cluster.view(), request.caller.user_id, request.caller.group_ids)
     entries = [{"all": True}] if held else []
     links = {"self": views.link(request.base_url, "auth", "system")}
     return Response(body={"system": entries, "links": links})
@@ -237,7 +237,9 @@ def _claimed_user(
     if claimed.name is None:
         raise Invalid(f"Invalid input: a user needs `id`, or `name` and `domain` - at `$.{where}`.")
     domain_id = _domain_id(view, claimed.domain, f"{where}.domain")
-    return next((user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id), None)
+    named = [user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id]
+    # Whom an identity provider vouches for may be called like somebody who signs in by that name.
+    return min(named, key=lambda user: len(user.federated), default=None)
 
 
 async def _note_failure(request: Request, user: User, now: int) -> None:
@@ -267,14 +269,20 @@ def _prove_by_token(request: Request, text: str) -> Proof:
             " create another token. Create a new one the same way instead."
         )
     methods = ("token", *(method for method in token.methods if method != "token"))
-    return Proof(user=standing.user, methods=methods, expires_ms=token.expires_ms, first_audit_id=token.audit_ids[-1])
+    return Proof(
+        user=standing.user,
+        methods=methods,
+        expires_ms=token.expires_ms,
+        first_audit_id=token.audit_ids[-1],
+        vouched=standing.vouched,
+    )
 
 
-def _scope_of(view: View, asked: Wish, user: User) -> tuple[Scope, str]:
+def _scope_of(view: View, asked: Wish, proof: Proof) -> tuple[Scope, str]:
     """Which scope the token shall have. Without a wish it is the user's default project, if that can be had."""
     if asked is None:
-        default = user.default_project_id
-        if default is not None and roles_of(view, user.id, Scope.PROJECT, default):
+        default, groups = proof.user.default_project_id, () if proof.vouched is None else proof.vouched.group_ids
+        if default is not None and roles_of(view, proof.user.id, Scope.PROJECT, default, groups):
             return Scope.PROJECT, default
         return Scope.NONE, ""
     if asked == "unscoped":

@@ -11,6 +11,7 @@ from noded.gateway.catalog import Catalog
 from noded.identity.delegations import AccessToken, ApplicationCredential, Delegated, Trust
 from noded.identity.model import SYSTEM_ID, Scope, User
 from noded.identity.offers import catalogue
+from noded.identity.providers import Vouched
 from noded.identity.standing import Standing
 from noded.identity.tokens.seal import Token, TokenBook
 from noded.identity.tokens.views import token_body
@@ -27,12 +28,13 @@ class Proof:
     expires_ms: int
     first_audit_id: str | None = None
     through: Delegated | None = None
+    vouched: Vouched | None = None  # by whom, if it was an identity provider
 
 
 def issue(request: Request, proof: Proof, standing: Standing) -> Response:
     """A new token for that standing."""
     own = base64.urlsafe_b64encode(bytes.fromhex(new_hex_id())).rstrip(b"=").decode()
-    through = standing.through
+    through, vouched = standing.through, standing.vouched
     token = Token(
         user_id=proof.user.id,
         password_generation=proof.user.password_generation,
@@ -44,6 +46,9 @@ def issue(request: Request, proof: Proof, standing: Standing) -> Response:
         audit_ids=(own,) if proof.first_audit_id is None else (own, proof.first_audit_id),
         through=None if through is None else kind_of(through),
         through_id="" if through is None else through.id,
+        provider_id="" if vouched is None else vouched.provider_id,
+        protocol="" if vouched is None else vouched.protocol,
+        group_ids=() if vouched is None else vouched.group_ids,
     )
     sealed = request.driver(TokenBook).seal(request.cluster.view(), token)
     return answer(request, sealed, token, standing)

@@ -6,6 +6,7 @@ from noded.core.store import View
 from noded.gateway.authenticate import WorthNothing
 from noded.identity.acting import delegation_of, standing_through
 from noded.identity.model import RevokedToken, Scope, User
+from noded.identity.providers import IdentityProvider, Protocol, Vouched, protocol_key
 from noded.identity.standing import Standing, standing_of
 from noded.identity.tokens.seal import Token, TokenBook
 
@@ -41,11 +42,23 @@ def worth(view: View, token: Token) -> Standing:
 
 def _standing(view: View, token: Token) -> Standing:
     if token.through is None:
-        return standing_of(view, token.user_id, token.scope, token.target_id)
+        return standing_of(view, token.user_id, token.scope, token.target_id, vouched_in(view, token))
     try:
         return standing_through(view, token.through, token.through_id, token.user_id)
     except Forbidden as reason:  # who gave it no longer holds what they gave
         raise Unauthenticated(reason.message) from None
+
+
+def vouched_in(view: View, token: Token) -> Vouched | None:
+    """Who vouched for the token's user; raises `Unauthenticated` if their word counts no more."""
+    if not token.provider_id:
+        return None
+    provider = view.get(IdentityProvider, token.provider_id)
+    if provider is None or not provider.enabled:
+        raise Unauthenticated(_NO)
+    if view.get(Protocol, protocol_key(token.provider_id, token.protocol)) is None:
+        raise Unauthenticated(_NO)
+    return Vouched(provider_id=token.provider_id, protocol=token.protocol, group_ids=token.group_ids)
 
 
 def caller_of(view: View, standing: Standing) -> Caller:
@@ -61,4 +74,5 @@ def caller_of(view: View, standing: Standing) -> Caller:
         domain_id=standing.domain.id if standing.scope is Scope.DOMAIN and standing.domain is not None else None,
         is_system=standing.scope is Scope.SYSTEM,
         delegation=delegation_of(view, standing),
+        group_ids=() if standing.vouched is None else standing.vouched.group_ids,
     )

@@ -34,6 +34,9 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     audit_ids: tuple[str, ...]  # its own, then that of the first token of the chain it was made from
     through: DelegationKind | None = None  # it was made through a delegation, and is worth what that one says
     through_id: str = ""
+    provider_id: str = ""  # an identity provider vouched for the user
+    protocol: str = ""
+    group_ids: tuple[str, ...] = ()  # and said that they are in these groups
 
 
 class TokenBook:

@@ -1,12 +1,13 @@
 """How is a token told to its holder? Pure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from noded.core.store import View
 from noded.core.times import zulu_micro
 from noded.identity.delegations import AccessToken, Delegated, Trust, rules_of
 from noded.identity.model import Domain, Scope
-from noded.identity.providers import ServiceProvider
+from noded.identity.providers import ServiceProvider, Vouched
 from noded.identity.standing import Standing
 from noded.identity.tokens.seal import Token
 from noded.identity.views import when
@@ -17,7 +18,7 @@ def token_body(
 ) -> dict[str, dict[str, object]]:
     """The token's JSON, the same when it is issued and when it is looked at. `catalog` None: it was not asked for."""
     user = standing.user
-    body: dict[str, object] = {
+    body: dict[str, Any] = {
         "methods": list(token.methods),
         "user": {
             "domain": _domain(standing.user_domain),
@@ -29,6 +30,8 @@ def token_body(
         "expires_at": zulu_micro(token.expires_ms),
         "issued_at": zulu_micro(token.issued_ms),
     }
+    if standing.vouched is not None:
+        body["user"] |= _federated(standing.vouched)
     if standing.through is not None:
         body |= _delegated(view, standing.through)
     if standing.scope is Scope.NONE:
@@ -50,6 +53,17 @@ def token_body(
             {"id": each.id, "auth_url": each.auth_url, "sp_url": each.sp_url} for each in trusting
         ]
     return {"token": body}
+
+
+def _federated(vouched: Vouched) -> dict[str, object]:
+    """What the token says of who vouched for its user."""
+    return {
+        "OS-FEDERATION": {
+            "identity_provider": {"id": vouched.provider_id},
+            "protocol": {"id": vouched.protocol},
+            "groups": [{"id": id} for id in vouched.group_ids],
+        }
+    }
 
 
 def _delegated(view: View, through: Delegated) -> dict[str, object]:

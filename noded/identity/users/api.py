@@ -1,7 +1,7 @@
 """Answers /users."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
@@ -18,7 +18,7 @@ from noded.identity import views
 from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, read, told_options
 from noded.identity.links import Passwords, SignInFailures
 from noded.identity.listing import listed
-from noded.identity.model import User
+from noded.identity.model import FederatedIdentity, User
 from noded.identity.overseeing import expect_command, expect_sight
 from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, may_be_locked, rules_of
 from noded.identity.standing import projects_of
@@ -44,6 +44,23 @@ class UserBody(msgspec.Struct, frozen=True):
         return "UserBody()"  # there may be a password in it
 
 
+class ProtocolIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who a user is by one protocol of an identity provider."""
+
+    protocol_id: Id
+    unique_id: Name255
+
+
+class ProviderIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who a user is to an identity provider."""
+
+    idp_id: Id
+    protocols: Annotated[tuple[ProtocolIdentity, ...], msgspec.Meta(min_length=1, max_length=8)]
+
+
+Federated = Annotated[tuple[ProviderIdentity, ...], msgspec.Meta(max_length=8)]
+
+
 class UserForm(msgspec.Struct, frozen=True):
     """A new user."""
 
@@ -55,6 +72,7 @@ class UserForm(msgspec.Struct, frozen=True):
     email: Email | None = None
     default_project_id: Id | None = None
     options: UserOptions | msgspec.UnsetType = msgspec.UNSET
+    federated: Federated = ()
 
     def __repr__(self) -> str:
         return f"UserForm(name={self.name!r})"
@@ -115,23 +133,46 @@ async def create_user(request: Request) -> Response:
             extra=extra,
             options=told_options(form.options),
             now_ms=now_ms(),
+            federated=_identities(form.federated),
         )
     )
     return _answer(request, user_id)
 
 
 async def list_users(request: Request) -> Response:
-    """GET /users, by `name`, `domain_id`, `enabled` and `password_expires_at` (`lt:2026-01-02T03:04:05Z`)."""
+    """GET /users, by `name`, `domain_id`, `enabled` and `password_expires_at` (`lt:2026-01-02T03:04:05Z`).
+
+    By `idp_id`, `protocol_id` and `unique_id`, too: whom an identity provider means.
+    """
     view, query = request.cluster.view(), request.query
     found = view.find(User, "name", query["name"]) if "name" in query else view.all(User)
     only, expiry = request.caller.domain_id, _expiry(query.get("password_expires_at"))
     entries = [
         views.user(request.base_url, user)
         for user in found
-        if only in (None, user.domain_id) and expiry(user.password_expires_ms)
+        if only in (None, user.domain_id) and expiry(user.password_expires_ms) and _is_known_to(user, query)
     ]
     self_url = views.link(request.base_url, "users")
     return listed(request, "users", entries, self_url, "name", "domain_id", "enabled")
+
+
+def _identities(federated: Federated) -> tuple[FederatedIdentity, ...]:
+    return tuple(
+        FederatedIdentity(provider_id=provider.idp_id, protocol=protocol.protocol_id, unique_id=protocol.unique_id)
+        for provider in federated
+        for protocol in provider.protocols
+    )
+
+
+def _is_known_to(user: User, query: Mapping[str, str]) -> bool:
+    """Whether the user is whom the query means by `idp_id`, `protocol_id` and `unique_id`."""
+    asked = [query.get(name) for name in ("idp_id", "protocol_id", "unique_id")]
+    if asked == [None, None, None]:
+        return True
+    return any(
+        all(wanted in (None, known) for wanted, known in zip(asked, each, strict=True))
+        for each in ((known.provider_id, known.protocol, known.unique_id) for known in user.federated)
+    )
 
 
 def _expiry(text: str | None) -> Callable[[int | None], bool]:

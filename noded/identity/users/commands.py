@@ -5,15 +5,16 @@ from typing import Any, ClassVar
 import msgspec
 
 from noded.core.command import Command
-from noded.core.errors import Conflict
+from noded.core.errors import Conflict, Invalid
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.store import Transaction, View
 from noded.identity.application_credentials.commands import forget_user as forget_application_credentials
 from noded.identity.attributes import changed, merged
 from noded.identity.credentials.commands import forget_user as forget_credentials
 from noded.identity.grants.commands import forget_actor
-from noded.identity.model import Domain, Membership, User
+from noded.identity.model import Domain, FederatedIdentity, Membership, User
 from noded.identity.oauth1.commands import forget_user as forget_oauth
+from noded.identity.providers import Protocol, protocol_key
 from noded.identity.sign_in_rules.model import expires_ms, rules_of
 from noded.identity.trusts.commands import forget_user as forget_trusts
 
@@ -34,9 +35,12 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     now_ms: int = 0
+    federated: tuple[FederatedIdentity, ...] = ()
 
     def apply(self, tx: Transaction) -> None:
         tx.need(Domain, self.domain_id)
+        for each in self.federated:
+            _expect_provider(tx, each)
         _expect_free(tx, self.name, self.domain_id, self.user_id)
         tx.put(
             User(
@@ -50,6 +54,7 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
                 default_project_id=self.default_project_id,
                 extra=self.extra,
                 options=merged({}, self.options),
+                federated=self.federated,
                 password_set_ms=self.now_ms,
                 password_expires_ms=None
                 if self.password_hash is None
@@ -155,8 +160,17 @@ def remove_user(tx: Transaction, user: User) -> None:
     tx.delete(User, user.id)
 
 
+def _expect_provider(view: View, identity: FederatedIdentity) -> None:
+    if view.get(Protocol, protocol_key(identity.provider_id, identity.protocol)) is None:
+        raise Invalid(f"No protocol {identity.protocol} of an identity provider {identity.provider_id} is known.")
+    if view.find(User, "federated_keys", identity.key):
+        raise Conflict(f"Conflict occurred attempting to store user - {identity.unique_id} is somebody already.")
+
+
 def _expect_free(view: View, name: str, domain_id: str, user_id: str) -> None:
-    taken = (other for other in view.find(User, "name", name) if other.domain_id == domain_id)
+    # Whom identity providers vouch for may be called as they like: nobody signs in by that name.
+    namesakes = view.find(User, "name", name)
+    taken = (other for other in namesakes if other.domain_id == domain_id and not other.federated)
     if any(other.id != user_id for other in taken):
         raise Conflict(
             "Conflict occurred attempting to store user - it is not permitted to have two users with the same name"

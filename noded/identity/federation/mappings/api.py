@@ -1,9 +1,11 @@
 """Answers /OS-FEDERATION/mappings."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from noded.core.errors import Invalid
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.federation.commands import CreateMapping, DeleteMapping, UpdateMapping
 from noded.identity.listing import listing
@@ -24,14 +26,65 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regex: bool = False
 
 
+class DomainForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A domain by id or by name."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+class UserLocal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who it is here."""
+
+    id: str | None = None
+    name: str | None = None
+    email: str | None = None
+    domain: DomainForm | None = None
+    type: Literal["ephemeral", "local"] | None = None
+
+
+class GroupLocal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A group by id, or by name and domain."""
+
+    id: str | None = None
+    name: str | None = None
+    domain: DomainForm | None = None
+
+
+class RoleLocal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A role by name."""
+
+    name: str
+
+
+class ProjectLocal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project that the user shall have, with these roles."""
+
+    name: str
+    roles: tuple[RoleLocal, ...]
+    domain: DomainForm | None = None
+
+
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who or what it is here."""
+
+    user: UserLocal | None = None
+    group: GroupLocal | None = None
+    groups: str | None = None
+    group_ids: str | None = None
+    projects: tuple[ProjectLocal, ...] | None = None
+    domain: DomainForm | None = None
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """If all of `remote` is so, then `local` is who that is here."""
 
-    local: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
+    local: Annotated[tuple[Local, ...], msgspec.Meta(min_length=1)]
     remote: Annotated[tuple[Requirement, ...], msgspec.Meta(min_length=1)]
 
 
-Rules = Annotated[tuple[Rule, ...], msgspec.Meta(min_length=1, max_length=256)]
+# Kept as they were sent, once they can be read as `Rule`.
+Rules = Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1, max_length=256)]
 Version = Literal["1.0", "2.0"]
 
 
@@ -68,7 +121,7 @@ async def create_mapping(request: Request) -> Response:
     form = (await request.json(MappingBody)).mapping
     mapping_id = request.params["mapping_id"]
     await request.cluster.propose(
-        CreateMapping(mapping_id=mapping_id, rules=_plain(form.rules), schema_version=form.schema_version or "1.0")
+        CreateMapping(mapping_id=mapping_id, rules=_sound(form.rules), schema_version=form.schema_version or "1.0")
     )
     return _answer(request, mapping_id)
 
@@ -88,7 +141,7 @@ async def update_mapping(request: Request) -> Response:
     """PATCH /OS-FEDERATION/mappings/{mapping_id}."""
     change = (await request.json(MappingChangeBody)).mapping
     mapping_id = request.params["mapping_id"]
-    rules = change.rules if change.rules is msgspec.UNSET else _plain(change.rules)
+    rules = change.rules if change.rules is msgspec.UNSET else _sound(change.rules)
     version = msgspec.UNSET if change.schema_version is None else change.schema_version
     await request.cluster.propose(UpdateMapping(mapping_id=mapping_id, rules=rules, schema_version=version))
     return _answer(request, mapping_id)
@@ -100,16 +153,31 @@ async def delete_mapping(request: Request) -> Response:
     return Response()
 
 
-def _plain(rules: tuple[Rule, ...]) -> tuple[dict[str, Any], ...]:
-    """The rules as they were sent: what was not said is not there."""
-    return tuple(
-        {"local": list(rule.local), "remote": [_said(requirement) for requirement in rule.remote]} for rule in rules
-    )
+def _sound(rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The rules, if they can be evaluated; raises `Invalid` that names what can't."""
+    try:
+        read = msgspec.convert(rules, tuple[Rule, ...])
+    except msgspec.ValidationError as wrong:
+        raise Invalid(f"Invalid input: {wrong}.") from None
+    for rule in read:
+        for requirement in rule.remote:
+            _expect_one_test(requirement)
+        for group in (local.group for local in rule.local if local.group is not None):
+            if (group.id is None) == (group.name is None or group.domain is None):
+                raise Invalid("Invalid input: a group needs `id`, or `name` and `domain` - at `$.mapping.rules`.")
+    return rules
 
 
-def _said(requirement: Requirement) -> dict[str, Any]:
-    said = {name: value for name, value in msgspec.structs.asdict(requirement).items() if value not in (None, False)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+def _expect_one_test(requirement: Requirement) -> None:
+    tests = ("any_one_of", "not_any_of", "whitelist", "blacklist")
+    given = [name for name in tests if getattr(requirement, name) is not None]
+    if len(given) > 1:
+        raise Invalid(f"Invalid input: {given[0]} and {given[1]} exclude each other - at `$.mapping.rules`.")
+    for pattern in getattr(requirement, given[0]) if given and requirement.regex else ():
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as wrong:
+            raise Invalid(f"Invalid input: {pattern!r} is no regular expression: {wrong}.") from None
 
 
 def _body(base_url: str, mapping: Mapping) -> dict[str, object]:
