@@ -131,6 +131,9 @@ class Comparison:
         self._copying = 0
         self.cancelled = False
         self.blocks_copied = 0
+        # Blocks with bytes that the target has from its source: copied now, or found, because an owner before, or
+        # this one on an earlier connection, had copied them.
+        self.blocks_brought = 0
 
     @property
     def progress(self) -> float:
@@ -195,9 +198,17 @@ class Comparison:
             self._copies = newest_wins(reports)
         else:
             (source, right), (target, other) = reports
+            self._count_found(right, other, self._since)
             self._copies = source_wins(source, right, target, other, self._since)
         self._copies.reverse()
         self._copy_more()
+
+    def _count_found(self, right: Lines, other: Lines, since: Since) -> None:
+        self.blocks_brought += sum(
+            1
+            for block, state in right.items()
+            if state.hash != ZERO_BLOCK_HASH and other.get(block) == state and not since.is_sent(state.stamp)
+        )
 
     def go_on(self) -> None:
         """Some time has passed: copy what had to wait."""
@@ -251,6 +262,7 @@ class Comparison:
     def _fetched(self, copy: Copy, reply: Reply) -> None:
         repairs = repair_frames(self._owner.key, self._extents[self._at], copy.below, reply)
         self.blocks_copied += copy.blocks
+        self.blocks_brought += sum(fields["length"] for fields, payload in repairs if payload) >> BLOCK_SHIFT
         # One step more, so that the last answer finds that all have been sent.
         left = [len(repairs) * len(copy.targets)]
 

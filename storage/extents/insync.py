@@ -170,8 +170,8 @@ class InSyncSet:
         volume, joins = self.volume, self._owner.joins
         for member in self._owner.members.values():
             if extents := joins.complete(member):
-                copied = joins.blocks_copied(member, extents)
-                return Adopt(volume.volume_id, volume.epoch, volume.changes, member.disk_id, extents, copied)
+                brought = joins.blocks_brought(member, extents)
+                return Adopt(volume.volume_id, volume.epoch, volume.changes, member.disk_id, extents, brought)
         return None
 
     def _must_leave(self, member: Member, now: float) -> bool:

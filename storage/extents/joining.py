@@ -50,8 +50,8 @@ class Joins:
     def __init__(self, owner: "Owner") -> None:
         self._owner = owner
         self._joins: dict[tuple[int, Member], Join] = {}
-        # Also by earlier connections: what has been moved is told when it counts.
-        self._copied: dict[tuple[int, Member], int] = {}
+        # What has been moved is told when it counts.
+        self._brought: dict[tuple[int, Member], int] = {}
         self._budget = 0.0
         self._paid_at = owner.surroundings.now()
 
@@ -71,9 +71,9 @@ class Joins:
         found = [extent for (extent, other), join in self._joins.items() if other is member and join.is_complete]
         return tuple(sorted(extent for extent in found if extent in wanted))
 
-    def blocks_copied(self, member: Member, extents: Iterable[int]) -> int:
-        """How many blocks were copied for these extents on the replica's disk."""
-        return sum(self._copied.get((extent, member), 0) for extent in extents)
+    def blocks_brought(self, member: Member, extents: Iterable[int]) -> int:
+        """How many blocks with bytes were copied for these extents to the replica's disk, by whichever owner."""
+        return sum(self._brought.get((extent, member), 0) for extent in extents)
 
     def progress(self) -> dict[str, int]:
         """For each extent and disk, how many blocks have been copied."""
@@ -103,7 +103,7 @@ class Joins:
             gained = _gained(before, volume.layout, member.disk_id)
             joins = [self._joins.pop((extent, member), None) for extent in gained]
             for extent in gained:
-                self._copied.pop((extent, member), None)
+                self._brought.pop((extent, member), None)
             if gained and self._owner.direct is not None:
                 self._owner.direct.forget(member)
             if not all(join is not None and join.is_complete for join in joins):
@@ -167,21 +167,15 @@ class Joins:
     def _filled(self, join: Join) -> None:
         assert join.comparison is not None
         blocks = join.comparison.blocks_copied
-        self._count(join)
+        self._brought[join.extent, join.member] = join.comparison.blocks_brought
         join.is_complete = True
         join.comparison = None
         self._owner.surroundings.note("replica filled", disk=join.member.disk_id, extent=join.extent, blocks=blocks)
         self._owner.in_sync.adjust()
 
-    def _count(self, join: Join) -> None:
-        assert join.comparison is not None
-        key = join.extent, join.member
-        self._copied[key] = self._copied.get(key, 0) + join.comparison.blocks_copied
-
     def _end(self, key: tuple[int, Member]) -> None:
         join = self._joins.pop(key)
         if join.comparison is not None:
-            self._count(join)
             join.comparison.cancel()
         self._owner.refresh()
         self._owner.settle_inflight()

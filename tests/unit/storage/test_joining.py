@@ -113,3 +113,18 @@ def test_joining_is_not_faster_than_it_may_be() -> None:
     found.pass_time(3)
     assert len(found.content(C)) == 2
     assert found.volume.layout[0] == (A, B, C)
+
+
+def test_what_an_interrupted_move_had_brought_is_counted_once() -> None:
+    found = rig(copy_bytes_s=2 * BLOCK_BYTES)
+    for number in range(0, 4, 2):
+        found.write(number, block(1))
+    found.volume = replace(found.volume, joining=(Joiner(0, C),))
+    found.owner.in_sync.look_again()
+    found.pass_time(0.5)
+    assert len(found.content(C)) == 1
+    found.disconnect(C)
+    found.come_back(C)
+    found.pass_time(5)
+    adopt = next(request for request in found.asked if isinstance(request, Adopt))
+    assert (adopt.extents, adopt.blocks) == ((0,), 2)
