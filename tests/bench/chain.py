@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from storage.volumes.claims import volume_map
 from storage.volumes.layers import ask_for_cut
 from storage.volumes.model import Cut, CutPart
 from tests.bench.block.fio import Workload, run_fio
+from tests.bench.volume import cpu_seconds, storage_processes
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
 from tests.faults.test_volumes_under_load import new_volume
 
@@ -119,33 +121,39 @@ class Asker:
         return received
 
 
-def in_turns(plain: Callable[[], float], deep: Callable[[], float], rounds: int) -> tuple[float, float, float]:
-    """The medians of both, and that of the ratios within a round. What is measured first does not count."""
+@dataclass(frozen=True)
+class Rate:
+    """So many reads a second, and so much of the servers' CPU for each."""
+
+    per_second: float
+    cpu_us: float
+
+
+def compare(name: str, plain: Callable[[], Rate], deep: Callable[[], Rate], rounds: int) -> None:
+    """A line of the table: medians, and the medians of the ratios within a round. What comes first does not count."""
     plain(), deep()
-    found: list[tuple[float, float]] = []
+    found = []
     for number in range(rounds):
         if number % 2:
             second = deep()
             found.append((plain(), second))
         else:
             found.append((plain(), deep()))
-    return (
-        statistics.median(each for each, _ in found),
-        statistics.median(each for _, each in found),
-        statistics.median(second / first for first, second in found),
-    )
-
-
-def compare(name: str, plain: Callable[[], float], deep: Callable[[], float], rounds: int) -> None:
-    without, having, ratio = in_turns(plain, deep, rounds)
-    print(f"| {name} | {without:,.0f} | {having:,.0f} | {ratio:.2f} |", flush=True)
+    middle = statistics.median
+    cells = [f"{middle(each[at].per_second for each in found):,.0f}" for at in (0, 1)]
+    cells += [f"{middle(having.per_second / without.per_second for without, having in found):.2f}"]
+    cells += [f"{middle(each[at].cpu_us for each in found):.1f}" for at in (0, 1)]
+    cells += [f"{middle(having.cpu_us / without.cpu_us for without, having in found):.2f}"]
+    print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def compare_guests(nodes: StorageNodes, both: tuple[VolumeId, VolumeId], asked: argparse.Namespace) -> None:
-    size_bytes = asked.mib * MIB
+    size_bytes, pids = asked.mib * MIB, storage_processes(nodes.root)
 
-    def rate(volume_id: VolumeId, workload: Workload) -> float:
-        return run_fio(uri(nodes, volume_id), workload, size_bytes=size_bytes, seconds=asked.seconds).per_second
+    def rate(volume_id: VolumeId, workload: Workload) -> Rate:
+        before = cpu_seconds(pids)
+        found = run_fio(uri(nodes, volume_id), workload, size_bytes=size_bytes, seconds=asked.seconds)
+        return Rate(found.per_second, (cpu_seconds(pids) - before) / max(1, found.count) * 1e6)
 
     workloads = [Workload(f"4k random, depth {depth}", "randread", "4k", depth) for depth in DEPTHS]
     for workload in (*workloads, Workload("1M in order", "read", "1m", 4)):
@@ -154,12 +162,18 @@ def compare_guests(nodes: StorageNodes, both: tuple[VolumeId, VolumeId], asked: 
 
 
 def compare_extent_server(nodes: StorageNodes, both: tuple[VolumeId, VolumeId], asked: argparse.Namespace) -> None:
-    picture = nodes.shared.machine.picture
+    picture, pids = nodes.shared.machine.picture, storage_processes(nodes.root)
     [disk] = [each for each in picture.all(Disk) if each.node_id == nodes.ids[0]]
     path = extent_socket(nodes.node(1).run, DiskId(disk.id))
     plain, deep = (Asker(path, volume_map(picture, volume_id)) for volume_id in both)
+
+    def rate(asker: Asker, depth: int) -> Rate:
+        before = cpu_seconds(pids)
+        per_second = asker.per_second(depth, asked.seconds)
+        return Rate(per_second, (cpu_seconds(pids) - before) / (per_second * asked.seconds) * 1e6)
+
     for depth in DEPTHS:
-        of_plain, of_deep = (partial(asker.per_second, depth, asked.seconds) for asker in (plain, deep))
+        of_plain, of_deep = (partial(rate, asker, depth) for asker in (plain, deep))
         compare(f"the extent server, 4k random, depth {depth}", of_plain, of_deep, asked.rounds)
     plain.close()
     deep.close()
@@ -180,7 +194,8 @@ async def main(asked: argparse.Namespace) -> None:
             await make_chain(nodes, both[1], asked.layers, size_bytes)
             print(f"{asked.layers} snapshots in {time.monotonic() - begun:.0f} s; waiting for the disks", flush=True)
             await trio.sleep(SETTLED_S_MAX)
-            print(f"| reads a second | no snapshot | {asked.layers} snapshots | ratio |\n|---|---|---|---|")
+            print("| reads a second; CPU µs a read | no snapshot | snapshots | ratio | CPU, none | snapshots | ratio |")
+            print("|---|---|---|---|---|---|---|")
             await trio.to_thread.run_sync(compare_guests, nodes, both, asked)
             await trio.to_thread.run_sync(compare_extent_server, nodes, both, asked)
 
