@@ -116,6 +116,10 @@ class Hypervisor(Protocol):
     async def unplug(self, server_id: ServerId, volume_id: VolumeId) -> None:
         """Ask a running guest to let go of a disk. It has until it does: look at `disks`, and ask again."""
 
+    async def resize(self, server_id: ServerId, volume_id: VolumeId, size_bytes: int) -> None:
+        """Let a running guest see that a disk of its has grown: whoever connects to it anew is told so already. A guest
+        that is off, or has not that disk, needs nothing."""
+
     async def remove(self, server_id: ServerId) -> None:
         """Take its power away and forget its definition and its console log. A guest that is gone is gone."""
 

@@ -2,6 +2,7 @@
 
 from compute.attachments.api import ROUTES
 from compute.attachments.commands import AttachVolume, DetachVolume, KeepVolume
+from compute.attachments.reconcile import GrowthReconciler
 from compute.endpoint import COMPUTE
 from noded.core.service import Service
 
@@ -10,4 +11,5 @@ SERVICE = Service(
     endpoint=COMPUTE,
     commands=(AttachVolume, DetachVolume, KeepVolume),
     routes=ROUTES,
+    reconcilers=(GrowthReconciler,),
 )

@@ -16,6 +16,7 @@ import trio
 
 from compute.host.consoles import Consoles
 from compute.host.domain import MARK, definition, disk_definition, disks_in, run_of
+from compute.host.growing import grow
 from compute.host.kvm import guest_runs
 from compute.host.machine import cpu_count, cpu_model, memory_for_guests_mib
 from compute.hypervisor import Capacity, Guest, GuestDisk, GuestFault, GuestSpec, GuestState, HypervisorDown
@@ -150,6 +151,17 @@ class LibvirtHypervisor:
 
         await self._of(server_id, run)
         log.info("disk asked back", server=server_id, volume=volume_id)
+
+    async def resize(self, server_id: ServerId, volume_id: VolumeId, size_bytes: int) -> None:
+        """Let a running guest see that a disk of its has grown."""
+
+        def run(guest: Any) -> None:
+            text = disks_in(guest.XMLDesc()).get(volume_id)
+            if text is not None:
+                grow(guest, text, volume_id, size_bytes)
+
+        await self._of(server_id, run)
+        log.info("disk grown", server=server_id, volume=volume_id, bytes=size_bytes)
 
     async def remove(self, server_id: ServerId) -> None:
         """Take its power away and forget its definition and its console log."""

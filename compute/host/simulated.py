@@ -40,6 +40,8 @@ class SimulatedHypervisor:
         self.disk_works = True
         self.lets_go = True  # of a disk that it is asked to
         self.plug_fault: str | None = None
+        self.resize_fault: str | None = None
+        self.sizes: dict[tuple[ServerId, VolumeId], int] = {}  # of disks that have grown under a guest
         self.started: list[ServerId] = []  # every start, in order
 
     async def capacity(self) -> Capacity:
@@ -106,6 +108,14 @@ class SimulatedHypervisor:
         if self.lets_go and self._is(server_id, GuestState.RUNNING) and volume_id in disks:
             del disks[volume_id]
             self._happened.set()
+
+    async def resize(self, server_id: ServerId, volume_id: VolumeId, size_bytes: int) -> None:
+        """Let it see the new size of a disk."""
+        self._check()
+        if volume_id in self._disks(server_id):
+            if self.resize_fault is not None:
+                raise GuestFault(self.resize_fault)
+            self.sizes[server_id, volume_id] = size_bytes
 
     async def remove(self, server_id: ServerId) -> None:
         """Forget it."""

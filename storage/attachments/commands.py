@@ -17,7 +17,7 @@ from storage.volumes.model import Attachment, Purpose, Volume
 RESERVED: Final = "attaching"  # the phase of a volume that somebody reserved
 DETACHING: Final = "detaching"
 FREE: Final = "available"
-_ENDED: Final = frozenset((DETACHING, "in-use"))  # what was said of a volume in use, and holds no longer
+_ENDED: Final = frozenset((DETACHING, "in-use", "extending"))  # what was said of a volume in use, and holds no longer
 
 
 class CreateAttachment(Command, frozen=True, kw_only=True, tag="volume.attachment.create.1"):

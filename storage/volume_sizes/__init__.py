@@ -2,6 +2,6 @@
 
 from noded.core.service import Service
 from storage.volume_sizes.api import ACTIONS as ACTIONS
-from storage.volume_sizes.commands import ExtendVolume
+from storage.volume_sizes.commands import ConfirmExtension, ExtendVolume
 
-SERVICE = Service(name="storage.volume_sizes", commands=(ExtendVolume,))
+SERVICE = Service(name="storage.volume_sizes", commands=(ConfirmExtension, ExtendVolume))

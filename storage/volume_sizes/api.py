@@ -16,6 +16,8 @@ from storage.volume_sizes.commands import ExtendVolume
 from storage.volumes.commands import PLACES_CHANGED, choose_layout
 from storage.volumes.model import VOLUME_BYTES_MAX, Volume
 
+ATTACHED_SINCE: Final = (3, 42)  # from then on also a volume that somebody has grows
+
 
 class Extension(Body, frozen=True):
     """The value of `os-extend`."""
@@ -31,7 +33,13 @@ async def _extend(request: Request, _: Volume, value: Extension) -> Response:
         extents = range(len(volume.layout), extent_count(size_bytes, volume.extent_bytes))
         view, up = request.cluster.view(), request.driver(Watch).usable()
         tail = choose_layout(view, up, volume.volume_id, extents, replicas=volume.replicas_wanted) if extents else ()
-        return ExtendVolume(volume_id=volume.volume_id, size_bytes=size_bytes, tail=tail, now_ms=now_ms())
+        return ExtendVolume(
+            volume_id=volume.volume_id,
+            size_bytes=size_bytes,
+            tail=tail,
+            now_ms=now_ms(),
+            attached=request.microversion >= ATTACHED_SINCE,
+        )
 
     await propose_chosen(request.cluster, order, PLACES_CHANGED)
     return Response()

@@ -84,7 +84,7 @@ def layouts(view: View, volume_ids: Iterable[VolumeId]) -> dict[VolumeId, tuple[
         volume = view.get(Volume, volume_id)
         if volume is not None:
             sources = tuple((parent.id, parent.changes, parent.leaving) for parent in ancestors(view, volume))
-            found[volume_id] = (volume.layout, volume.joining, sources if volume.joining else ())
+            found[volume_id] = (volume.size_bytes, volume.layout, volume.joining, sources if volume.joining else ())
     return found
 
 

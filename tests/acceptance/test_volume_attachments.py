@@ -52,6 +52,17 @@ def detach(tenant: Tenant, server: Any, volume_id: str) -> None:
     wait_in_guest(tenant, server, "the disk is gone from the guest", "test", "!", "-e", "/dev/vdb")
 
 
+def grow(tenant: Tenant, server: Any, volume_id: str, gib: int) -> None:
+    storage = tenant.cloud.block_storage
+    storage.post(
+        f"/volumes/{volume_id}/action", json={"os-extend": {"new_size": gib}}, microversion="3.42"
+    ).raise_for_status()
+    until(lambda: status(tenant, volume_id) == "in-use", "the guest was told that its disk has grown")
+    seen = run(tenant, server, "cat", "/sys/class/block/vdb/size").stdout.strip()
+    assert seen == str(gib << 21), f"the guest sees {seen} sectors"
+    print(f"a running guest sees its disk grow to {gib} GiB")
+
+
 def test_a_disk_is_plugged_into_a_running_guest_and_its_bytes_go_to_another_host(
     tenant: Tenant, image_id: str, small: str, cloud: Lab
 ) -> None:
@@ -69,6 +80,9 @@ def test_a_disk_is_plugged_into_a_running_guest_and_its_bytes_go_to_another_host
     done = run(tenant, second, "sudo", "blocks", "verify", "/dev/vdb", str(BLOCKS), "7")
     assert done.returncode == 0, done.stderr + done.stdout
     print(f"{BLOCKS} blocks written on host1 were read on host2")
+    grow(tenant, second, volume.id, 2)
+    done = run(tenant, second, "sudo", "blocks", "verify", "/dev/vdb", str(BLOCKS), "7")
+    assert done.returncode == 0, done.stderr + done.stdout
     tenant.cloud.compute.reboot_server(second, "HARD")
     until(lambda: tenant.console(second).count(READY) == 2, "the guest is up again")
     done = run(tenant, second, "sudo", "blocks", "verify", "/dev/vdb", str(BLOCKS), "7")

@@ -187,7 +187,9 @@ class SimulatedVolumes:
             return None
         volume = self._cluster.view().need(Volume, volume_id)
         states = {disk: "current" if disk in volume.in_sync else "away" for disk in disks_of(volume.layout)}
-        return ServedVolume(phase="open", replicas=states, latencies_ms=dict.fromkeys(states, 0.5))
+        return ServedVolume(
+            phase="open", replicas=states, latencies_ms=dict.fromkeys(states, 0.5), size_bytes=volume.size_bytes
+        )
 
     async def look(self, volume_id: VolumeId) -> None:
         if volume_id in await self.running():

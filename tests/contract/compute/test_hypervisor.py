@@ -34,6 +34,8 @@ class World(Protocol):
     def spec(self, number: int, *, run: int = 1, ends_itself: bool = False, lets_go: bool = True) -> GuestSpec: ...
     def disk(self, number: int) -> GuestDisk: ...
     async def end_itself(self, server_id: ServerId) -> None: ...
+    def grow_disk(self, number: int, size_bytes: int) -> None: ...
+    def size_seen(self, server_id: ServerId, number: int) -> int: ...
     async def fail_disk(self, server_id: ServerId) -> None: ...
     async def mend_disk(self, server_id: ServerId) -> None: ...
     async def go_down(self) -> None: ...
@@ -58,6 +60,12 @@ class TwinWorld:
 
     def disk(self, number: int) -> GuestDisk:
         return GuestDisk(volume_id=_volume(number), socket="s", device="vdb")
+
+    def grow_disk(self, number: int, size_bytes: int) -> None:
+        """The twin has no bytes."""
+
+    def size_seen(self, server_id: ServerId, number: int) -> int:
+        return self.hypervisor.sizes[server_id, _volume(number)]
 
     async def end_itself(self, server_id: ServerId) -> None:
         self.hypervisor.end_itself(server_id)
@@ -107,6 +115,18 @@ class LibvirtWorld:
     def disk(self, number: int) -> GuestDisk:
         socket = self.host.serve(_volume(number), bytes(1 << 20))
         return GuestDisk(volume_id=_volume(number), socket=socket, device="vdb")
+
+    def grow_disk(self, number: int, size_bytes: int) -> None:
+        """As the volume server does: it begins anew with the new size."""
+        self.host.stop_serving(_volume(number))
+        with (self.host.directory / _volume(number)).open("ab") as file:
+            file.truncate(size_bytes)
+        self.host.serve(_volume(number), b"")
+
+    def size_seen(self, server_id: ServerId, number: int) -> int:
+        target = "vda" if _volume(number)[:8] == server_id[:8] else "vdb"
+        words = self.host.virsh("domblkinfo", server_id, target).split()
+        return int(words[words.index("Capacity:") + 1])
 
     async def end_itself(self, server_id: ServerId) -> None:
         await until_console(self.hypervisor, server_id, b"up\n.")
@@ -288,10 +308,28 @@ async def test_a_guest_that_does_not_listen_keeps_its_disk_until_its_power_goes(
     assert await hypervisor.disks(spec.server_id) == {each.volume_id for each in spec.disks}
 
 
+async def test_a_running_guest_sees_that_its_disks_grow(world: World) -> None:
+    hypervisor, disk = world.hypervisor, world.disk(23)
+    spec = world.spec(12)
+    await _up(world, spec)
+    await hypervisor.plug(spec.server_id, disk)
+    for number, size_bytes in ((23, 3 << 20), (12, 2 << 20)):
+        world.grow_disk(number, size_bytes)
+        if number == 23 or isinstance(world, LibvirtWorld):  # the twin's guests boot without a disk
+            await hypervisor.resize(spec.server_id, _volume(number), size_bytes)
+            assert world.size_seen(spec.server_id, number) == size_bytes
+    await until_state(hypervisor, spec.server_id, GuestState.RUNNING)
+    if isinstance(world, LibvirtWorld):
+        world.host.stop_serving(_volume(23))
+        with pytest.raises(GuestFault):
+            await hypervisor.resize(spec.server_id, _volume(23), 4 << 20)
+
+
 async def test_a_guest_that_is_off_or_unknown_has_no_disks_and_gets_none(world: World) -> None:
     assert await world.hypervisor.disks(_server(9)) == frozenset()
     await world.hypervisor.plug(_server(9), world.disk(22))
     await world.hypervisor.unplug(_server(9), _volume(22))
+    await world.hypervisor.resize(_server(9), _volume(22), 2 << 20)
     assert await world.hypervisor.disks(_server(9)) == frozenset()
 
 

@@ -28,6 +28,7 @@ import net.networks
 import net.ports
 import net.security_groups
 import noded.services
+from compute.attachments.reconcile import GrowthReconciler
 from compute.host.simulated import SimulatedHypervisor
 from compute.hypervisor import Hypervisor
 from compute.placement.model import Allocation, ComputeNode
@@ -93,6 +94,7 @@ class Machine:
     volumes: SimulatedVolumes
     reconciler: ServersReconciler
     capacity: CapacityReporter
+    growth: GrowthReconciler
 
 
 @dataclass
@@ -167,6 +169,7 @@ class Stage:
             before = [self.cloud.shared.machine.picture.revision, *[dict(each.hypervisor.held) for each in up]]
             for each in up:
                 await each.reconciler.reconcile()
+                await each.growth.reconcile()
             if before == [self.cloud.shared.machine.picture.revision, *[each.hypervisor.held for each in up]]:
                 return
         raise AssertionError("not settled")
@@ -215,7 +218,8 @@ def _machine(cloud: Cloud, node: str, number: int, directory: Path, memory_mib: 
     drivers.add(Hypervisor, hypervisor)
     drivers.add(PortWiring, wiring)
     reconciler = ServersReconciler(cluster, drivers)
-    return Machine(hypervisor, wiring, volumes, reconciler, CapacityReporter(cluster, drivers))
+    growth = GrowthReconciler(cluster, drivers)
+    return Machine(hypervisor, wiring, volumes, reconciler, CapacityReporter(cluster, drivers), growth)
 
 
 def _put_image(cloud: Cloud) -> None:

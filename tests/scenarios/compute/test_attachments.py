@@ -50,6 +50,58 @@ async def test_a_running_guest_gets_a_disk_and_gives_it_back() -> None:
         assert [each["action"] for each in actions["instanceActions"]] == ["detach_volume", "attach_volume", "create"]
 
 
+async def extend(stage: Stage, volume_id: str, gib: int, status: int = 202, version: str = "3.42") -> None:
+    body = {"os-extend": {"new_size": gib}}
+    await stage.volume("POST", f"/volumes/{volume_id}/action", body, status=status, version=version)
+
+
+async def test_a_running_guest_sees_that_its_volume_grows() -> None:
+    async with open_stage() as stage:
+        server_id, volume_id = await running_server(stage), await stage.new_volume()
+        await stage.attach(server_id, volume_id)
+        await stage.settle()
+        before = volume_record(stage, volume_id).epoch
+        await extend(stage, volume_id, 2, status=400, version="3.41")
+        await extend(stage, volume_id, 2)
+        assert volume_record(stage, volume_id).epoch == before + 1, "what serves it with its old size is fenced"
+        assert await stage.volume_status(volume_id) == "extending"
+        await extend(stage, volume_id, 3, status=400)
+        await stage.settle()
+        seen = stage.machine_of(server_id).hypervisor.sizes
+        assert seen == {(server_id, volume_id): 2 << 30}
+        shown = (await stage.volume("GET", f"/volumes/{volume_id}", status=200))["volume"]
+        assert (shown["status"], shown["size"]) == ("in-use", 2)
+        await stage.act(server_id, "os-stop")
+        await stage.settle()
+        await extend(stage, volume_id, 3)
+        await stage.settle()
+        assert await stage.volume_status(volume_id) == "in-use"
+        assert seen == {(server_id, volume_id): 2 << 30}, "a guest that is off sees it when it starts"
+
+
+async def test_a_guest_that_can_not_be_told_sees_its_size_later_and_one_that_goes_needs_not_be_told() -> None:
+    async with open_stage() as stage:
+        server_id, volume_id = await running_server(stage), await stage.new_volume()
+        await stage.attach(server_id, volume_id)
+        await stage.settle()
+        stage.machine_of(server_id).hypervisor.resize_fault = "the monitor does not answer"
+        await extend(stage, volume_id, 2)
+        await stage.detach(server_id, volume_id)
+        await stage.settle()
+        assert await stage.volume_status(volume_id) == "available"
+        await stage.attach(server_id, volume_id)
+        await stage.settle()
+        await extend(stage, volume_id, 3)
+        growth = stage.machine_of(server_id).growth
+        for _ in range(5):
+            assert await stage.volume_status(volume_id) == "extending"
+            await growth.reconcile()
+        assert growth.period_s < 1
+        assert await stage.volume_status(volume_id) == "in-use"
+        [message] = (await stage.volume("GET", "/messages", status=200, version="3.3"))["messages"]
+        assert "the monitor does not answer" in message["user_message"]
+
+
 async def test_a_stopped_server_has_its_volume_when_it_starts_and_after_every_reboot() -> None:
     async with open_stage() as stage:
         server_id, volume_id = await running_server(stage), await stage.new_volume()
