@@ -12,8 +12,8 @@ import errno
 import os
 import struct
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Final
 
 from storage.extents.frame import hash_of
@@ -97,24 +97,37 @@ class BlockTable:
 
         Not durable yet. All lines of a page are one write, since a write costs more than the page does. Raises OSError.
         """
-        for page, inside in groupby(blocks, key=lambda block: block // _PAGE_LINES):
-            first = page * _PAGE_SECTORS
-            content = bytearray(os.pread(self.fd, _PAGE_BYTES, first * SECTOR_BYTES).ljust(_PAGE_BYTES, b"\0"))
-            changed: list[int] = []
-            for sector, group in groupby(inside, key=lambda block: block // SECTOR_LINES):
-                changed.append(sector)
-                start = (sector - first) * SECTOR_BYTES
-                if not self._is_whole(content[start : start + SECTOR_BYTES], sector):
-                    # None of the others may pass for right by what follows.
-                    content[start : start + SECTOR_BYTES] = _LOST + bytes(SECTOR_BYTES - _LINES_BYTES)
-                for block in group:
-                    at = start + (block - sector * SECTOR_LINES) * LINE_BYTES
-                    LINE.pack_into(content, at, entries[block][1], entries[block][0])
-                digest = self._hash(content[start : start + _HASHED_BYTES], sector)
-                _HASH.pack_into(content, start + _HASHED_BYTES, digest)
-            start, stop = (changed[0] - first) * SECTOR_BYTES, (changed[-1] + 1 - first) * SECTOR_BYTES
-            with _WRITING:
-                os.pwrite(self.fd, content[start:stop], changed[0] * SECTOR_BYTES)
+        at = 0
+        while at < len(blocks):
+            page = blocks[at] // _PAGE_LINES
+            stop = bisect_left(blocks, (page + 1) * _PAGE_LINES, at)
+            self._write_page(page * _PAGE_SECTORS, entries, blocks[at:stop])
+            at = stop
+
+    def _write_page(self, first: int, entries: Mapping[int, tuple[int, ...]], blocks: Sequence[int]) -> None:
+        content = bytearray(os.pread(self.fd, _PAGE_BYTES, first * SECTOR_BYTES).ljust(_PAGE_BYTES, b"\0"))
+        at = 0
+        while at < len(blocks):
+            sector = blocks[at] // SECTOR_LINES
+            stop = bisect_left(blocks, (sector + 1) * SECTOR_LINES, at)
+            start = (sector - first) * SECTOR_BYTES
+            if stop - at < SECTOR_LINES and not self._is_whole(content[start : start + SECTOR_BYTES], sector):
+                # None of the others may pass for right by what follows.
+                content[start : start + SECTOR_BYTES] = _LOST + bytes(SECTOR_BYTES - _LINES_BYTES)
+            if blocks[stop - 1] - blocks[at] == stop - at - 1:
+                numbers = [number for block in blocks[at:stop] for number in entries[block][1::-1]]
+                line = start + (blocks[at] - sector * SECTOR_LINES) * LINE_BYTES
+                struct.pack_into(f"<{len(numbers)}Q", content, line, *numbers)
+            else:
+                for block in blocks[at:stop]:
+                    line = start + (block - sector * SECTOR_LINES) * LINE_BYTES
+                    LINE.pack_into(content, line, entries[block][1], entries[block][0])
+            _HASH.pack_into(content, start + _HASHED_BYTES, self._hash(content[start : start + _HASHED_BYTES], sector))
+            at = stop
+        changed = blocks[0] // SECTOR_LINES, blocks[-1] // SECTOR_LINES + 1
+        start, stop = (sector - first for sector in changed)
+        with _WRITING:
+            os.pwrite(self.fd, content[start * SECTOR_BYTES : stop * SECTOR_BYTES], changed[0] * SECTOR_BYTES)
 
     def _hash(self, content: bytes | bytearray, sector: int) -> int:
         return hash_of(content, self._place + sector)

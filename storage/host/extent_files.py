@@ -16,7 +16,6 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -96,37 +95,44 @@ def settle_extent(
             os.ftruncate(table, table_bytes(extent_bytes >> BLOCK_SHIFT))
             sync_directory(directory)
         blocks = sorted(entries)
-        for run in _runs(entries, blocks):
-            offset = run[0] << BLOCK_SHIFT
-            if entries[run[0]][2] < 0:
-                _punch(data, offset, len(run) << BLOCK_SHIFT)
+        for first, count, parts in _runs(entries, blocks):
+            if parts:
+                _write_all(data, [journal[start:stop] for start, stop in parts], first << BLOCK_SHIFT)
             else:
-                places = (entries[block][2] for block in run)
-                _write_all(data, [journal[place : place + BLOCK_BYTES] for place in places], offset)
+                _punch(data, first << BLOCK_SHIFT, count << BLOCK_SHIFT)
         BlockTable(table, place_of(volume_key(directory.name), extent)).write(entries, blocks)
         # Data first would not matter: until the journal's segment is used again, both can be made again.
         os.fdatasync(data)
         os.fdatasync(table)
 
 
-def _runs(entries: Mapping[int, Entry], blocks: Sequence[int]) -> Iterator[list[int]]:
-    """Blocks that lie side by side in the extent, and either all have bytes or none has."""
-    run = list(blocks[:1])
-    for before, block in pairwise(blocks):
-        alike = (entries[before][2] < 0) == (entries[block][2] < 0)
-        if block == before + 1 and alike and len(run) < RUN_BLOCKS_MAX:
-            run.append(block)
+def _runs(entries: Mapping[int, Entry], blocks: Sequence[int]) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Blocks that lie side by side in the extent: the first, how many, and the parts of the journal that hold them, one
+    behind the other. No parts: they are zero or absent."""
+    first = count = stop = 0
+    parts: list[tuple[int, int]] = []
+    for block in blocks:
+        place = entries[block][2]
+        if count and (block != first + count or (place < 0) == bool(parts) or count == RUN_BLOCKS_MAX):
+            yield first, count, parts
+            count, parts = 0, []
+        if not count:
+            first = block
+        count += 1
+        if place < 0:
+            continue
+        if parts and place == stop:
+            parts[-1] = (parts[-1][0], place + BLOCK_BYTES)
         else:
-            yield run
-            run = [block]
-    if run:
-        yield run
+            parts.append((place, place + BLOCK_BYTES))
+        stop = place + BLOCK_BYTES
+    if count:
+        yield first, count, parts
 
 
 def _write_all(fd: int, buffers: Sequence[memoryview], offset: int) -> None:
     """Write all buffers from `offset` on. Raises OSError."""
-    size = len(buffers) << BLOCK_SHIFT
-    if os.pwritev(fd, buffers, offset) != size:
+    if os.pwritev(fd, buffers, offset) != sum(map(len, buffers)):
         # The disk may be full: then this says so.
         os.pwrite(fd, b"".join(buffers), offset)
 

@@ -26,7 +26,7 @@ from storage.extents.serving import Session
 from storage.host.direct_files import SealCount
 from storage.host.event_log import note
 from storage.host.extent import DiskReplica
-from storage.host.extent_store import SEGMENT_BYTES, ExtentStore
+from storage.host.extent_store import ExtentStore, segment_bytes_for
 from storage.host.lock import ProcessLock
 from storage.host.loop import READ, WRITE, Loop
 from storage.host.open_files import allow_many_files
@@ -222,7 +222,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--listen", type=listening_address, metavar="HOST:PORT")
     parser.add_argument("--tls", type=Path, metavar="DIR", help="holds node.crt, node.key, ca.crt")
     parser.add_argument("--run", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--segment-mib", type=int, default=SEGMENT_BYTES >> 20, metavar="N")
+    parser.add_argument("--segment-mib", type=int, metavar="N", help="of the journal, which has two")
     return parser.parse_args(words)
 
 
@@ -249,7 +249,7 @@ def main(words: Sequence[str]) -> None:
     store = ExtentStore(
         asked.disk,
         disk_id,
-        segment_bytes=asked.segment_mib << 20,
+        segment_bytes=asked.segment_mib << 20 if asked.segment_mib else segment_bytes_for(asked.disk),
         wake=lambda: loop.call_from_thread(settled),
         seals=SealCount(seals_file(asked.run, disk_id), writable=True),
     )

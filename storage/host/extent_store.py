@@ -40,6 +40,9 @@ from storage.host.origins import OriginMaps
 from storage.host.settling import ExtentPart, FactsPart, Settling
 
 SEGMENT_BYTES: Final = 32 << 20
+# A larger one takes in a burst at the journal's speed, and settles only once what was written often meanwhile.
+LARGE_DISK_BYTES: Final = 64 << 30
+LARGE_DISK_SEGMENT_BYTES: Final = 64 << 20
 SEGMENT_BYTES_MIN: Final = 4 << 20
 BATCH_BYTES_MAX: Final = 2 << 20
 # Bounds the memory of the overlay, of which a segment full of trims would otherwise need much.
@@ -48,6 +51,13 @@ OPEN_EXTENTS_MAX: Final = 4096
 SPACE_CHECK_BYTES: Final = 1 << 20
 # Beside what both segments may still bring: room for tables, directories and the file system itself.
 RESERVE_BYTES: Final = 16 << 20
+
+
+def segment_bytes_for(directory: Path) -> int:
+    """What suits a disk: two segments of its journal are written before the first volume comes."""
+    space = os.statvfs(directory)
+    large = space.f_blocks * space.f_frsize >= LARGE_DISK_BYTES
+    return LARGE_DISK_SEGMENT_BYTES if large else SEGMENT_BYTES
 
 
 class ExtentStore:
@@ -304,7 +314,6 @@ class ExtentStore:
         for part in settling.extents:
             part.extent.settled()
         self._journal.settled = settling.sequence
-        self._journal.forget()
         self._settling = None
         self._check_space()
 
@@ -321,7 +330,7 @@ class ExtentStore:
         self.finish_settling(wait=True)
         extents, facts = self._freeze()
         sequence = self._journal.switch()
-        self._settling = Settling(sequence, self._journal.content, extents, facts, self._wake)
+        self._settling = Settling(sequence, self._journal, extents, facts, self._wake)
 
     def _freeze(self) -> tuple[list[ExtentPart], list[FactsPart]]:
         extents = []
@@ -438,7 +447,7 @@ class ExtentStore:
                 replica.watermark = 0
                 self._touched.add(replica)
         extents, facts = self._freeze()
-        self._settling = Settling(self._journal.sequence, self._journal.content, extents, facts, self._wake)
+        self._settling = Settling(self._journal.sequence, self._journal, extents, facts, self._wake)
         self.finish_settling(wait=True)
         self._journal.start_afresh()
 

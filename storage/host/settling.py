@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from storage.host.extent import DiskReplica, Extent
 from storage.host.extent_files import Entry, VolumeFacts, settle_extent, write_facts
+from storage.host.journal import Journal
 
 
 class ExtentPart(NamedTuple):
@@ -30,7 +31,7 @@ class Settling:
     def __init__(
         self,
         sequence: int,
-        journal: memoryview,
+        journal: Journal,
         extents: list[ExtentPart],
         facts: list[FactsPart],
         wake: Callable[[], None],
@@ -56,6 +57,7 @@ class Settling:
             for replica, facts, sequence in self._facts:
                 if not replica.removed:
                     write_facts(replica.directory, facts, sequence)
+            self._journal.forget()
         except OSError as error:
             self.error = error
         self.ended = True
@@ -64,7 +66,9 @@ class Settling:
     def _settle(self, part: ExtentPart) -> None:
         replica = part.replica
         try:
-            settle_extent(replica.directory, part.extent.index, replica.extent_bytes, part.entries, self._journal)
+            settle_extent(
+                replica.directory, part.extent.index, replica.extent_bytes, part.entries, self._journal.content
+            )
         except FileNotFoundError:
             # The volume was removed in the meantime: its directory has another name now.
             if not replica.removed:
