@@ -34,8 +34,11 @@ class Codec:
         self._records = msgspec.msgpack.Decoder(list[_union(records)])  # type: ignore[misc]
 
     def encode_entry(self, origin: Origin, commands: Sequence[Command]) -> bytes:
-        """One log entry. Raises `Invalid` when it is larger than an entry may be."""
-        entry = self._encoder.encode((_FORMAT, origin, tuple(commands)))
+        """One log entry. Raises `Invalid` when it is larger than an entry may be, or holds a number of over 64 bits."""
+        try:
+            entry = self._encoder.encode((_FORMAT, origin, tuple(commands)))
+        except OverflowError:  # in what a client may say freely, such as attributes that Keystone does not know
+            raise Invalid("A number in the request is too large: whole numbers may have 64 bits.") from None
         # A value of a wrong type can be encoded and not be decoded: it must be found here, and not in the log.
         self.decode_entry(entry)
         if len(entry) > ENTRY_BYTES_MAX:

@@ -63,7 +63,7 @@ from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.host.proc import ProcVitals
 from noded.inspection.links import VitalsReader
 from noded.logs import configure_logs
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, services_of

@@ -60,6 +60,7 @@ import noded.identity.trusts
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
+import noded.openapi
 import noded.policy
 import storage.attachments
 import storage.backups
@@ -173,6 +174,7 @@ SERVICES: tuple[Service, ...] = (
     noded.inspection.SERVICE,
     noded.policy.SERVICE,
     noded.doctor.SERVICE,
+    noded.openapi.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,
 )

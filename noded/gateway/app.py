@@ -32,7 +32,7 @@ from noded.gateway.freshness import freshest_view
 from noded.gateway.limits import DRAIN_BYTES_MAX
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
 from noded.gateway.router import Match, NoSuchVerb, Router
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 
 Scope = Mapping[str, Any]
 

@@ -1,6 +1,6 @@
 """Who asks, and may they? The one place where a route's rule is asked.
 
-A route names its rule by `allow`; what the rules say is in `noded/policy/rules.py`, all of them together in
+A route names its rule by `allow`; what the rules say is in `noded/policy/model.py`, all of them together in
 `docs/policy.yaml`, and what the operator says otherwise in records. ANYONE is not asked for a token. Other APIs than
 Keystone's want a token of a project, whatever the rule.
 
@@ -18,7 +18,7 @@ from noded.core.store import View
 from noded.gateway.access_rules import permits
 from noded.gateway.limits import TOKEN_CHARS_MAX
 from noded.gateway.router import Match, Target
-from noded.policy.rules import WORDS, Policies
+from noded.policy.model import WORDS, Policies
 
 TOKEN_HEADER: Final = "x-auth-token"  # noqa: S105  # a header's name  # a header's name
 SESSION_COOKIE: Final = "noded_session"

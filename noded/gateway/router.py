@@ -15,7 +15,7 @@ from noded.core.errors import Invalid, Kind, NotFound, Refused
 from noded.core.route import Route
 from noded.core.service import Endpoint, Service
 from noded.gateway.limits import PATH_SEGMENTS_MAX
-from noded.policy.rules import action_name
+from noded.policy.model import action_name
 
 _REST = ":path}"
 _PROJECT: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

@@ -12,8 +12,7 @@ from noded.core.service import PeerContext, PeerHandler
 from noded.policy.commands import NAME_CHARS_MAX, SetPolicyRules, UnsetPolicyRules
 from noded.policy.explaining import Asked, reasons
 from noded.policy.language import RULE_CHARS_MAX
-from noded.policy.model import PolicyRule
-from noded.policy.rules import BASE, Policies
+from noded.policy.model import BASE, Policies, PolicyRule
 from noded.policy.views import policy_file, policy_view
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]

@@ -15,7 +15,7 @@ from noded.core.store import View
 from noded.identity.model import DEFAULT_DOMAIN, SYSTEM_ID, Domain, Group, Project, Role, Scope, User
 from noded.identity.standing import actors_of, held_at, standing_of, with_implied
 from noded.policy.language import DEPTH_MAX, All, Any, Check, Named, Not, parse
-from noded.policy.rules import OPEN, Action, Policies, Question
+from noded.policy.model import OPEN, Action, Policies, Question
 
 R = TypeVar("R", bound=Record)
 

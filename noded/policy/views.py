@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator
 
 from noded.core.store import View
-from noded.policy.model import PolicyRule
-from noded.policy.rules import BASE, OPEN, Policies
+from noded.policy.model import BASE, OPEN, Policies, PolicyRule
 
 _HEAD = """\
 # Who may do what: the rule of every action, in oslo.policy's language. `noded policy list --file` prints it with your

@@ -10,7 +10,7 @@ import pytest
 from noded.core.ids import NodeId
 from noded.core.service import PeerContext
 from noded.policy import SERVICE
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.services import SERVICES
 from tests.twins.cloud import Cloud, found_cloud, sign_in_body
 

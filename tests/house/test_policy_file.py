@@ -3,7 +3,7 @@
 import msgspec
 
 from noded.core.route import Allow
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.policy.views import policy_file
 from noded.services import SERVICES
 from tests.house.source import ROOT

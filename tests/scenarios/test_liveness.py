@@ -26,7 +26,7 @@ from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
 from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import Space, StoreDigest, Vitals
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.reconcile.loop import keep_reconciling
 from tests.scenarios.test_members import IDS, PollingStation, admission, founding
 from tests.twins.cloud import IDENTITY_SERVICES, Cloud, found_cloud

@@ -21,7 +21,7 @@ from noded.gateway.catalog import Catalog
 from noded.gateway.server import serve
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.services import SERVICES
 from tests.twins.cluster import SharedCluster
 

@@ -38,7 +38,7 @@ from noded.host.log_member import HISTORY_DIRECTORY, LOG_DIRECTORY, add_log_driv
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
 from noded.peers import PeerCalls
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, all_commands, all_records

@@ -11,7 +11,7 @@ from noded.gateway.catalog import Catalog
 from noded.gateway.freshness import freshest_view
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.drivers import add_identity_drivers
-from noded.policy.rules import Policies
+from noded.policy.model import Policies
 from tests.twins.cloud import BASE, IDENTITY_SERVICES, Cloud, found_cloud
 
 
