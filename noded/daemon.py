@@ -19,6 +19,7 @@ from consensus.admission import EntryConfig
 from consensus.certificates.links import Certificates
 from consensus.door import Seed
 from consensus.doors.links import Porch, Refusals
+from consensus.host.api_face import HostApiFace
 from consensus.host.certificates import NodeCertificates, api_server
 from consensus.host.checkpoint import CheckpointRefused
 from consensus.host.doorkeeper import Doorkeeper
@@ -36,6 +37,7 @@ from consensus.host.replication import SafetyViolated
 from consensus.log import ReleaseTooOld, StorageFailed, Superseded
 from consensus.members.links import authority_in
 from consensus.members.model import NodeRole
+from consensus.own_certificates.links import ApiFace
 from consensus.ports import PEERS_PORT, RAFT_PORT
 from noded.config import Config
 from noded.core.reconciler import Drivers
@@ -278,6 +280,7 @@ class _Daemon:
         standing = self._standing
         state, tls = standing.config.state, standing.membership.tls
         drivers.add(Certificates, NodeCertificates(standing.identity, state, tls, api_tls, self._api_hosts))
+        drivers.add(ApiFace, HostApiFace(api_tls, state, self._api_hosts))
         add_identity_drivers(drivers)
         drivers.add(Catalog, Catalog(self._services))
         drivers.add(Policies, Policies(SERVICES))  # a witness answers for all nodes

@@ -18,6 +18,7 @@ import consensus.history
 import consensus.levels
 import consensus.liveness
 import consensus.members
+import consensus.own_certificates
 import consensus.recovery
 import consensus.watches
 import images.catalog
@@ -35,6 +36,7 @@ import net.tags
 import net.wiring
 import noded.dashboard
 import noded.doctor
+import noded.gateway_rules
 import noded.health
 import noded.identity.application_credentials
 import noded.identity.credentials
@@ -99,6 +101,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.disks.SERVICE,
     consensus.doors.SERVICE,
     consensus.certificates.SERVICE,
+    consensus.own_certificates.SERVICE,
     consensus.levels.SERVICE,
     consensus.recovery.SERVICE,
     consensus.liveness.SERVICE,
@@ -173,6 +176,7 @@ SERVICES: tuple[Service, ...] = (
     compute.limits.SERVICE,
     noded.inspection.SERVICE,
     noded.policy.SERVICE,
+    noded.gateway_rules.SERVICE,
     noded.doctor.SERVICE,
     noded.openapi.SERVICE,
     noded.dashboard.SERVICE,

@@ -13,10 +13,12 @@ from noded.cli import show
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.cli.backup import backup, restore
 from noded.cli.backup_target import backup_target
+from noded.cli.certificate import certificate
 from noded.cli.cluster import cluster
 from noded.cli.disk import disk
 from noded.cli.doctor import doctor
 from noded.cli.entering import approve, claim, join, join_requests
+from noded.cli.gateway import gateway
 from noded.cli.history import diff, history
 from noded.cli.level import level
 from noded.cli.log import log
@@ -92,7 +94,23 @@ def explain(config: Config, noun: str, id: str, as_json: bool) -> None:
     print_answer(answer, as_json, lambda: show.explanation(msgspec.msgpack.decode(answer, type=dict[str, object])))
 
 
-for noun in (backup, backup_target, cluster, diff, disk, doctor, history, level, log, node, policy, token, volume):
+for noun in (
+    backup,
+    backup_target,
+    certificate,
+    cluster,
+    diff,
+    disk,
+    doctor,
+    gateway,
+    history,
+    level,
+    log,
+    node,
+    policy,
+    token,
+    volume,
+):
     main.add_command(noun)
 for verb in (approve, claim, join, join_requests, restore):
     main.add_command(verb)

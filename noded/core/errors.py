@@ -18,6 +18,7 @@ class Kind(StrEnum):
     CONFLICT = "conflict"  # the resource's state forbids it now
     TOO_LARGE = "too_large"
     UNSUPPORTED_TYPE = "unsupported_type"
+    TOO_MANY = "too_many"  # requests of one user in a time; the message says when to come again
     OVER_QUOTA = "over_quota"
     NO_ROOM = "no_room"  # no node can take it; the message says why, per node
     RANGE = "range"  # a byte range outside the content
@@ -91,6 +92,16 @@ class TooLarge(Refused):
     kind = Kind.TOO_LARGE
 
 
+class TooMany(Refused):
+    """The caller asks faster than is served to one; `retry_after_s` says when to come again."""
+
+    kind = Kind.TOO_MANY
+
+    def __init__(self, message: str, *, code: str = "", kind: Kind | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, code=code, kind=kind)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(Refused):
     """It can't be done now, and may work later: no majority, or a node that can't be reached."""
 
@@ -104,7 +115,7 @@ class OutcomeUnknown(Unavailable):
 _CLASSES: dict[Kind, type[Refused]] = {
     each.kind: each
     for each in (
-        Invalid, Unauthenticated, Forbidden, NotFound, Conflict, OverQuota, NoRoom, TooLarge, Unavailable,
+        Invalid, Unauthenticated, Forbidden, NotFound, Conflict, OverQuota, NoRoom, TooLarge, TooMany, Unavailable,
     )
 }  # fmt: skip
 

@@ -40,6 +40,8 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "oauth_request.create.1": ("secret",),
     "oidc_settings.1": ("client_secret",),
     "oidc_settings.set.1": ("settings.client_secret",),
+    "own_certificate.1": ("key_pem",),
+    "own_certificate.install.1": ("key_pem",),
     "server.1": ("user_data",),
     "server.create.1": ("form.user_data",),
     "token_key.1": ("secret",),
@@ -67,6 +69,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
     "join_token.revoke.1": ("token_id",),
     "join_token.use.1": ("token_id",),
     "keypair.1": ("public_key",),  # the public half
+    "own_certificate.1": ("chain_pem",),  # certificates are public
+    "own_certificate.install.1": ("chain_pem",),
     "keypair.create.1": ("public_key",),
     "oidc_settings.1": ("ca_pem",),  # certificates are public
     "oidc_settings.set.1": ("settings.ca_pem",),

@@ -5,6 +5,7 @@
 Whatever goes wrong on it is answered in the form of the API that was asked, with the request id, and logged with it.
 """
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,24 +21,29 @@ from noded.core.errors import Invalid, Kind, NotFound, Refused, TooLarge
 from noded.core.ids import RequestId
 from noded.core.origin import Origin
 from noded.core.reconciler import Drivers
-from noded.core.route import Caller
+from noded.core.route import Caller, Done
 from noded.core.service import Endpoint, Service
 from noded.core.store import View
-from noded.gateway import faults, versions
+from noded.gateway import cors, faults, versions
 from noded.gateway.answer import Answer, Send, answer_of, send_answer
 from noded.gateway.authenticate import Recognizer, WorthNothing, expect_permitted, recognize
 from noded.gateway.body import Body, ClientGone, Receive
 from noded.gateway.client import answering, client_of
 from noded.gateway.freshness import freshest_view
 from noded.gateway.limits import DRAIN_BYTES_MAX
+from noded.gateway.packing import packed
+from noded.gateway.rates import Rates
 from noded.gateway.request import HttpRequest, base_url_of, headers_of
 from noded.gateway.router import Match, NoSuchVerb, Router
+from noded.gateway_rules.model import GatewayRules, gateway_rules
 from noded.policy.model import Policies
 
 Scope = Mapping[str, Any]
 
 log = structlog.get_logger(__name__)
 
+REQUEST_ID_HEADER: Final = b"x-openstack-request-id"
+_REQUEST_ID: Final = re.compile(rb"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BUG: Final = Refused("An unexpected error prevented the server from fulfilling your request.", kind=Kind.BUG)
 
 
@@ -54,6 +60,14 @@ def _unwrapped() -> Iterator[None]:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
+
+
+def _told_by_caller(scope: Scope) -> dict[str, str]:
+    """The id of the request that this one is a part of, where another service says so; the log has both."""
+    for name, value in scope["headers"]:
+        if name.lower() == REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
+            return {"part_of": value.decode("ascii")}
+    return {}
 
 
 def _check_project(named: str, caller: Caller) -> None:
@@ -74,6 +88,7 @@ class Gateway:
         drain_bytes_max: int = DRAIN_BYTES_MAX,
     ) -> None:
         self.router = Router(services)
+        self.rates = Rates()
         self.drain_bytes_max = drain_bytes_max
         self._cluster = cluster
         self._drivers = drivers
@@ -81,7 +96,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             with (
-                bound_contextvars(request=(request_id := RequestId(new_request_id()))),
+                bound_contextvars(request=(request_id := RequestId(new_request_id())), **_told_by_caller(scope)),
                 answering(client_of(scope)),
             ):
                 await _Exchange(self, scope, receive, request_id).run(send)
@@ -126,7 +141,7 @@ class _Exchange:
         """Answer, and say in the log how it went."""
         status = None
         try:
-            answer = await self._decide()
+            answer = await packed(await self._decide(), self._headers.get("accept-encoding", ""))
             status = answer.status
             await send_answer(answer, self._verb, self._body, send)
         except ClientGone:
@@ -150,12 +165,16 @@ class _Exchange:
 
     async def _handle(self) -> Answer:
         gateway = self._gateway
-        match = self._find()
+        rules = gateway_rules(gateway.cluster.view())
+        match = self._find(rules)
+        if match is None:
+            return Answer(faults.status_of_done(Done.EMPTY), self._back, b"")
         route = match.target.route
         self._body = Body(self._receive, route.body_max, gateway.drain_bytes_max)
         version = self._negotiate(match.target.endpoint)
         self._caller = await self._authenticate(match)
         if self._caller is not None:
+            gateway.rates.take(rules, self._caller.user_id, time.monotonic())
             expect_permitted(self._caller, match.target, self._verb, self._path)
         if match.project_id is not None and self._caller is not None:
             _check_project(match.project_id, self._caller)
@@ -190,11 +209,16 @@ class _Exchange:
             at_ms=now_ms(),
         )
 
-    def _find(self) -> Match:
+    def _find(self, rules: GatewayRules | None) -> Match | None:
+        """The route; None where a browser only asked whether a page of another site may ask, and it may."""
         router = self._gateway.router
         self._endpoint = router.endpoint_at(self._path)
+        allowed = cors.headers_for(rules, self._endpoint, self._headers)
+        self._back |= allowed
         if self._endpoint is not None and self._endpoint.name == "nova":
             self._back["x-compute-request-id"] = self._request_id
+        if self._verb == "OPTIONS" and "access-control-allow-methods" in allowed:
+            return None
         match = router.find(self._verb, self._path)
         self._endpoint = match.target.endpoint
         self._handler = match.target.route.name
@@ -217,7 +241,10 @@ class _Exchange:
         if endpoint.microversions is None:
             return (0, 0)
         version = versions.negotiate(endpoint.microversions, self._headers)
-        self._back |= versions.headers_back(endpoint.microversions, version)
+        told = versions.headers_back(endpoint.microversions, version)
+        if "vary" in self._back:
+            told["vary"] = f"{self._back['vary']}, {told['vary']}"
+        self._back |= told
         return version
 
     def _check_length(self, bytes_max: int) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from noded.core.errors import Kind, Refused
+from noded.core.errors import Kind, Refused, TooMany
 from noded.core.route import Done
 from noded.core.service import Endpoint, FaultStyle
 
@@ -43,6 +43,7 @@ _KINDS: Final[dict[Kind, int]] = {
     Kind.CONFLICT: 409,
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED_TYPE: 415,
+    Kind.TOO_MANY: 429,
     Kind.OVER_QUOTA: 403,
     Kind.NO_ROOM: 409,
     Kind.RANGE: 416,
@@ -64,6 +65,7 @@ _NOVA_NAMES: Final[dict[int, str]] = {
     409: "conflictingRequest",
     413: "overLimit",
     415: "badMediaType",
+    429: "overLimit",
     503: "serviceUnavailable",
 }
 _NEUTRON_TYPES: Final[dict[Kind, str]] = {
@@ -115,8 +117,9 @@ def fault(refused: Refused, endpoint: Endpoint | None, request_id: str, base_url
     headers: list[tuple[str, str]] = []
     if refused.kind is Kind.UNAUTHENTICATED:
         headers.append(("www-authenticate", f'Keystone uri="{base_url}/identity/v3"'))
-    if refused.kind is Kind.UNAVAILABLE:
-        headers.append(("retry-after", str(RETRY_AFTER_S)))
+    if refused.kind is Kind.UNAVAILABLE or isinstance(refused, TooMany):
+        wait_s = refused.retry_after_s if isinstance(refused, TooMany) else RETRY_AFTER_S
+        headers.append(("retry-after", str(wait_s)))
     body = _json_form(style, refused, status, request_id)
     return Fault(status, msgspec.json.encode(body), "application/json", tuple(headers))
 

@@ -29,8 +29,10 @@ from tests.scenarios.compute.stage import Stage
 from tests.twins.whole import open_whole
 
 ANSWER_S_MAX: Final = 3.0
-OPERATIONS_A_CLOUD: Final = 12
+GROUPS_A_CLOUD: Final = 3
+ORDER: Final = ("post", "put", "patch", "get", "head", "delete")
 OFTEN: Final = 0.75
+MADE: Final = {201, 202}
 KEPT_HEADERS: Final = {"content-type", "openstack-api-version"}
 # What bodies call a thing, beside what paths do.
 ALIASES: Final = {
@@ -88,21 +90,21 @@ class Run:
             assert self._stage is not None
             document = await self._stage.ask("GET", "/noded/v1/openapi.json", status=200)
             operations = self._operations(document)
+            share = max(1, round(self._wanted / max(1, sum(map(len, operations))) / 2))
             self._dice.shuffle(operations)
-            share = max(1, round(self._wanted / max(1, len(operations)) / 2))
-            for number, operation in enumerate(operations):
-                if number % OPERATIONS_A_CLOUD == 0 and number:
+            for number, group in enumerate(operations):
+                if number % GROUPS_A_CLOUD == 0 and number:
                     await self._found_anew()
-                if self.found.asked >= self._wanted:
-                    break
-                for mode in GenerationMode:
-                    await trio.to_thread.run_sync(self._draw, operation, mode, share)
+                for operation in group if self.found.asked < self._wanted else ():
+                    for mode in GenerationMode:
+                        await trio.to_thread.run_sync(self._draw, operation, mode, share)
         finally:
             await self._stack.aclose()
             structlog.reset_defaults()
         return self.found
 
-    def _operations(self, document: dict[str, Any]) -> list[Any]:
+    def _operations(self, document: dict[str, Any]) -> list[list[Any]]:
+        """What is done to one kind of thing together: first it is made, and taken away last."""
         for verbs in document["paths"].values():
             for operation in verbs.values():
                 for parameter in operation["parameters"]:
@@ -111,9 +113,11 @@ class Run:
                         parameter["schema"]["enum"] = [f"{word} {version}" for version in (highest, "latest", "7.x")]
         schema = schemathesis.openapi.from_dict(document)
         operations = [found.ok() for found in schema.get_all_operations()]
-        return [
-            each for each in operations if self._only in each.label and not any(out in each.path for out in LEFT_OUT)
-        ]
+        groups: dict[str, list[Any]] = {}
+        for each in sorted(operations, key=lambda each: ORDER.index(each.method)):
+            if self._only in each.label and not any(out in each.path for out in LEFT_OUT):
+                groups.setdefault("/".join(each.path.split("/")[:4]), []).append(each)
+        return list(groups.values())
 
     def _draw(self, operation: Any, mode: GenerationMode, share: int) -> None:
         """In a thread: hypothesis draws, the loop asks."""
@@ -168,7 +172,10 @@ class Run:
         with trio.move_on_after(ANSWER_S_MAX):
             try:
                 head = {name: value.encode("utf-8", "replace").decode("latin-1") for name, value in headers.items()}
-                status = (await self._stage.client.request(verb, url, content=content, headers=head)).status_code
+                answer = await self._stage.client.request(verb, url, content=content, headers=head)
+                status = answer.status_code
+                if status in MADE and answer.headers.get("content-type", "").startswith("application/json"):
+                    self._learn(answer.json())
             except (httpx.InvalidURL, UnicodeEncodeError):
                 return -1  # no client can send it
         asked = f"{verb} {url[:300]} {headers.get('OpenStack-API-Version', '')} {content[:1500]!r}"
@@ -182,6 +189,12 @@ class Run:
         elif status == 0 or (status >= 500 and status != 503):
             self.found.note(f"{status} without a trace: {verb} {url[:60]}", asked, "")
         return status
+
+    def _learn(self, body: object) -> None:
+        """What was made is there from now on."""
+        for noun, made in body.items() if isinstance(body, dict) else ():
+            if isinstance(made, dict) and isinstance(made.get("id"), str):
+                self._known[f"{noun}_id"] = self._known[f"{noun.split('_')[-1]}_id"] = made["id"]
 
     def _any_known(self, path: str) -> str | None:
         """For a part that is only called `id`: by what stands before it."""

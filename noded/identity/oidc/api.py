@@ -41,7 +41,7 @@ async def delete_settings(request: Request) -> Response:
 def _expect_certificates(pem: str) -> None:
     try:
         ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError) as wrong:
+    except (ssl.SSLError, TypeError, ValueError) as wrong:
         raise Invalid(f"ca_pem holds no certificates in PEM: {wrong}.") from None
 
 

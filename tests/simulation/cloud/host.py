@@ -23,6 +23,7 @@ from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members.links import Exit, PeerBook, Presence
 from consensus.members.model import Node
+from consensus.own_certificates.links import ApiFace
 from consensus.proposals import LogCluster
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
@@ -67,6 +68,10 @@ class _Keeps:
         self.ends: list[str] = []
 
     async def keep(self, *_what: object) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
+
+    async def show(self, own: tuple[str, str] | None) -> bool:
         await trio.lowlevel.checkpoint()
         return False
 
@@ -195,6 +200,7 @@ class Daemon:
         drivers.add(PeerBook, cast(PeerBook, self.keeps))
         drivers.add(Certificates, cast(Certificates, self.keeps))
         drivers.add(Exit, self.keeps)
+        drivers.add(ApiFace, self.keeps)
         drivers.add(Discovery, host.discovery)
         add_identity_drivers(drivers, cheap_passwords())
         drivers.add(Catalog, Catalog(SERVICES))
