@@ -203,8 +203,8 @@ def _balance(view: View, pool: Pool, volumes: Iterable[Volume], load: Load) -> I
     shares = ideal_bytes(pool, sum(held.values()))
     hungry = {disk for disk, share in shares.items() if held[disk] < (1 - BALANCE_SLACK) * share}
     for volume in roots:
-        size = volume.extent_bytes
         for extent in range(len(volume.layout)):
+            size = _extent_size(volume, extent)
             move = _better(pool, volume, extent, hungry)
             if move is None:
                 continue
@@ -239,15 +239,20 @@ def _better(pool: Pool, volume: Volume, extent: int, hungry: Iterable[DiskId]) -
 
 
 def held_bytes(volumes: Iterable[Volume]) -> Counter[DiskId]:
-    """How much each disk has, in whole extents: those that come are counted, and those that leave are not."""
+    """How much each disk may have to hold: extents that come are counted, and those that leave are not."""
     held: Counter[DiskId] = Counter()
     for volume in volumes:
         for extent, disks in enumerate(volume.layout):
             for disk in disks:
-                held[disk] += 0 if is_leaving(volume, extent, disk) else volume.extent_bytes
+                held[disk] += 0 if is_leaving(volume, extent, disk) else _extent_size(volume, extent)
         for join in volume.joining:
-            held[join.disk_id] += volume.extent_bytes
+            held[join.disk_id] += _extent_size(volume, join.extent)
     return held
+
+
+def _extent_size(volume: Volume, extent: int) -> int:
+    """How much of an extent the volume can use: a small image has one of many GiB, and fills it nowhere near."""
+    return min(volume.extent_bytes, volume.size_bytes - extent * volume.extent_bytes)
 
 
 def ideal_bytes(pool: Pool, total: int) -> dict[DiskId, float]:

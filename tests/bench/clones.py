@@ -23,7 +23,14 @@ from noded.core.units import GIB, KIB, MIB
 from storage.host.lock import holder
 from storage.host.paths import nbd_socket, volume_lock
 from storage.pools.model import Disk
-from storage.volumes.commands import clone_volume, create_volume, delete_volume, detach_volume, seal_volume
+from storage.volumes.commands import (
+    attach_volume,
+    clone_volume,
+    create_volume,
+    delete_volume,
+    detach_volume,
+    seal_volume,
+)
 from storage.volumes.model import IMAGE_EXTENT_BYTES, Purpose, Volume
 from tests.bench.block.fio import Workload, run_fio
 from tests.bench.footprint import memory_of
@@ -68,6 +75,7 @@ async def make_image(nodes: StorageNodes, size_bytes: int, filled_bytes: int) ->
             now_ms=0,
             node_id=node_id,
         )
+        attach_volume(change, image_id, server_id="import", node_id=node_id)
     await nodes.attachments(1).attach(image_id)
     await trio.to_thread.run_sync(
         partial(run_fio, words(nodes, 1, image_id), FILL, size_bytes=filled_bytes, seconds=None)

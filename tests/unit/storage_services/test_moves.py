@@ -1,6 +1,7 @@
 """What should move where: redundancy comes back, nothing moves without need, clones stay where their sources are."""
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 from msgspec.structs import replace
@@ -9,14 +10,22 @@ from consensus.liveness.model import NodeVerdict
 from consensus.members.model import Node
 from noded.core.errors import Refused
 from noded.core.ids import DiskId, VolumeId
-from noded.core.units import GIB
+from noded.core.units import GIB, MIB
 from storage.extents.layout import extent_count
 from storage.pools.commands import RemoveDisks, SetDisk, SetMovePolicy
 from storage.pools.model import Disk
 from storage.volumes.claims import ClaimVolume, ShrinkInSync, volume_map
 from storage.volumes.commands import CreateVolume, choose_layout
 from storage.volumes.departure import DropReplicas
-from storage.volumes.model import Joining, Leftover, Volume, ancestors, extent_bytes_for, is_leaving
+from storage.volumes.model import (
+    IMAGE_EXTENT_BYTES,
+    Joining,
+    Leftover,
+    Volume,
+    ancestors,
+    extent_bytes_for,
+    is_leaving,
+)
 from storage.volumes.moves import steps
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
 from storage.volumes.plan import drops
@@ -175,6 +184,18 @@ def test_a_disk_that_joins_gets_its_share_and_little_more_moves() -> None:
     assert replicas(bench)[disk_id(4)] == moved
     assert 0.8 * total / 4 < moved <= 1.2 * total / 4
     assert settle(bench) == 0
+
+
+def test_a_small_image_weighs_what_it_can_hold_and_not_its_whole_extent() -> None:
+    bench = pool(3)
+    many(bench)
+    bench.apply(register(4))
+    for number in range(20):
+        image = create(bench, f"image{number}", size_bytes=MIB, extent_bytes=IMAGE_EXTENT_BYTES)
+        bench.apply(replace(image, layout=((disk_id(4), disk_id(1), disk_id(2)),)))
+    settle(bench)
+    large = [disk for volume in bench.view.all(Volume) if volume.size_bytes > MIB for disk in chain(*volume.layout)]
+    assert 0.8 * len(large) / 4 < large.count(disk_id(4)) <= 1.2 * len(large) / 4
 
 
 def test_a_disk_of_twice_the_weight_gets_twice_as_much() -> None:
