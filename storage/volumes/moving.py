@@ -212,17 +212,15 @@ def why_not_leave(view: View, volume: Volume, extent: int, disk_id: DiskId) -> s
     if not stays or not set(stays) <= set(volume.in_sync):
         return "those that stay are not all in sync"
     for child in children(view, volume.volume_id):
-        if touches(child, extent, disk_id):
+        if is_on(child, extent, disk_id):
             return f"volume {child.id} reads through to it"
     return ""
 
 
-def touches(volume: Volume, extent: int, disk_id: DiskId) -> bool:
-    """Whether the volume has, gets, or still has bytes of an extent on a disk."""
-    return (
-        (extent < len(volume.layout) and disk_id in volume.layout[extent])
-        or any((each.extent, each.disk_id) == (extent, disk_id) for each in volume.joining)
-        or any(each.disk_id == disk_id and extent in each.extents for each in volume.leftovers)
+def is_on(volume: Volume, extent: int, disk_id: DiskId) -> bool:
+    """Whether the volume has an extent on a disk, or gets it there. What is left over there is nobody's any more."""
+    return (extent < len(volume.layout) and disk_id in volume.layout[extent]) or any(
+        (each.extent, each.disk_id) == (extent, disk_id) for each in volume.joining
     )
 
 

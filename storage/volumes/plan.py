@@ -9,7 +9,7 @@ import xxhash
 from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
-from storage.volumes.model import Cut, Volume, ancestors, children, disks_of, is_needed, may_read_through
+from storage.volumes.model import Cut, Leftover, Volume, ancestors, children, disks_of, is_needed, may_read_through
 
 DROP_AFTER_MS: Final = 5_000
 
@@ -62,19 +62,28 @@ class Drop:
 def drops(view: View, node_id: NodeId, now_ms: int) -> list[Drop]:
     """What is to be dropped from this node's disks, of each volume what left first: a disk takes them in order.
 
-    Not at once: by then the volume's owner has another map, and need not be told by a refusal.
+    Not at once: by then the volume's owner has another map, and need not be told by a refusal. And clones before their
+    sources: who still reads a clone there by an old map must be refused before what it reads through to is gone.
     """
     mine = {disk.disk_id for disk in view.find(Disk, "node_id", node_id)}
-    found: dict[tuple[VolumeId, DiskId], Drop] = {}
+    found: list[Drop] = []
     for volume in view.all(Volume):
+        seen: set[DiskId] = set()
         for left in volume.leftovers:
-            key = volume.volume_id, left.disk_id
-            if left.disk_id in mine and key not in found:
-                found[key] = Drop(volume.volume_id, left.disk_id, left.extents, left.changes, volume.layer)
-                if now_ms - left.since_ms < DROP_AFTER_MS:
-                    del found[key]
-                    break
-    return list(found.values())
+            if left.disk_id not in mine or left.disk_id in seen:
+                continue
+            seen.add(left.disk_id)
+            if now_ms - left.since_ms >= DROP_AFTER_MS and not _is_left_of_clone(view, volume, left):
+                found.append(Drop(volume.volume_id, left.disk_id, left.extents, left.changes, volume.layer))
+    return found
+
+
+def _is_left_of_clone(view: View, source: Volume, left: Leftover) -> bool:
+    return any(
+        each.disk_id == left.disk_id and not set(left.extents).isdisjoint(each.extents)
+        for clone in children(view, source.volume_id)
+        for each in clone.leftovers
+    )
 
 
 def layouts(view: View, volume_ids: Iterable[VolumeId]) -> dict[VolumeId, tuple[object, ...]]:

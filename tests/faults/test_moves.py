@@ -19,7 +19,7 @@ from storage.host.paths import extent_socket, nbd_socket
 from storage.pools.commands import SetDisk, SetMovePolicy
 from storage.pools.model import Disk
 from storage.volumes.claims import volume_map
-from storage.volumes.commands import attach_volume, create_volume
+from storage.volumes.commands import clone_volume, create_volume, seal_volume
 from storage.volumes.model import Purpose, Volume
 from tests.faults.nbd_guest import NbdGuest
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
@@ -55,7 +55,7 @@ def disk_of(nodes: StorageNodes, number: int) -> DiskId:
     return disk.disk_id
 
 
-def new_volume(nodes: StorageNodes, on: tuple[int, ...], *, served_on: int | None = None) -> VolumeId:
+def new_volume(nodes: StorageNodes, on: tuple[int, ...]) -> VolumeId:
     """An empty volume of four extents on the disks of these nodes."""
     volume_id = VolumeId(new_uuid())
     with nodes.change() as change:
@@ -70,9 +70,27 @@ def new_volume(nodes: StorageNodes, on: tuple[int, ...], *, served_on: int | Non
             purpose=Purpose.ROOT,
             now_ms=0,
         )
-        if served_on is not None:
-            node_id = NodeId(nodes.ids[served_on - 1])
-            attach_volume(change, volume_id, server_id="server", node_id=node_id)
+    return volume_id
+
+
+def new_clone(nodes: StorageNodes, source_id: VolumeId, *, served_on: int) -> VolumeId:
+    """A clone of a volume that never changes any more."""
+    volume_id = VolumeId(new_uuid())
+    with nodes.change() as change:
+        seal_volume(change, source_id, 4 * EXTENT_BYTES)
+        clone_volume(
+            change,
+            volume_id=volume_id,
+            parent_id=source_id,
+            project_id=MINE,
+            name="clone",
+            size_bytes=4 * EXTENT_BYTES,
+            tail=(),
+            purpose=Purpose.ROOT,
+            now_ms=0,
+            server_id="server",
+            node_id=NodeId(nodes.ids[served_on - 1]),
+        )
     return volume_id
 
 
@@ -108,21 +126,21 @@ def moved_bytes(nodes: StorageNodes) -> int:
 
 
 async def fill(nodes: StorageNodes, volume_id: VolumeId, number: int) -> None:
-    """Random bytes in half of each extent."""
+    """Random bytes in the second half of each extent."""
     async with nodes.files(number).open(volume_id, writable=True) as opened:
         data = os.urandom(EXTENT_BYTES // 2)
         with opened.path.open("r+b") as file:
             for extent in range(4):
-                file.seek(extent * EXTENT_BYTES)
+                file.seek(extent * EXTENT_BYTES + EXTENT_BYTES // 2)
                 file.write(data)
             os.fsync(file.fileno())
 
 
 async def test_a_host_that_stays_dead_loses_its_replicas_to_others_while_a_guest_writes(nodes: StorageNodes) -> None:
-    used = new_volume(nodes, (1, 2, 3), served_on=1)
-    unused = [new_volume(nodes, (2, 3, 4)) for _ in range(2)]
-    for volume_id in unused:
-        await fill(nodes, volume_id, 4)
+    source, unused = new_volume(nodes, (1, 2, 3)), new_volume(nodes, (2, 3, 4))
+    await fill(nodes, source, 1)
+    await fill(nodes, unused, 4)
+    used = new_clone(nodes, source, served_on=1)
     await nodes.attachments(1).attach(used)
     guest = NbdGuest(nbd_socket(nodes.node(1).run, used), 0, 1, BLOCKS, 1)
     over = False
@@ -142,7 +160,7 @@ async def test_a_host_that_stays_dead_loses_its_replicas_to_others_while_a_guest
         took = time.monotonic() - started
         over = True
     assert guest.count > 50
-    for volume_id in (used, *unused):
+    for volume_id in (source, used, unused):
         await digests(nodes, volume_id)
     moved, was_lost = moved_bytes(nodes), 2 * 4 * EXTENT_BYTES // 2 + BLOCKS * BLOCK_BYTES
     print(f"\nredundancy restored in {took:.1f} s: {moved} bytes moved, at most {was_lost} were lost")

@@ -227,18 +227,38 @@ def test_a_source_moves_before_its_clone_and_its_clone_leaves_first() -> None:
         assert all(going not in disks and len(disks) == 3 for disks in bench.volume(volume_id).layout)
 
 
-def test_a_source_stays_until_a_disk_has_nothing_left_of_its_clone() -> None:
+def test_a_sources_bytes_stay_until_a_disk_has_nothing_left_of_its_clone() -> None:
     bench = sealed(pool(4))
     clone(bench)
     going = bench.volume(V2).layout[0][0]
     bench.apply(SetDisk(disk_id=going, draining=True))
+    dropped: list[VolumeId] = []
     for _ in range(20):
         for command in steps(bench.view, HOUR_MS):
             bench.apply(command)
-            left = isinstance(command, LeaveDisk) and command.volume_id == V1
-            child = bench.volume(V2)
-            assert not left or not any(each.disk_id == going for each in child.leftovers)
+        for number in range(1, 5):
+            for drop in drops(bench.view, node(number), 2 * HOUR_MS):
+                left = any(each.disk_id == drop.disk_id for each in bench.volume(V2).leftovers)
+                assert drop.volume_id == V2 or not left
+                dropped.append(drop.volume_id)
         fill(bench)
+    assert {V1, V2} == set(dropped)
+
+
+def test_a_dead_node_that_can_remove_nothing_keeps_no_source_of_a_clone() -> None:
+    bench = sealed(pool(4))
+    clone(bench)
+    dead = next(number for number in range(2, 5) if disk_id(number) in bench.volume(V2).layout[0])
+    for volume_id in (V1, V2):
+        bench.apply(ClaimVolume(volume_id=volume_id, node_id=node(1), claim_id="one"))
+        now = bench.volume(volume_id)
+        bench.apply(ShrinkInSync(volume_id=volume_id, epoch=1, changes=now.changes, disk_ids=(disk_id(dead),)))
+    is_down(bench, dead)
+    settle(bench)
+    for volume_id in (V1, V2):
+        assert all(disk_id(dead) not in disks and len(disks) == 3 for disks in bench.volume(volume_id).layout)
+        assert {each.disk_id for each in bench.volume(volume_id).leftovers} == {disk_id(dead)}
+    assert {drop.volume_id for drop in drops(bench.view, node(dead), 2 * HOUR_MS)} == {V2}
 
 
 def test_what_can_not_be_made_is_given_up_and_made_elsewhere() -> None:
