@@ -5,10 +5,20 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from noded.core.errors import Unavailable
 from noded.core.ids import PortId, ServerId, VolumeId
+
+# Why a guest is paused, for people. QEMU stops it instead of telling it of an error, so nothing of it is harmed.
+POOL_FULL: Final = (
+    "The guest is paused: its {disks} can't be written, because a disk of the pool is full. Delete what nobody needs or"
+    " add a disk (`noded disk list`); it goes on by itself."
+)
+NO_ANSWER: Final = (
+    "The guest is paused: its {disks} can't be read or written now. `noded volume explain` says what its volume waits"
+    " for; it goes on by itself."
+)
 
 
 class HypervisorDown(Unavailable):
@@ -84,6 +94,7 @@ class Guest:
     state: GuestState
     run: int  # of the spec it was last started with
     disks: frozenset[VolumeId] | None = None  # those that it has; None: nobody asked
+    trouble: str = ""  # why it is paused
 
 
 class Hypervisor(Protocol):

@@ -19,7 +19,17 @@ from compute.host.domain import MARK, definition, disk_definition, disks_in, run
 from compute.host.growing import grow
 from compute.host.kvm import guest_runs
 from compute.host.machine import cpu_count, cpu_model, memory_for_guests_mib
-from compute.hypervisor import Capacity, Guest, GuestDisk, GuestFault, GuestSpec, GuestState, HypervisorDown
+from compute.hypervisor import (
+    NO_ANSWER,
+    POOL_FULL,
+    Capacity,
+    Guest,
+    GuestDisk,
+    GuestFault,
+    GuestSpec,
+    GuestState,
+    HypervisorDown,
+)
 from noded.core.ids import ServerId, VolumeId
 
 log = structlog.get_logger(__name__)
@@ -332,11 +342,22 @@ def _guest(domain: Any) -> Guest | None:
         return None
     server_id = ServerId(domain.UUIDString())
     try:
-        return Guest(server_id=server_id, state=_state(domain), run=run)
+        state = _state(domain)
+        trouble = _trouble(domain) if state is GuestState.PAUSED else ""
+        return Guest(server_id=server_id, state=state, run=run, trouble=trouble)
     except libvirt.libvirtError as fault:
         if fault.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+def _trouble(domain: Any) -> str:
+    """Which disk a paused guest waits for, and why; QEMU remembers until the guest goes on."""
+    lacking = domain.diskErrors()
+    full = sorted(name for name, error in lacking.items() if error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE)
+    if full:
+        return POOL_FULL.format(disks=" and ".join(full))
+    return NO_ANSWER.format(disks=" and ".join(sorted(lacking)) or "disk")
 
 
 def _state(domain: Any) -> GuestState:

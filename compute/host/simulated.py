@@ -4,7 +4,16 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from compute.hypervisor import Capacity, Guest, GuestDisk, GuestFault, GuestSpec, GuestState, HypervisorDown
+from compute.hypervisor import (
+    NO_ANSWER,
+    Capacity,
+    Guest,
+    GuestDisk,
+    GuestFault,
+    GuestSpec,
+    GuestState,
+    HypervisorDown,
+)
 from noded.core.ids import ServerId, VolumeId
 
 _DOWN = "the simulated hypervisor does not answer"
@@ -86,7 +95,9 @@ class SimulatedHypervisor:
         """Let a paused guest try again; it pauses again while its disk does not work."""
         self._check()
         if self._is(server_id, GuestState.PAUSED):
-            self._change(server_id, GuestState.RUNNING if self.disk_works else GuestState.PAUSED)
+            before = self._machine.guests[server_id].trouble
+            state, trouble = (GuestState.RUNNING, "") if self.disk_works else (GuestState.PAUSED, before)
+            self._change(server_id, state, trouble)
 
     async def disks(self, server_id: ServerId) -> frozenset[VolumeId]:
         """The disks that the guest has now."""
@@ -157,10 +168,10 @@ class SimulatedHypervisor:
         """The guest powers itself off."""
         self._change(server_id, GuestState.ENDED_ITSELF)
 
-    def fail_disk(self, server_id: ServerId) -> None:
+    def fail_disk(self, server_id: ServerId, trouble: str = NO_ANSWER.format(disks="vda")) -> None:
         """The guest's disk stops answering."""
         self.disk_works = False
-        self._change(server_id, GuestState.PAUSED)
+        self._change(server_id, GuestState.PAUSED, trouble)
 
     def spec(self, server_id: ServerId) -> GuestSpec:
         """What the guest was last started with."""
@@ -190,8 +201,8 @@ class SimulatedHypervisor:
         guest = self._machine.guests.get(server_id)
         return guest is not None and guest.state in states
 
-    def _change(self, server_id: ServerId, state: GuestState) -> None:
-        self._put(replace(self._machine.guests[server_id], state=state))
+    def _change(self, server_id: ServerId, state: GuestState, trouble: str = "") -> None:
+        self._put(replace(self._machine.guests[server_id], state=state, trouble=trouble))
 
     def _put(self, guest: Guest) -> None:
         self._machine.guests[guest.server_id] = guest

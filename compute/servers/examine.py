@@ -115,7 +115,7 @@ def compare_guests(
         if server is None or server.node_id != node_id:
             found.append(_orphan_guest(node_id, guest, server))
         elif guest.state is GuestState.PAUSED:
-            what, why = f"the guest of server {server.name} waits for its disk", "it could not be read or written"
+            what, why = f"the guest of server {server.name} waits for its disk", guest.trouble
             found.append(_of_guest("paused guest", server, what, why))
     for server in servers.values():
         runs = guests.get(server.id)

@@ -76,7 +76,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the guest can't be started; its node goes on trying."""
+    """Why the guest can't be started, or is paused; its node goes on trying."""
 
     message: str
     since_ms: int
@@ -168,7 +168,7 @@ def phase_of(server: Server) -> Phase:
         return Phase.DELETING
     if server.power is Power.OFF:
         return Phase.STOPPED if observed.power is Power.OFF else Phase.STOPPING
-    if observed.fault is not None:
+    if observed.fault is not None and observed.power is Power.OFF:
         return Phase.FAILED
     if observed.run == 0:
         return Phase.BUILDING

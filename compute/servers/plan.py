@@ -161,7 +161,7 @@ def news(server: Server, guest: Guest | None) -> GuestReport | None:
     if server.deleting:
         return None
     if guest is not None and guest.state in _ALIVE:
-        report = GuestReport(server_id=server.id, power=Power.ON, run=guest.run)
+        report = GuestReport(server_id=server.id, power=Power.ON, run=guest.run, fault=guest.trouble or None)
     elif ended_itself(server, guest):
         report = GuestReport(server_id=server.id, power=Power.OFF, run=server.run, ended_itself=True)
     elif server.power is Power.OFF:

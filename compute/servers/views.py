@@ -11,7 +11,7 @@ from noded.core.ids import NodeId
 from noded.core.store import View
 from noded.core.times import naive_micro, zulu
 
-_NO_STATE, _RUNNING, _SHUT_DOWN = 0, 1, 4  # Nova's numbers for power states
+_NO_STATE, _RUNNING, _PAUSED, _SHUT_DOWN = 0, 1, 3, 4  # Nova's numbers for power states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def _common(server: Server, reader: Reader) -> dict[str, object]:
     if status in ("ACTIVE", "BUILD"):
         body["progress"] = 100 if status == "ACTIVE" else 0
     fault = server.observed.fault
-    if status == "ERROR" and fault is not None:
+    if fault is not None and (status == "ERROR" or server.observed.power is Power.ON):  # the latter: it is paused
         body["fault"] = {"code": 500, "created": zulu(fault.since_ms), "message": fault.message}
         if reader.is_admin:
             body["fault"] |= {"details": fault.message}  # type: ignore[operator]
@@ -179,6 +179,8 @@ def _usage(server: Server) -> dict[str, object]:
 def _state(server: Server) -> dict[str, object]:
     told = words(server)
     seen = _RUNNING if server.observed.power is Power.ON else _SHUT_DOWN
+    if seen == _RUNNING and server.observed.fault is not None:
+        seen = _PAUSED
     return {
         "OS-EXT-STS:vm_state": told.vm_state,
         "OS-EXT-STS:task_state": told.task,

@@ -10,6 +10,7 @@ import trio
 from compute.host.libvirt import LibvirtHypervisor
 from compute.host.simulated import SimulatedHypervisor
 from compute.hypervisor import (
+    NO_ANSWER,
     Guest,
     GuestCard,
     GuestDisk,
@@ -255,6 +256,7 @@ async def test_a_guest_whose_disk_failed_waits_and_goes_on_when_it_is_back(world
     await until_state(hypervisor, _server(1), GuestState.PAUSED)
     await hypervisor.resume(_server(1))
     await until_state(hypervisor, _server(1), GuestState.PAUSED)
+    assert (await hypervisor.guests())[_server(1)].trouble == NO_ANSWER.format(disks="vda")
     await world.mend_disk(_server(1))
     with trio.fail_after(WAIT_S_MAX):
         # The first try may only find out that the old connection is gone.

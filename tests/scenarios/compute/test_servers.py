@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from compute.hypervisor import GuestState
+from compute.hypervisor import POOL_FULL, GuestState
 from compute.servers.model import Server
 from net.ports.model import Port
 from storage.volumes.model import Volume
@@ -131,17 +131,23 @@ async def test_a_guest_paused_by_its_disk_goes_on_when_the_disk_does(autojump_cl
         server_id = await stage.create()
         await stage.settle()
         machine = stage.machine_of(server_id)
-        machine.hypervisor.fail_disk(server_id)
+        machine.hypervisor.fail_disk(server_id, POOL_FULL.format(disks="vda"))
         for _ in range(3):
             await machine.reconciler.reconcile()
             await trio.sleep(machine.reconciler.period_s)
         assert (await machine.hypervisor.guests())[server_id].state is GuestState.PAUSED
-        assert await stage.status(server_id) == "ACTIVE"
+        shown = await stage.show(server_id)
+        assert (shown["status"], shown["OS-EXT-STS:power_state"]) == ("ACTIVE", 3)
+        assert "its vda can't be written, because a disk of the pool is full" in shown["fault"]["message"]
         machine.hypervisor.disk_works = True
         with trio.fail_after(20):
             while (await machine.hypervisor.guests())[server_id].state is not GuestState.RUNNING:
                 await trio.sleep(machine.reconciler.period_s)
                 await machine.reconciler.reconcile()
+        await stage.settle()
+        shown = await stage.show(server_id)
+        assert shown["OS-EXT-STS:power_state"] == 1
+        assert "fault" not in shown
 
 
 async def test_a_deleted_server_is_gone_at_once_and_leaves_nothing() -> None:
