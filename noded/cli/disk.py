@@ -86,6 +86,7 @@ def disk_remove(config: Config, disk: str, as_json: bool) -> None:
 @click.option("--at-once", type=int, metavar="N", help="Replicas of extents that are made at the same time.")
 @click.option("--per-disk", type=int, metavar="N", help="The same on one disk.")
 @click.option("--rate", type=int, metavar="MIB", help="How fast one volume is copied, in MiB a second.")
+@click.option("--overcommit", type=float, metavar="N", help="So many times its size the pool may promise; 0: any.")
 @click.option("--balance/--no-balance", "balances", default=None, help="Whether disks are filled evenly.")
 @as_json
 @click.pass_obj
@@ -96,10 +97,11 @@ def disk_policy(
     at_once: int | None,
     per_disk: int | None,
     rate: int | None,
+    overcommit: float | None,
     balances: bool | None,
     as_json: bool,
 ) -> None:
-    """Show or change how patiently and how fast replicas are moved."""
+    """Show or change how patiently and how fast replicas are moved, and how much thin volumes may be promised."""
     bytes_s = None if rate is None else rate * MIB
     asked = {
         "patience_s": patience,
@@ -107,6 +109,7 @@ def disk_policy(
         "per_disk": per_disk,
         "bytes_s": bytes_s,
         "balances": balances,
+        "overcommit": overcommit,
     }
     answer = ask(config.run, "disks.policy", msgspec.msgpack.encode(asked))
     print_answer(answer, as_json, lambda: show_disks.policy(msgspec.msgpack.decode(answer)))

@@ -49,12 +49,15 @@ def plan(found: dict[str, Any]) -> RenderableType:
 
 def policy(found: dict[str, Any]) -> RenderableType:
     """How replicas are moved."""
+    limit = found["overcommit"]
+    promise = f"at most {limit:g} times the size of all disks" if limit else "as much as is asked for"
     balance = "filled evenly" if found["balances"] else "left as they are"
     return Group(
         Text(f"patience with what is away: {found['patience_s']} s"),
         Text(f"replicas made at once: {found['at_once']} in the cluster, {found['per_disk']} on a disk"),
         Text(f"copied at most at {found['bytes_s'] / MIB:.0f} MiB/s a volume"),
         Text(f"disks are {balance}"),
+        Text(f"promised to thin volumes: {promise}"),
     )
 
 

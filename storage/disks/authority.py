@@ -7,14 +7,15 @@ import msgspec
 
 from consensus.members.model import Node
 from noded.core.cluster import Cluster
+from noded.core.command import Command
 from noded.core.errors import Conflict, Invalid, NotFound
 from noded.core.service import PeerContext, PeerHandler
 from noded.core.store import View
 from noded.core.unreadable import UNREADABLE
 from storage.disks.commands import RemoveDisk
 from storage.disks.views import drain_plan, listing, policy_view
-from storage.pools.commands import SetDisk, SetMovePolicy
-from storage.pools.model import Disk, policy
+from storage.pools.commands import SetDisk, SetMovePolicy, SetPoolPolicy
+from storage.pools.model import Disk
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class PolicyAsked(msgspec.Struct, frozen=True, kw_only=True):
     per_disk: int | None = None
     bytes_s: int | None = None
     balances: bool | None = None
+    overcommit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,16 @@ class DiskDesk:
         return {"disk": disk.id, "steps": ["it is no disk of the pool any more"], "warnings": [], "done": True}
 
     async def policy(self, asked: PolicyAsked) -> dict[str, Any]:
-        """How replicas are moved, after the change if one is asked for."""
-        if asked != PolicyAsked():
-            await self.cluster.propose(SetMovePolicy(**msgspec.structs.asdict(asked)))
-        return policy_view(policy(self.cluster.view()))
+        """How replicas are moved and how much is promised, after the change if one is asked for."""
+        moves = {name: value for name, value in msgspec.structs.asdict(asked).items() if name != "overcommit"}
+        orders: list[Command] = []
+        if any(value is not None for value in moves.values()):
+            orders.append(SetMovePolicy(**moves))
+        if asked.overcommit is not None:
+            orders.append(SetPoolPolicy(overcommit=asked.overcommit))
+        if orders:
+            await self.cluster.propose(*orders)
+        return policy_view(self.cluster.view())
 
 
 def find(view: View, which: str) -> Disk:

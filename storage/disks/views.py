@@ -9,7 +9,7 @@ from consensus.members.model import Node
 from noded.core.ids import DiskId, NodeId
 from noded.core.store import View
 from storage.pools.commands import zones_of
-from storage.pools.model import Disk, DiskState, MovePolicy, policy
+from storage.pools.model import Disk, DiskState, policy, pool_policy
 from storage.volumes.model import Volume, disks_of, is_leaving, is_needed
 
 BLOCK_BYTES: Final = 4096
@@ -22,7 +22,7 @@ def listing(view: View, up: Collection[NodeId]) -> dict[str, Any]:
     volumes = [volume for volume in view.all(Volume) if is_needed(view, volume)]
     counts = _Counts(volumes)
     lines = [disk_line(view, disk, counts, up) for disk in disks]
-    return {"disks": lines, "pool": pool_line(disks, volumes), "policy": policy_view(policy(view))}
+    return {"disks": lines, "pool": pool_line(disks, volumes), "policy": policy_view(view)}
 
 
 class _Counts:
@@ -58,6 +58,7 @@ def disk_line(view: View, disk: Disk, counts: _Counts, up: Collection[NodeId]) -
         "size_bytes": disk.size_bytes,
         "used_bytes": disk.used_bytes,
         "free_bytes": disk.free_bytes,
+        "reserve_bytes": disk.reserve_bytes,
         "weight": disk.weight,
         "draining": disk.draining,
         "replicas": counts.held[disk.disk_id],
@@ -96,9 +97,11 @@ def pool_line(disks: Collection[Disk], volumes: Collection[Volume]) -> dict[str,
     }
 
 
-def policy_view(how: MovePolicy) -> dict[str, Any]:
-    """How replicas are moved."""
+def policy_view(view: View) -> dict[str, Any]:
+    """How replicas are moved, and how much may be promised."""
+    how = policy(view)
     return {
+        "overcommit": pool_policy(view).overcommit,
         "patience_s": how.patience_s,
         "at_once": how.at_once,
         "per_disk": how.per_disk,

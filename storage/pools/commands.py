@@ -11,7 +11,7 @@ from noded.core.errors import Conflict, Invalid
 from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
 from noded.core.units import GIB, MIB
-from storage.pools.model import Disk, DiskState, MovePolicy, policy, reserve_of
+from storage.pools.model import OVERCOMMIT_MAX, Disk, DiskState, MovePolicy, PoolPolicy, policy, reserve_of
 
 WEIGHT_MAX: Final = 100.0
 
@@ -139,6 +139,20 @@ class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1")
         numbers = {name: value for name, (value, _, _) in ranges.items() if value is not None}
         balances = before.balances if self.balances is None else self.balances
         tx.put(MovePolicy(**(asdict(before) | numbers | {"balances": balances})))
+
+
+class SetPoolPolicy(Command, frozen=True, kw_only=True, tag="pool_policy.set.1"):
+    """How much the pool may promise to thin volumes, in sizes of all its disks; 0: without limit."""
+
+    TOLD: ClassVar[str] = "set what the pool may promise to {overcommit} times its size"
+
+    overcommit: float
+
+    def apply(self, tx: Transaction) -> None:
+        # NaN is in no range, and would poison every comparison.
+        if not 0 <= self.overcommit <= OVERCOMMIT_MAX:
+            raise Invalid(f"overcommit is a number from 0 (no limit) to {OVERCOMMIT_MAX:g}, not {self.overcommit}.")
+        tx.put(PoolPolicy(overcommit=self.overcommit))
 
 
 def remove_disk(tx: Transaction, disk_id: DiskId) -> None:

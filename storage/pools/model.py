@@ -9,6 +9,8 @@ from noded.core.store import View
 from noded.core.units import GIB, MIB
 
 MOVES: Final = "moves"  # the id of the one policy
+POOL: Final = "pool"  # and of the other
+OVERCOMMIT_MAX: Final = 1000.0
 
 
 class DiskState(StrEnum):
@@ -72,6 +74,20 @@ class MovePolicy(Record, frozen=True, kw_only=True, tag="move_policy.1"):
     per_disk: int = 2  # the same on one disk
     bytes_s: int = 64 * MIB  # how fast one volume is copied
     balances: bool = True  # whether replicas move to disks that have less than their share
+
+
+class PoolPolicy(Record, frozen=True, kw_only=True, tag="pool_policy.1"):
+    """What the pool may promise. There is one of it, or none: then anything."""
+
+    NOUN: ClassVar[str] = "pool policy"
+
+    id: str = POOL
+    overcommit: float = 0.0  # so many times the size of all disks may be promised to thin volumes; 0: without limit
+
+
+def pool_policy(view: View) -> PoolPolicy:
+    """What the pool may promise now."""
+    return view.get(PoolPolicy, POOL) or PoolPolicy()
 
 
 def policy(view: View) -> MovePolicy:

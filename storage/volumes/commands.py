@@ -41,6 +41,7 @@ from storage.volumes.model import (
     whole_blocks,
     without_disks,
 )
+from storage.volumes.promising import refuse_overcommit
 
 # What a volume may be in to be deleted; the empty one says that nothing goes on.
 DELETABLE_PHASES: Final = ("", "error", "error_restoring", "error_extending", "error_managing")
@@ -359,6 +360,7 @@ def clone_volume(
         server_id=server_id,
         node_id=node_id,
     )
+    refuse_overcommit(tx, volume)
     tx.put(volume)
     return volume
 
@@ -475,6 +477,7 @@ def charge_volume(tx: Transaction, volume: Volume) -> None:
     """Count the volume, as it is now, against its project's quota: after each change of size, type or owner."""
     kind = need_type(tx, volume.type_id)
     check_size(tx, volume.project_id, volume.gib)
+    refuse_overcommit(tx, volume)
     amounts = {"volumes": 1, "gigabytes": volume.gib}
     charge(tx, volume.id, volume.project_id, amounts, type_id=kind.id, type_name=kind.name)
 

@@ -3,13 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
-from noded.core.errors import Conflict, NotFound
+from noded.core.errors import Conflict, Invalid, NoRoom, NotFound
 from noded.core.ids import VolumeId
+from noded.core.units import GIB
 from storage.disks.authority import find
 from storage.disks.commands import RemoveDisk
 from storage.disks.views import drain_plan, listing
-from storage.pools.commands import ReportDisk, SetDisk
+from storage.pools.commands import ReportDisk, SetDisk, SetPoolPolicy
 from storage.pools.model import Disk, DiskState
+from storage.volumes.commands import charge_volume
 from storage.volumes.model import Joining, Leftover
 from storage.volumes.moving import JoinReplicas
 from tests.unit.storage_services.builders import Bench, all_nodes, create, disk_id, node, pool
@@ -93,3 +95,30 @@ def test_only_a_disk_that_is_empty_and_does_not_serve_leaves_the_pool() -> None:
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), 1e9])
 def test_a_senseless_weight_is_refused(weight: float) -> None:
     assert "weight" in pool().refusal(SetDisk(disk_id=disk_id(1), weight=weight)).message
+
+
+def test_a_pool_promises_no_more_than_it_may_and_says_how_much_that_is() -> None:
+    bench = pool(3)  # of 100 GiB each, 95 beside the reserve
+    bench.apply(create(bench, size_bytes=60 * GIB))
+    bench.apply(SetPoolPolicy(overcommit=1.0))
+    refused = bench.refusal(create(bench, VolumeId("v2"), size_bytes=40 * GIB))
+    assert isinstance(refused, NoRoom)
+    assert "may promise 1 times as much" in refused.message
+    assert "would promise 300 GiB" in refused.message
+    bench.apply(create(bench, VolumeId("v2"), size_bytes=30 * GIB))
+    bench.apply(SetPoolPolicy(overcommit=0))
+    bench.apply(create(bench, VolumeId("v3"), size_bytes=900 * GIB))
+
+
+def test_what_is_promised_already_may_be_charged_anew_and_not_grow() -> None:
+    bench = pool(3)
+    bench.apply(create(bench, size_bytes=60 * GIB), SetPoolPolicy(overcommit=0.1))
+    change = bench.begin()
+    charge_volume(change, bench.volume(V1))  # another type, another owner
+    with pytest.raises(NoRoom):
+        charge_volume(change, replace(bench.volume(V1), size_bytes=61 * GIB))
+
+
+@pytest.mark.parametrize("overcommit", [-0.1, 1001.0, float("nan"), float("inf")])
+def test_a_limit_of_promises_is_a_number_in_its_range(overcommit: float) -> None:
+    assert isinstance(Bench().refusal(SetPoolPolicy(overcommit=overcommit)), Invalid)

@@ -288,8 +288,9 @@ def test_a_disk_is_drained_and_says_first_what_that_means(config: Path) -> None:
 
 
 def test_the_policy_is_shown_and_changed(config: Path) -> None:
-    answer = {"patience_s": 60, "at_once": 8, "per_disk": 2, "bytes_s": 64 << 20, "balances": True}
+    answer = {"patience_s": 60, "at_once": 8, "per_disk": 2, "bytes_s": 64 << 20, "balances": True, "overcommit": 2.0}
     result, call = told(config, answer, "disk", "policy", "--patience", "60", "--rate", "64", "--no-balance")
     asked = msgspec.msgpack.decode(call.payload)
     assert (asked["patience_s"], asked["bytes_s"], asked["balances"], asked["at_once"]) == (60, 64 << 20, False, None)
     assert "64 MiB/s" in result.output
+    assert "at most 2 times the size of all disks" in result.output
