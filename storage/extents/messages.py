@@ -29,7 +29,7 @@ class BlockState(NamedTuple):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Binds a connection to a volume. A writer makes it known to the disk; a reader only finds it."""
+    """Binds a connection to a volume. A writer makes it known to the disk; a reader finds it, or may know it blank."""
 
     volume_id: str
     epoch: int
@@ -38,6 +38,7 @@ class Hello(msgspec.Struct, frozen=True):
     parents: tuple[str, ...] = ()
     writer: bool = False
     changes: int = 0  # of the map that the greeter goes by
+    unclaimed: bool = False  # nobody ever wrote it, so a disk that does not know it lacks nothing: it is made known
 
 
 class Welcome(msgspec.Struct, frozen=True):

@@ -52,6 +52,7 @@ class Recovery:
                 parents=tuple(parent.volume_id for parent in volume.parents),
                 writer=owner.writes,
                 changes=volume.changes,
+                unclaimed=not volume.epoch,
             )
         )
         request = owner.next_request()

@@ -104,7 +104,7 @@ class ExtentStore:
         self._look_for_room()
         replica = self._replicas.get(volume_key(hello.volume_id))
         if replica is None:
-            if not hello.writer:
+            if not hello.writer and not hello.unclaimed:
                 raise Refusal(Why.UNKNOWN, f"volume {hello.volume_id} is not on this disk")
             replica = self._create(hello)
         if replica.volume_id != hello.volume_id or replica.extent_bytes != hello.extent_bytes:

@@ -182,6 +182,14 @@ def test_a_reader_finds_a_volume_and_changes_nothing(store: Any) -> None:
     assert refusal(reader.write(0, block(2))) == Why.FENCED
 
 
+def test_a_reader_of_what_nobody_ever_wrote_reads_its_source(store: Any) -> None:
+    Talk(store).write(0, block(1))
+    reader = Talk(store, CLONE, epoch=0, writer=False, parents=(VOLUME,), unclaimed=True)
+    assert reader.read(0, 2) == block(1) + block(0)
+    assert refusal(reader.write(0, block(2))) == Why.FENCED
+    assert Talk(store, CLONE, epoch=1, parents=(VOLUME,)).write(0, block(3)).op == Op.ACK
+
+
 def test_a_full_disk_refuses_data_and_takes_trims(store: Any) -> None:
     talk = Talk(store)
     talk.write(0, block(1))

@@ -22,7 +22,7 @@ from storage.host import disk_client
 from storage.host.lock import holder
 from storage.host.paths import extent_socket, volume_lock
 from storage.pools.model import Disk
-from storage.volumes.commands import clone_volume, delete_volume
+from storage.volumes.commands import clone_volume, delete_volume, seal_volume
 from storage.volumes.model import Purpose, Volume
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
 from tests.twins.request import content_of
@@ -118,6 +118,19 @@ async def test_an_image_is_the_same_through_every_node(nodes: StorageNodes) -> N
         assert await content_of(answer) == content
     [volume] = all_volumes(nodes)
     assert (volume.out_of_sync, volume.replicas, volume.owner_id) == ((), 3, nodes.ids[0])
+
+
+async def test_a_sealed_clone_that_nobody_ever_wrote_is_read(nodes: StorageNodes) -> None:
+    """An image that is made of a volume is one: its blocks are its source's, on disks that never heard of it."""
+    content = os.urandom(MIB)
+    image_id = await new_image(nodes)
+    await upload(nodes, image_id, in_pieces(content), len(content))
+    copy = clone(nodes, image_id, 2)
+    with nodes.change() as change:
+        seal_volume(change, copy, 2 * GIB)
+    async with nodes.files(3).open(copy, writable=False) as found:
+        with found.path.open("rb") as file:
+            assert await trio.to_thread.run_sync(file.read, MIB) == content
 
 
 async def test_several_readers_on_several_nodes_do_not_disturb_one_another(nodes: StorageNodes) -> None:

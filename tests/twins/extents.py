@@ -62,7 +62,7 @@ class MemoryStore:
     def open(self, hello: Hello) -> MemoryReplica:
         key = volume_key(hello.volume_id)
         if key not in self.replicas:
-            if not hello.writer:
+            if not hello.writer and not hello.unclaimed:
                 raise Refusal(Why.UNKNOWN, "not here")
             parent = None
             if hello.parents:

@@ -37,6 +37,7 @@ class Talk:
         writer: bool = True,
         parents: tuple[str, ...] = (),
         changes: int = 0,
+        unclaimed: bool = False,
     ) -> None:
         self.store = store
         self.key = volume_key(volume_id)
@@ -44,7 +45,7 @@ class Talk:
         self.sequence = 0
         self._replies: list[Buffer] = []
         self.session: Session[Any] = Session(store, self._replies)
-        hello = Hello(volume_id, epoch, SIZE_BYTES, EXTENT_BYTES, parents, writer, changes)
+        hello = Hello(volume_id, epoch, SIZE_BYTES, EXTENT_BYTES, parents, writer, changes, unclaimed)
         self.welcome = self.ask(self.frame(Op.HELLO, msgspec.msgpack.encode(hello)))
         if writer and self.welcome.op == Op.DATA:
             self.sealed = self.ask(self.frame(Op.SEAL, stamp=frame.first_stamp(epoch)))
