@@ -3,7 +3,7 @@
 from images.contents.api import ROUTES
 from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload
 from images.contents.departure import departure
-from images.contents.examine import examine_images, examine_uploads
+from images.contents.examine import examine_uploads
 from images.contents.model import Upload
 from images.contents.reconcile import UploadsReconciler
 from images.endpoint import IMAGE
@@ -17,6 +17,5 @@ SERVICE = Service(
     routes=ROUTES,
     reconcilers=(UploadsReconciler,),
     departure=departure,
-    examines_records=(examine_images,),
     examines_machine=(examine_uploads,),
 )
