@@ -10,6 +10,7 @@ from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.config import Config
 from noded.core.units import MIB
 
+LONG_S_MAX = 120.0  # making a file system, or removing what lies on a disk
 as_plan = click.option("--plan", is_flag=True, help="Only say what would happen.")
 
 
@@ -26,6 +27,55 @@ def disk_list(config: Config, as_json: bool) -> None:
     """List the disks: how full they are, what they hold, and what moves."""
     answer = ask(config.run, "disks.list")
     print_answer(answer, as_json, lambda: show_disks.listing(msgspec.msgpack.decode(answer)))
+
+
+@disk.command("add")
+@click.argument("path")
+@click.option("--node", default="", metavar="NODE", help="Whose it is; default: this node.")
+@click.option("--format", "may_format", is_flag=True, help="Make a file system on a blank device.")
+@as_plan
+@as_json
+@click.pass_obj
+@plainly
+def disk_add(config: Config, path: str, node: str, may_format: bool, plan: bool, as_json: bool) -> None:
+    """Give a directory or a block device of a node to the pool, while everything runs.
+
+    PATH is an empty directory on a file system of its own, or a device that is blank or holds an empty pool disk.
+    """
+    _tell(config, "disks.add", as_json, path=path, node=node, format=may_format, plan=plan)
+
+
+@disk.command("locate")
+@click.argument("disk")
+@click.option("--off", is_flag=True, help="Let the light go out again.")
+@as_json
+@click.pass_obj
+@plainly
+def disk_locate(config: Config, disk: str, off: bool, as_json: bool) -> None:
+    """Let the light at a disk's slot shine. Prints the drive's device, serial number and slot, and what is missing."""
+    answer = ask(config.run, "disks.locate", msgspec.msgpack.encode({"name": disk, "lit": not off}))
+    print_answer(answer, as_json, lambda: show_disks.drive(msgspec.msgpack.decode(answer)))
+
+
+@disk.command("health")
+@as_json
+@click.pass_obj
+@plainly
+def disk_health(config: Config, as_json: bool) -> None:
+    """Show what the drive behind each disk says of itself (SMART): temperature, hours, warnings."""
+    answer = ask(config.run, "disks.health")
+    print_answer(answer, as_json, lambda: show_disks.drives(msgspec.msgpack.decode(answer)))
+
+
+@disk.command("sweep")
+@click.argument("disk")
+@as_plan
+@as_json
+@click.pass_obj
+@plainly
+def disk_sweep(config: Config, disk: str, plan: bool, as_json: bool) -> None:
+    """Remove what lies on a disk and no record names, as `noded doctor` tells of it. See the plan first."""
+    _tell(config, "disks.sweep", as_json, disk=disk, plan=plan)
 
 
 @disk.command("drain")
@@ -116,5 +166,5 @@ def disk_policy(
 
 
 def _tell(config: Config, method: str, as_json: bool, **asked: Any) -> None:
-    answer = ask(config.run, method, msgspec.msgpack.encode(asked))
+    answer = ask(config.run, method, msgspec.msgpack.encode(asked), LONG_S_MAX)
     print_answer(answer, as_json, lambda: show_disks.plan(msgspec.msgpack.decode(answer)))

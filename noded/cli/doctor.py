@@ -12,6 +12,7 @@ from noded.config import Config
 from noded.doctor.model import Examination
 
 FOUND = 4
+LOOKS_S_MAX = 60.0  # two looks at every node, of which each may take its time
 
 
 @click.command()
@@ -23,7 +24,7 @@ def doctor(config: Config, as_json: bool) -> None:
 
     Changes nothing. Exit code 4 if anything was found.
     """
-    answer = ask(config.run, "doctor.examine")
+    answer = ask(config.run, "doctor.examine", limit_s=LOOKS_S_MAX)
     found = msgspec.msgpack.decode(answer, type=Examination)
     print_answer(answer, as_json, lambda: examination_text(found))
     if found.findings:

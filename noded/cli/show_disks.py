@@ -40,6 +40,39 @@ def listing(found: dict[str, Any]) -> RenderableType:
     return Group(table, *faults, Text(text, style="dim"))
 
 
+def drive(found: dict[str, Any]) -> RenderableType:
+    """One drive, and what became of its light."""
+    light = {True: "its light shines", False: "its light is out", None: "its light can't be told to shine"}
+    lines = [Text(f"{found['name']}: {_drive_words(found)}; {light[found['lit']]}")]
+    return Group(*lines, *(Text(f"! {lack}", style="yellow") for lack in found["lacks"]))
+
+
+def drives(found: dict[str, Any]) -> RenderableType:
+    """A drive a disk: its health in its own words."""
+    lines = []
+    for disk_id, line in sorted(found["drives"].items()):
+        smart = line.get("smart")
+        said = "nothing is known of its health" if smart is None else _health_words(smart)
+        lines.append(Text(f"{disk_id[:12]}  {_drive_words(line)}: {said}"))
+        lines += [Text(f"! {warning}", style="bold red") for warning in (smart or {}).get("warnings", ())]
+        lines += [Text(f"  {lack}", style="dim") for lack in line["lacks"]]
+    return Group(*lines)
+
+
+def _drive_words(line: dict[str, Any]) -> str:
+    words = [line.get("device") or "no drive", line.get("model", "")]
+    words += [f"serial {line['serial']}"] if line.get("serial") else []
+    words += [f"slot {line['slot']}"] if line.get("slot") else []
+    return ", ".join(word for word in words if word)
+
+
+def _health_words(smart: dict[str, Any]) -> str:
+    words = ["passed" if smart["passed"] else "FAILING"]
+    words += [f"{smart['temperature_c']} °C"] if smart["temperature_c"] is not None else []
+    words += [f"{smart['power_on_hours']} h"] if smart["power_on_hours"] is not None else []
+    return ", ".join(words)
+
+
 def plan(found: dict[str, Any]) -> RenderableType:
     """What is done, or would be."""
     lines = [Text(f"• {step}") for step in found["steps"]]

@@ -3,7 +3,14 @@
 from consensus.endpoint import NODED
 from noded.core.service import Service
 from storage.disks.api import ROUTES
-from storage.disks.authority import LOCAL_CALLS
+from storage.disks.authority import LOCAL_CALLS, PEER_CALLS
 from storage.disks.commands import RemoveDisk
 
-SERVICE = Service(name="storage.disks", endpoint=NODED, commands=(RemoveDisk,), routes=ROUTES, local_calls=LOCAL_CALLS)
+SERVICE = Service(
+    name="storage.disks",
+    endpoint=NODED,
+    commands=(RemoveDisk,),
+    routes=ROUTES,
+    peer_calls=PEER_CALLS,
+    local_calls=LOCAL_CALLS,
+)

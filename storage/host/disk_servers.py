@@ -20,9 +20,10 @@ from storage.extents.authority import VolumeMap
 from storage.host import disk_client
 from storage.host.detached import POLL_S, last_words, start_detached, until_ended, until_one_ended
 from storage.host.disk_directory import FORMAT, FORMATS, DiskIdentity
+from storage.host.hardware import mount_given
 from storage.host.lock import holder, send_signal
 from storage.host.paths import extent_lock, extent_socket
-from storage.pools.links import FoundDisk, ReplicaDigest, ServedDisk
+from storage.pools.links import FoundDisk, Given, ReplicaDigest, ServedDisk
 
 FIRST_PORT = 7410
 START_S_MAX = 30.0
@@ -46,9 +47,19 @@ class HostDisks:
     run: Path
     logs: Path
 
-    async def find(self) -> tuple[FoundDisk, ...]:
+    async def mount(self, given: Given) -> None:
+        """See `DiskServers.mount`."""
+        await trio.to_thread.run_sync(mount_given, given)
+
+    async def find(self, more: Sequence[str] = ()) -> tuple[FoundDisk, ...]:
         """See `DiskServers.find`. A disk's name is its directory."""
-        return tuple([await trio.to_thread.run_sync(_look_at, directory) for directory in self.directories])
+        names = dict.fromkeys((*self.directories, *more))
+        return tuple([await trio.to_thread.run_sync(_look_at, directory) for directory in names])
+
+    async def end(self, disk_id: DiskId) -> None:
+        """See `DiskServers.end`."""
+        await self._end(disk_id)
+        self._door_file(disk_id).unlink(missing_ok=True)
 
     async def serve(self, name: str, disk_id: DiskId) -> ServedDisk:
         """See `DiskServers.serve`."""

@@ -8,8 +8,9 @@ from noded.core.reconciler import Drivers
 from storage.backups.links import BackupBytes
 from storage.host.backup_bytes import HostBackups
 from storage.host.disk_servers import HostDisks
+from storage.host.hardware import HostHardware
 from storage.host.volume_servers import HostVolumes
-from storage.pools.links import DiskServers
+from storage.pools.links import DiskHardware, DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
 
 
@@ -27,6 +28,7 @@ def add_storage_drivers(
     drivers.add(
         DiskServers, HostDisks(directories=directories, address=address, tls=tls_dir, run=run_dir, logs=log_dir)
     )
+    drivers.add(DiskHardware, HostHardware(tuple(directories)))
     volumes = HostVolumes(node_id=node_id, tls=tls_dir, run=run_dir, logs=log_dir)
     drivers.add(VolumeAttachments, volumes)
     drivers.add(VolumeFiles, volumes)

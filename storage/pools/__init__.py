@@ -1,16 +1,24 @@
 """The disks of all nodes: what the pool consists of. No OpenStack API; Cinder's and Glance's data live on it."""
 
 from noded.core.service import Service
-from storage.pools.commands import RegisterDisk, RemoveDisks, ReportDisk, SetDisk, SetMovePolicy, SetPoolPolicy
+from storage.pools.commands import (
+    GiveDisk,
+    RegisterDisk,
+    RemoveDisks,
+    ReportDisk,
+    SetDisk,
+    SetMovePolicy,
+    SetPoolPolicy,
+)
 from storage.pools.departure import departure
 from storage.pools.examine import examine_disk_servers, examine_disks
-from storage.pools.model import Disk, MovePolicy, PoolPolicy
+from storage.pools.model import Disk, GivenDisk, MovePolicy, PoolPolicy
 from storage.pools.reconcile import DisksReconciler
 
 SERVICE = Service(
     name="storage.pools",
-    records=(Disk, MovePolicy, PoolPolicy),
-    commands=(RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy, SetPoolPolicy),
+    records=(Disk, GivenDisk, MovePolicy, PoolPolicy),
+    commands=(GiveDisk, RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy, SetPoolPolicy),
     reconcilers=(DisksReconciler,),
     departure=departure,
     examines_records=(examine_disks,),

@@ -11,7 +11,17 @@ from noded.core.errors import Conflict, Invalid
 from noded.core.ids import DiskId, NodeId
 from noded.core.store import Transaction, View
 from noded.core.units import GIB, MIB
-from storage.pools.model import OVERCOMMIT_MAX, Disk, DiskState, MovePolicy, PoolPolicy, policy, reserve_of
+from storage.pools.model import (
+    OVERCOMMIT_MAX,
+    Disk,
+    DiskState,
+    GivenDisk,
+    MovePolicy,
+    PoolPolicy,
+    given_id,
+    policy,
+    reserve_of,
+)
 
 WEIGHT_MAX: Final = 100.0
 
@@ -79,6 +89,23 @@ class ReportDisk(Command, frozen=True, kw_only=True, tag="disk.report.1"):
         tx.put(replace(disk, state=self.state, fault=self.fault, used_bytes=self.used_bytes, failed_since_ms=since_ms))
 
 
+class GiveDisk(Command, frozen=True, kw_only=True, tag="disk.give.1"):
+    """A directory of a node is a disk of the pool from now on."""
+
+    TOLD: ClassVar[str] = "gave the directory {name} of node {node_id} to the pool"
+
+    node_id: NodeId
+    name: str
+    uuid: str = ""
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        refuse_gone(tx, self.node_id)
+        key = given_id(self.node_id, self.name)
+        if tx.get(GivenDisk, key) is None:
+            tx.put(GivenDisk(id=key, node_id=self.node_id, name=self.name, uuid=self.uuid, given_at_ms=self.now_ms))
+
+
 class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
     """A node goes, and its disks with it. What they hold of volumes is settled by another command of the same entry."""
 
@@ -93,6 +120,8 @@ class RemoveDisks(Command, frozen=True, kw_only=True, tag="disk.remove.1"):
             raise Conflict(f"The disks of node {self.node_id} have changed meanwhile. Try again.")
         for disk_id in self.disk_ids:
             tx.delete(Disk, disk_id)
+        for given in tx.find(GivenDisk, "node_id", self.node_id):
+            tx.delete(GivenDisk, given.id)
 
 
 class SetDisk(Command, frozen=True, kw_only=True, tag="disk.set.1"):
@@ -157,8 +186,10 @@ class SetPoolPolicy(Command, frozen=True, kw_only=True, tag="pool_policy.set.1")
 
 def remove_disk(tx: Transaction, disk_id: DiskId) -> None:
     """The disk is no part of the pool any more. Whoever calls has made sure that nothing is on it."""
-    tx.need(Disk, disk_id)
+    disk = tx.need(Disk, disk_id)
     tx.delete(Disk, disk_id)
+    if tx.get(GivenDisk, key := given_id(disk.node_id, disk.name)) is not None:
+        tx.delete(GivenDisk, key)
 
 
 def count_moved(tx: Transaction, disk_id: DiskId, size_bytes: int) -> None:

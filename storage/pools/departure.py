@@ -3,13 +3,13 @@
 from noded.core.departure import Departure, Hold, Leaver
 from noded.core.store import View
 from storage.pools.commands import RemoveDisks
-from storage.pools.model import Disk
+from storage.pools.model import Disk, GivenDisk
 
 
 def departure(view: View, leaver: Leaver) -> Departure:
     """The disks, and the command that removes them."""
     disks = view.find(Disk, "node_id", leaver.node_id)
-    if not disks:
+    if not disks and not view.find(GivenDisk, "node_id", leaver.node_id):
         return Departure()
     fate = "it leaves the pool; what is on it stays on it"
     return Departure(

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
+from noded.core.errors import Unavailable
 from noded.core.finding import Finding
 from noded.core.ids import NodeId
 from noded.core.service import PeerContext
 from noded.core.store import View
-from storage.pools.links import DiskServers
-from storage.pools.model import Disk, DiskState
+from storage.pools.links import DiskHardware, DiskServers
+from storage.pools.model import Disk, DiskState, GivenDisk
 
 
 def examine_disks(view: View) -> Iterable[Finding]:
@@ -36,7 +37,9 @@ def examine_disks(view: View) -> Iterable[Finding]:
 async def examine_disk_servers(context: PeerContext) -> list[Finding]:
     """What was configured here and is no disk, and extent servers that belong to none."""
     servers, node_id = context.drivers.get(DiskServers), context.cluster.node_id
-    configured, running = await servers.find(), set(await servers.running())
+    given = context.cluster.view().find(GivenDisk, "node_id", node_id)
+    configured = await servers.find([each.name for each in given])
+    running = set(await servers.running())
     view = await context.cluster.fresh_view()
     known = {disk.disk_id: disk for disk in view.find(Disk, "node_id", node_id)}
     names = {disk.name for disk in known.values()}
@@ -75,6 +78,24 @@ async def examine_disk_servers(context: PeerContext) -> list[Finding]:
         for disk_id, disk in sorted(known.items())
         if disk_id not in running and disk.state is not DiskState.FAILED
     ]
+    return found + await _warnings(context)
+
+
+async def _warnings(context: PeerContext) -> list[Finding]:
+    """What this node's drives say of themselves, where they say anything."""
+    hardware, node_id = context.drivers.get(DiskHardware), context.cluster.node_id
+    found = []
+    for disk in context.cluster.view().find(Disk, "node_id", node_id):
+        if disk.state is DiskState.FAILED:
+            continue
+        try:
+            drive = await hardware.describe(disk.name)
+        except Unavailable:
+            continue  # a directory that is on no drive of this machine tells nothing
+        for warning in drive.smart.warnings if drive.smart is not None else ():
+            what = f"the drive {drive.device} of disk {disk.name} says: {warning}"
+            mend = f"Exchange it before it fails: `noded disk replace {disk.id[:12]}`. docs/disks.md"
+            found.append(_finding("worn drive", node_id, f"{disk.id}: {warning}", what, f"serial {drive.serial}", mend))
     return found
 
 

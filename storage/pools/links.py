@@ -36,11 +36,72 @@ class ReplicaDigest(msgspec.Struct, frozen=True, kw_only=True):
     damaged_blocks: int  # whose data are not what their hash says
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A directory that an operator gave to the pool while the cluster ran, and the file system that belongs there."""
+
+    name: str
+    uuid: str = ""  # of the file system, which is mounted there if it is not; empty: whatever is there
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator would give to the pool, as its node found it."""
+
+    path: str
+    fault: str = ""  # why it can't be used
+    device: bool = False  # a device, and no directory
+    blank: bool = False  # on which a file system must be made first
+    size_bytes: int = 0
+
+
+class Smart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drive says of its own health."""
+
+    passed: bool
+    temperature_c: int | None = None
+    power_on_hours: int | None = None
+    warnings: tuple[str, ...] = ()  # what an operator should know before it fails
+
+
+class Hardware(msgspec.Struct, frozen=True, kw_only=True):
+    """The drive behind a directory. `lacks` says what this machine would need to tell or to do more."""
+
+    device: str
+    model: str = ""
+    serial: str = ""
+    slot: str = ""
+    smart: Smart | None = None
+    lit: bool | None = None  # whether its light was told to shine, or not to; None: it can't be told
+    lacks: tuple[str, ...] = ()
+
+
+class DiskHardware(Protocol):
+    """The drives of this machine. Each call raises `Unavailable` where the machine can't be asked."""
+
+    async def look_at(self, path: str) -> Candidate:
+        """Whether a directory or a block device may be given to the pool. Changes nothing."""
+
+    async def prepare(self, path: str) -> Given:
+        """Make a file system on a blank device, and mount it. Raises `Invalid` for anything else."""
+
+    async def describe(self, name: str) -> Hardware:
+        """The drive behind a disk's directory, and what it says of its health."""
+
+    async def locate(self, name: str, *, lit: bool) -> Hardware:
+        """Let the light of the drive's slot shine, or no longer."""
+
+
 class DiskServers(Protocol):
     """The extent servers of this machine, one a disk. They outlive the daemon and are found again by it."""
 
-    async def find(self) -> tuple[FoundDisk, ...]:
-        """Every configured disk."""
+    async def mount(self, given: Given) -> None:
+        """See that the file system of a given disk is mounted where it belongs. Raises `Unavailable`."""
+
+    async def find(self, more: Sequence[str] = ()) -> tuple[FoundDisk, ...]:
+        """Every disk of the node's configuration, and `more`: those that operators gave. Changes nothing."""
+
+    async def end(self, disk_id: DiskId) -> None:
+        """End the extent server of a disk that is no part of the pool any more. What the disk holds stays."""
 
     async def serve(self, name: str, disk_id: DiskId) -> ServedDisk:
         """The disk's extent server, started where it does not run; an empty disk becomes `disk_id` for good.

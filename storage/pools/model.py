@@ -76,6 +76,23 @@ class MovePolicy(Record, frozen=True, kw_only=True, tag="move_policy.1"):
     balances: bool = True  # whether replicas move to disks that have less than their share
 
 
+class GivenDisk(Record, frozen=True, kw_only=True, tag="given_disk.1"):
+    """A directory that an operator gave to the pool while the cluster ran: no configuration need name it."""
+
+    INDEXED: ClassVar[tuple[str, ...]] = ("node_id",)
+    NOUN: ClassVar[str] = "given disk"
+
+    node_id: NodeId
+    name: str  # the directory
+    uuid: str = ""  # of the file system that belongs there; empty: whatever is mounted there
+    given_at_ms: int
+
+
+def given_id(node_id: NodeId, name: str) -> str:
+    """The id of the record that gives a node's directory to the pool."""
+    return f"{node_id}:{name}"
+
+
 class PoolPolicy(Record, frozen=True, kw_only=True, tag="pool_policy.1"):
     """What the pool may promise. There is one of it, or none: then anything."""
 

@@ -6,11 +6,11 @@ from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.command import Command
-from noded.core.errors import Refused
+from noded.core.errors import Refused, Unavailable
 from noded.core.ids import DiskId
 from noded.core.reconciler import Drivers
-from storage.pools.links import DiskServers, FoundDisk
-from storage.pools.model import Disk
+from storage.pools.links import DiskServers, FoundDisk, Given
+from storage.pools.model import Disk, GivenDisk
 from storage.pools.plan import fault_report, served_report
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ class DisksReconciler:
     """Each configured disk: found, served, registered; what changed is reported."""
 
     name = "disks"
-    watches = (Disk,)
+    watches = (Disk, GivenDisk)
     period_s = 10.0
 
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
@@ -36,12 +36,16 @@ class DisksReconciler:
     async def reconcile(self) -> None:
         """One pass. One disk's fault keeps no other from serving."""
         self._served.clear()
-        found = await self._servers.find()
+        given = self._cluster.view().find(GivenDisk, "node_id", self._cluster.node_id)
+        for each in given:
+            await self._mount(each)
+        found = await self._servers.find([each.name for each in given])
         for disk in found:
             command = await self._observe(disk)
             if command is not None:
                 await self._cluster.propose(command)
         await self._report_missing({disk.name for disk in found})
+        await self._end_strangers({disk.disk_id for disk in found if disk.disk_id is not None})
 
     async def _observe(self, found: FoundDisk) -> Command | None:
         view, node_id = self._cluster.view(), self._cluster.node_id
@@ -70,6 +74,22 @@ class DisksReconciler:
             if command is not None:
                 self._warn(disk.name, fault)
                 await self._cluster.propose(command)
+
+    async def _mount(self, given: GivenDisk) -> None:
+        try:
+            await self._servers.mount(Given(name=given.name, uuid=given.uuid))
+        except Unavailable as fault:
+            self._warn(given.name, fault.message)
+
+    async def _end_strangers(self, found: set[DiskId]) -> None:
+        """A disk that was taken out of the pool while it served is let go of; its bytes stay on it."""
+        running = set(await self._servers.running()) - found
+        if running:
+            # A view that lags must not cost anyone a disk: this is decided on one that surely doesn't.
+            view = await self._cluster.fresh_view()
+            for disk_id in sorted(each for each in running if view.get(Disk, each) is None):
+                log.info("disk let go of", disk=disk_id)
+                await self._servers.end(disk_id)
 
     def _warn(self, name: str, fault: str) -> None:
         if self._warned.get(name) != fault:

@@ -10,7 +10,7 @@ from noded.core.store import View
 from storage.pools.links import DiskServers
 from storage.pools.model import Disk, DiskState
 from storage.volumes.links import VolumeServers
-from storage.volumes.model import Cut, Purpose, Volume, ancestors, children, disks_of, is_needed
+from storage.volumes.model import Cut, Purpose, Volume, children, disks_of, is_needed, places_of_layers
 from storage.volumes.plan import strays, wanted_here
 
 PATIENCE_S: Final = 60.0  # what goes on with a volume ends, or is given up, within this time
@@ -164,31 +164,21 @@ async def examine_replicas(context: PeerContext) -> list[Finding]:
 
 def compare_replicas(view: View, node_id: NodeId, held: dict[DiskId, frozenset[VolumeId]]) -> list[Finding]:
     """Replicas that no record names, and replicas that a record counts on and that are not there."""
+    layers = {volume.layer: volume for volume in view.all(Volume)}
+    places = places_of_layers(view)
     found = []
-    layers: dict[VolumeId, Volume] = {}
-    read_through: dict[VolumeId, set[DiskId]] = {}
-    for volume in view.all(Volume):
-        layers[volume.layer] = volume
-        if volume.parent_id is not None and view.get(Volume, volume.parent_id) is not None:
-            # A clone keeps an empty place for its sources on each of its disks.
-            for source in ancestors(view, volume):
-                read_through.setdefault(source.layer, set()).update(volume.disk_ids, _joining(volume))
     for disk_id, there in held.items():
-        for layer in sorted(there):
-            named = layers.get(layer)
-            if named is None or disk_id not in {*named.disk_ids, *_joining(named), *read_through.get(layer, ())}:
-                found.append(_orphan(node_id, disk_id, layer, named))
+        found += [
+            _orphan(node_id, disk_id, layer, layers.get(layer))
+            for layer in sorted(there)
+            if disk_id not in places.get(layer, ())
+        ]
         found += [
             _missing(node_id, disk_id, volume)
             for volume in layers.values()
             if _must_be_there(volume, disk_id) and volume.layer not in there
         ]
     return found
-
-
-def _joining(volume: Volume) -> set[DiskId]:
-    left = {each.disk_id for each in volume.leftovers}
-    return left | {each.disk_id for each in volume.joining}
 
 
 def _must_be_there(volume: Volume, disk_id: DiskId) -> bool:

@@ -300,6 +300,20 @@ def is_leaving(volume: Volume, extent: int, disk_id: DiskId) -> bool:
     return any((each.extent, each.disk_id) == (extent, disk_id) for each in volume.leaving)
 
 
+def places_of_layers(view: View) -> dict[VolumeId, set[DiskId]]:
+    """On which disks anything of a layer may be: whatever is elsewhere, no record names."""
+    places: dict[VolumeId, set[DiskId]] = {}
+    for volume in view.all(Volume):
+        mine = {*volume.disk_ids, *(each.disk_id for each in volume.joining)}
+        mine.update(each.disk_id for each in volume.leftovers)
+        places.setdefault(volume.layer, set()).update(mine)
+        if volume.parent_id is not None and view.get(Volume, volume.parent_id) is not None:
+            # A clone keeps an empty place for its sources on each of its disks.
+            for source in ancestors(view, volume):
+                places.setdefault(source.layer, set()).update(mine)
+    return places
+
+
 def is_needed(view: View, volume: Volume) -> bool:
     """Whether somebody wants its blocks: also those of a deleted volume show through in its clones."""
     return not volume.deleting or bool(children(view, volume.volume_id))

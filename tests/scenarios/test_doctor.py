@@ -19,12 +19,12 @@ from noded.doctor.model import Examination, FirstSeen
 from noded.inspection.links import Registry
 from noded.inspection.model import StoreDigest
 from noded.services import DaemonRegistry
-from storage.pools.links import DiskServers
+from storage.pools.links import DiskHardware, DiskServers, Smart
 from storage.pools.model import Disk
 from storage.quotas.model import Charge
 from storage.volumes.model import Volume
 from tests.scenarios.compute.stage import Stage, open_stage
-from tests.twins.storage import SimulatedDisks
+from tests.twins.storage import SimulatedDisks, SimulatedHardware
 
 STRANGER = "99999999-2222-4333-8444-555555555555"
 
@@ -143,6 +143,16 @@ async def test_what_a_record_names_and_is_not_there_is_found(autojump_clock: obj
             ("missing replica", f"{disk.id}/{root}"),
             ("missing volume server", root),
         ]
+
+
+async def test_a_drive_that_warns_is_told_of(autojump_clock: object) -> None:
+    async with cloud_with_a_doctor() as stage:
+        hardware = stage.cloud.shared.drivers["node2"].get(DiskHardware)
+        assert isinstance(hardware, SimulatedHardware)
+        hardware.smart["one"] = Smart(passed=True, warnings=("8 sectors were reallocated",))
+        [finding] = (await examined(stage)).findings
+        assert (finding.kind, finding.node_id) == ("worn drive", "node2")
+        assert "8 sectors were reallocated" in finding.what
 
 
 async def test_records_that_contradict_one_another_are_found(autojump_clock: object) -> None:

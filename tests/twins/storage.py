@@ -8,14 +8,23 @@ from pathlib import Path
 import trio
 
 from noded.core.cluster import Cluster
-from noded.core.errors import Unavailable
+from noded.core.errors import Invalid, Unavailable
 from noded.core.ids import DiskId, VolumeId
 from noded.core.reconciler import Drivers
 from noded.core.units import GIB
 from storage.backups.links import BackupBytes
 from storage.extents.authority import Mark
 from storage.host.backup_bytes import HostBackups
-from storage.pools.links import DiskServers, FoundDisk, ServedDisk
+from storage.pools.links import (
+    Candidate,
+    DiskHardware,
+    DiskServers,
+    FoundDisk,
+    Given,
+    Hardware,
+    ServedDisk,
+    Smart,
+)
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
 from storage.volumes.links import OpenVolume, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
 from storage.volumes.model import Volume, ancestors, disks_of
@@ -34,9 +43,22 @@ class SimulatedDisks:
         self.used_bytes = 0
         self.size_bytes = 100 * GIB
         self.broken: set[str] = set()
+        self.given: set[str] = set()
+        self.mounted: set[str] = set()
 
-    async def find(self) -> tuple[FoundDisk, ...]:
+    async def mount(self, given: Given) -> None:
+        self.mounted.add(given.name)
+
+    async def find(self, more: Sequence[str] = ()) -> tuple[FoundDisk, ...]:
+        for name in more:
+            self.disks.setdefault(name, FoundDisk(name=name))
+        for name in self.given - set(more):
+            del self.disks[name]
+        self.given = set(more)
         return tuple(self.disks.values())
+
+    async def end(self, disk_id: DiskId) -> None:
+        self.silent.add(disk_id)
 
     async def serve(self, name: str, disk_id: DiskId) -> ServedDisk:
         if name in self.broken:
@@ -86,6 +108,39 @@ def copy_sparsely(source: Path, target: Path) -> None:
                 break  # nothing but a hole
             offset = os.lseek(old.fileno(), start, os.SEEK_HOLE)
             os.pwrite(new.fileno(), os.pread(old.fileno(), offset - start, start), start)
+
+
+class SimulatedHardware:
+    """Implements `DiskHardware`. `blank` and `taken` are devices; every other path is an empty directory."""
+
+    def __init__(self) -> None:
+        self.blank: set[str] = set()
+        self.taken: set[str] = set()
+        self.smart: dict[str, Smart] = {}
+        self.shining: set[str] = set()
+        self.has_lights = True
+
+    async def look_at(self, path: str) -> Candidate:
+        if path in self.taken:
+            return Candidate(path=path, fault=f"{path} is in use", device=True)
+        is_device = path in self.blank
+        return Candidate(path=path, device=is_device, blank=is_device, size_bytes=100 * GIB)
+
+    async def prepare(self, path: str) -> Given:
+        if path not in self.blank:
+            raise Invalid(f"{path} is not blank")
+        self.blank.discard(path)
+        self.taken.add(path)
+        return Given(name=f"/disks/of{path}", uuid=f"uuid of {path}")
+
+    async def describe(self, name: str) -> Hardware:
+        return Hardware(device="/dev/simulated", serial="S1", slot="3", smart=self.smart.get(name))
+
+    async def locate(self, name: str, *, lit: bool) -> Hardware:
+        if not self.has_lights:
+            return Hardware(device="/dev/simulated", serial="S1", lacks=("it has no lights",))
+        (self.shining.add if lit else self.shining.discard)(name)
+        return Hardware(device="/dev/simulated", serial="S1", slot="3", lit=lit)
 
 
 class SimulatedVolumes:
@@ -219,6 +274,7 @@ def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Pat
     """Register a machine's simulated disks and volumes."""
     volumes = SimulatedVolumes(cluster, directory)
     drivers.add(DiskServers, SimulatedDisks(number))
+    drivers.add(DiskHardware, SimulatedHardware())
     drivers.add(BackupBytes, HostBackups())  # the real one: it needs nothing but files
     for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
         drivers.add(protocol, volumes)
