@@ -23,6 +23,7 @@ MENU: tuple[Item, ...] = (
     Item("/networks", "Networks"),
     Item("/volumes", "Volumes"),
     Item("/history", "History"),
+    Item("/storage", "Storage", administrators_only=True),
     Item("/nodes", "Nodes", administrators_only=True),
     Item("/cluster", "Cluster", administrators_only=True),
 )

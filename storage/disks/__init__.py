@@ -5,11 +5,13 @@ from noded.core.service import Service
 from storage.disks.api import ROUTES
 from storage.disks.authority import LOCAL_CALLS, PEER_CALLS
 from storage.disks.commands import RemoveDisk
+from storage.disks.reconcile import CapacityReconciler
 
 SERVICE = Service(
     name="storage.disks",
     endpoint=NODED,
     commands=(RemoveDisk,),
+    reconcilers=(CapacityReconciler,),
     routes=ROUTES,
     peer_calls=PEER_CALLS,
     local_calls=LOCAL_CALLS,

@@ -4,6 +4,7 @@ import msgspec
 
 from noded.core.route import Allow, Request, Response, Route
 from storage.disks.authority import DiskAsked, DiskDesk, DiskGiven, PolicyAsked
+from storage.disks.links import CapacityBook
 
 
 class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +64,12 @@ async def locate_disk(request: Request) -> Response:
     return Response(body=await DiskDesk(request.cluster).locate(request.params["disk_id"], lit=body.lit))
 
 
+async def show_progress(request: Request) -> Response:
+    """GET /noded/v1/disk-progress: replicas that are behind or on their way, how far they are, and the forecast."""
+    samples = request.driver(CapacityBook).samples()
+    return Response(body=await DiskDesk(request.cluster).progress(samples))
+
+
 async def show_health(request: Request) -> Response:
     """GET /noded/v1/disk-health: what the drive behind each disk says of itself."""
     return Response(body=await DiskDesk(request.cluster).health())
@@ -77,6 +84,7 @@ async def set_policy(request: Request) -> Response:
 ROUTES = (
     Route(verb="GET", path="/disks", handler=list_disks, allow=Allow.ADMIN),
     Route(verb="POST", path="/disks", handler=add_disk, allow=Allow.ADMIN),
+    Route(verb="GET", path="/disk-progress", handler=show_progress, allow=Allow.ADMIN),
     Route(verb="GET", path="/disk-health", handler=show_health, allow=Allow.ADMIN),
     Route(verb="POST", path="/disks/{disk_id}/locate", handler=locate_disk, allow=Allow.ADMIN),
     Route(verb="POST", path="/disks/{disk_id}", handler=set_disk, allow=Allow.ADMIN),

@@ -1,5 +1,6 @@
 """What is done when an operator asks something of a disk: one way for the HTTP API, the command line, the dashboard."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ from noded.core.store import View
 from noded.core.units import GIB
 from noded.core.unreadable import UNREADABLE
 from storage.disks.commands import RemoveDisk
-from storage.disks.views import drain_plan, listing, policy_view
+from storage.disks.forecast import Sample, forecast
+from storage.disks.views import drain_plan, listing, policy_view, unsettled
 from storage.pools.commands import GiveDisk, SetDisk, SetMovePolicy, SetPoolPolicy
 from storage.pools.links import Candidate, DiskHardware, DiskServers, Given
 from storage.pools.model import Disk
@@ -30,6 +32,8 @@ LOOK_AT, PREPARE, DESCRIBE, LIGHT, SWEEP = (
     f"disk.{verb}" for verb in ("look_at", "prepare", "describe", "light", "sweep")
 )
 HEALTH_S_MAX = 10.0
+UNSETTLED_MAX = 50
+SERVED_CALL = "volume.served"  # what a volume's own server says of it; `storage.volumes` answers it
 ID_CHARS_MIN = 8  # so much of an id names a disk, if no other one's begins so: tables show as much
 
 
@@ -157,6 +161,28 @@ class DiskDesk:
             for disk in self.cluster.view().all(Disk):
                 nursery.start_soon(ask, disk)
         return {"drives": lines}
+
+    async def progress(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Which volumes are not where they should be, how far each has come, and when the pool will be full."""
+        lines = unsettled(self.cluster.view())
+        shown = lines[:UNSETTLED_MAX]
+
+        async def ask(line: dict[str, Any]) -> None:
+            with trio.move_on_after(HEALTH_S_MAX):
+                try:
+                    answer = await self.cluster.call(line["node_id"], SERVED_CALL, line["id"].encode())
+                except Refused:
+                    return  # it is told of without how far it is
+                served = msgspec.msgpack.decode(answer)
+                if isinstance(served, dict):
+                    line |= {"resyncs": served["resyncs"], "joins": served["joins"]}
+
+        async with trio.open_nursery() as nursery:
+            for line in shown:
+                line |= {"resyncs": {}, "joins": {}}
+                if line["node_id"] is not None:
+                    nursery.start_soon(ask, line)
+        return {"volumes": shown, "more": len(lines) - len(shown), "forecast": forecast(samples)}
 
     async def sweep(self, asked: DiskAsked) -> dict[str, Any]:
         """Remove what lies on a disk and no record names."""

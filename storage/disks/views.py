@@ -44,6 +44,25 @@ class _Counts:
                 self.left[each.disk_id] += len(each.extents)
 
 
+def unsettled(view: View) -> list[dict[str, Any]]:
+    """Volumes with replicas that are behind, on their way, or to be removed, those with most of it first."""
+    found = []
+    for volume in view.all(Volume):
+        if is_needed(view, volume) and (volume.out_of_sync or volume.joining or volume.leftovers):
+            line: dict[str, Any] = {
+                "id": volume.id,
+                "name": volume.name,
+                "purpose": volume.purpose.value,
+                "node_id": volume.node_id or volume.owner_id,
+                "behind": list(volume.out_of_sync),
+                "coming": [f"{join.extent}/{join.disk_id}" for join in volume.joining],
+                "to_remove": sum(len(left.extents) for left in volume.leftovers),
+            }
+            found.append(line)
+    found.sort(key=lambda line: (-len(line["behind"]), -len(line["coming"]), line["id"]))
+    return found
+
+
 def disk_line(view: View, disk: Disk, counts: _Counts, up: Collection[NodeId]) -> dict[str, Any]:
     """One disk."""
     node = view.get(Node, disk.node_id)

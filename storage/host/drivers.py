@@ -6,7 +6,9 @@ from pathlib import Path
 from noded.core.ids import NodeId
 from noded.core.reconciler import Drivers
 from storage.backups.links import BackupBytes
+from storage.disks.links import CapacityBook
 from storage.host.backup_bytes import HostBackups
+from storage.host.capacity_file import CapacityFile
 from storage.host.disk_servers import HostDisks
 from storage.host.hardware import HostHardware
 from storage.host.volume_servers import HostVolumes
@@ -20,6 +22,7 @@ def add_storage_drivers(
     node_id: NodeId,
     directories: Sequence[str],
     address: str,
+    state_dir: Path,
     tls_dir: Path,
     run_dir: Path,
     log_dir: Path,
@@ -28,6 +31,7 @@ def add_storage_drivers(
     drivers.add(
         DiskServers, HostDisks(directories=directories, address=address, tls=tls_dir, run=run_dir, logs=log_dir)
     )
+    drivers.add(CapacityBook, CapacityFile(state_dir / "capacity.json"))
     drivers.add(DiskHardware, HostHardware(tuple(directories)))
     volumes = HostVolumes(node_id=node_id, tls=tls_dir, run=run_dir, logs=log_dir)
     drivers.add(VolumeAttachments, volumes)

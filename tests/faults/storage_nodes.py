@@ -130,6 +130,7 @@ class StorageNodes:
             node_id=node.node_id,
             directories=[str(node.directory / "disk")],
             address=node.address,
+            state_dir=node.directory,
             tls_dir=node.directory / "tls",
             run_dir=node.run,
             log_dir=node.directory / "logs",

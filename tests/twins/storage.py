@@ -13,6 +13,8 @@ from noded.core.ids import DiskId, VolumeId
 from noded.core.reconciler import Drivers
 from noded.core.units import GIB
 from storage.backups.links import BackupBytes
+from storage.disks.forecast import Sample, thinned
+from storage.disks.links import CapacityBook
 from storage.extents.authority import Mark
 from storage.host.backup_bytes import HostBackups
 from storage.pools.links import (
@@ -141,6 +143,19 @@ class SimulatedHardware:
             return Hardware(device="/dev/simulated", serial="S1", lacks=("it has no lights",))
         (self.shining.add if lit else self.shining.discard)(name)
         return Hardware(device="/dev/simulated", serial="S1", slot="3", lit=lit)
+
+
+class MemoryCapacity:
+    """Implements `CapacityBook`."""
+
+    def __init__(self) -> None:
+        self.kept: list[Sample] = []
+
+    def samples(self) -> Sequence[Sample]:
+        return self.kept
+
+    async def add(self, sample: Sample) -> None:
+        self.kept = thinned(self.kept, sample)
 
 
 class SimulatedVolumes:
@@ -275,6 +290,7 @@ def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Pat
     volumes = SimulatedVolumes(cluster, directory)
     drivers.add(DiskServers, SimulatedDisks(number))
     drivers.add(DiskHardware, SimulatedHardware())
+    drivers.add(CapacityBook, MemoryCapacity())
     drivers.add(BackupBytes, HostBackups())  # the real one: it needs nothing but files
     for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
         drivers.add(protocol, volumes)

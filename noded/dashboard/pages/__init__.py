@@ -1,7 +1,19 @@
 """The pages, one module a noun: each has its handlers, and `ROUTES` that lead to them. A new page adds a line below."""
 
 from noded.core.route import Route
-from noded.dashboard.pages import cluster, history, images, live, networks, nodes, overview, servers, sign_in, volumes
+from noded.dashboard.pages import (
+    cluster,
+    history,
+    images,
+    live,
+    networks,
+    nodes,
+    overview,
+    servers,
+    sign_in,
+    storage,
+    volumes,
+)
 
 PAGES: tuple[tuple[Route, ...], ...] = (
     overview.ROUTES,
@@ -10,6 +22,7 @@ PAGES: tuple[tuple[Route, ...], ...] = (
     images.ROUTES,
     networks.ROUTES,
     volumes.ROUTES,
+    storage.ROUTES,
     nodes.ROUTES,
     cluster.ROUTES,
     history.ROUTES,

@@ -44,14 +44,15 @@ from noded.reconcile.loop import keep_reconciling
 from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, all_commands, all_records
 from storage.backups.links import BackupBytes
+from storage.disks.links import CapacityBook
 from storage.host.backup_bytes import HostBackups
-from storage.pools.links import DiskServers
+from storage.pools.links import DiskHardware, DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
 from tests.scenarios.images.stage import SimulatedBytes
 from tests.simulation.cloud.air import Air, WiredNode
 from tests.simulation.schedule import SLOWNESS
 from tests.twins.segment import SegmentDiscovery
-from tests.twins.storage import SimulatedDisks, SimulatedVolumes
+from tests.twins.storage import MemoryCapacity, SimulatedDisks, SimulatedHardware, SimulatedVolumes
 
 CHECKPOINT_ENTRIES: Final = 40
 
@@ -208,6 +209,8 @@ class Daemon:
         drivers.add(Dataplane, host.dataplane)
         drivers.add(PortWiring, Wiring(self.cluster, host.dataplane))
         drivers.add(DiskServers, host.disks)
+        drivers.add(DiskHardware, SimulatedHardware())
+        drivers.add(CapacityBook, MemoryCapacity())
         drivers.add(BackupBytes, HostBackups())
         volumes = HostVolumes(self.cluster, host.shared, host.served)
         for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):

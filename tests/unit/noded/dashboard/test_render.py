@@ -11,7 +11,7 @@ import pytest
 
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Caller
-from noded.dashboard import views
+from noded.dashboard import storage_views, views
 from noded.dashboard.render import ago, disabled, page, percent, size
 
 NASTY = "<script>alert('x')</script>"
@@ -97,6 +97,36 @@ DONE |= {"objects": [{"noun": "server", "id": NASTY, "name": name} for name in (
 HISTORY = [DONE, {"kind": "gap", "after": 3, "until": 6}, DONE | {"name": "", "who": "", "outcome": "applied"}]
 FORM = {"name": NASTY, "image": "i1", "flavor": "1", "network": "w1", "key": "k", "count": "2"}
 
+DISK = {
+    "id": "d" * 32, "node": NASTY, "name": NASTY, "state": "failed", "fault": NASTY, "used_bytes": 1, "size_bytes": 2,
+    "reserve_bytes": 1, "replicas": 3, "behind": 1, "coming": 1, "going": 1, "to_remove": 1, "draining": True,
+}  # fmt: skip
+DRIVE = {
+    "device": NASTY, "model": NASTY, "serial": NASTY, "lacks": [NASTY],
+    "smart": {"temperature_c": 40, "warnings": [NASTY]},
+}  # fmt: skip
+POOL = {
+    "used_bytes": 1, "size_bytes": 2, "promised_bytes": 9, "volumes": 1, "overcommit": 4.5, "degraded_volumes": 1,
+    "moves": 1,
+}  # fmt: skip
+MOVING = {
+    "id": "v1", "name": NASTY, "purpose": "data", "behind": [DISK["id"]], "coming": [f"1/{DISK['id']}"],
+    "to_remove": 2, "resyncs": {DISK["id"]: 0.5}, "joins": {f"1/{DISK['id']}": 7},
+}  # fmt: skip
+EXPLAINED = {
+    "desired": {
+        "size_bytes": 1, "replicas": 3, "type": NASTY, "purpose": NASTY, "deleting": True, "server": "s1",
+        "used_on": None,
+    },
+    "observed": {"owner": NASTY, "epoch": 3},
+    "served": {"phase": NASTY, "requests_under_way": 1, "replicas": {DISK["id"]: NASTY}, "resyncs": {DISK["id"]: 0.5}},
+    "replicas": [{"disk": DISK["id"], "in_sync": False, "node_up": False}],
+    "extents": {"0-3": DISK["id"]},
+    "layers": [{"volume": "v2", "purpose": NASTY, "deleted": True}],
+    "steps": [NASTY],
+}  # fmt: skip
+FINDING = {"kind": NASTY, "what": NASTY, "why": NASTY, "mend": NASTY, "node_id": "n" * 32}
+
 # Every value that a page may have, by template: each combination is rendered.
 PAGES: Mapping[str, Mapping[str, list[Any]]] = {
     "overview.html": {
@@ -106,6 +136,25 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "images": [[], [IMAGE]],
         "networks": [[], [NETWORK]],
         "volumes": [[], [VOLUME]],
+    },
+    "storage.html": {
+        "disks": [[], storage_views.disks([DISK, DISK | {"draining": False}], {DISK["id"]: DRIVE})],
+        "pool": [{}, POOL],
+        "overcommit": [0, 2.0],
+        "volumes": [[], storage_views.unsettled([MOVING], [DISK])],
+        "more": [0, 3],
+        "forecast": [NASTY],
+        "fault": ["", NASTY],
+    },
+    "volume_explained.html": {
+        "volume_id": ["v1"],
+        "explained": [EXPLAINED, EXPLAINED | {"served": NASTY, "layers": [], "steps": []}],
+        "replicas": [storage_views.replicas(EXPLAINED, [DISK])],
+        "extents": [storage_views.extents(EXPLAINED, [])],
+    },
+    "doctor.html": {
+        "examination": [None, {"nodes": [NASTY], "revision": 3, "findings": [FINDING, FINDING | {"node_id": None}]}],
+        "fault": ["", NASTY],
     },
     "servers.html": {"servers": [[], SERVERS], "fault": ["", NASTY]},
     "server.html": {
