@@ -62,6 +62,7 @@ import noded.identity.trusts
 import noded.identity.users
 import noded.identity.versions
 import noded.inspection
+import noded.metrics
 import noded.openapi
 import noded.policy
 import storage.attachments
@@ -178,6 +179,7 @@ SERVICES: tuple[Service, ...] = (
     noded.policy.SERVICE,
     noded.gateway_rules.SERVICE,
     noded.doctor.SERVICE,
+    noded.metrics.SERVICE,
     noded.openapi.SERVICE,
     noded.dashboard.SERVICE,
     noded.health.SERVICE,

@@ -20,6 +20,7 @@ from compute.servers.console import CONSOLE_CALL
 from compute.servers.departure import MoveServers, departure
 from compute.servers.examine import examine_guests, examine_records
 from compute.servers.explain import EXPLAIN, PEER_CALLS
+from compute.servers.measure import measure_servers
 from compute.servers.model import Server
 from compute.servers.reconcile import ServersReconciler
 from noded.core.service import Service
@@ -47,6 +48,7 @@ SERVICE = Service(
     peer_calls={CONSOLE_CALL: tell_console, AWAKE_CALL: tell_awake, **PEER_CALLS},
     explain=EXPLAIN,
     departure=departure,
+    measures=(measure_servers,),
     examines_records=(examine_records,),
     examines_machine=(examine_guests,),
 )

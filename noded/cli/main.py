@@ -22,6 +22,7 @@ from noded.cli.gateway import gateway
 from noded.cli.history import diff, history
 from noded.cli.level import level
 from noded.cli.log import log
+from noded.cli.metrics import metrics
 from noded.cli.node import node
 from noded.cli.policy import policy
 from noded.cli.token import token
@@ -106,6 +107,7 @@ for noun in (
     history,
     level,
     log,
+    metrics,
     node,
     policy,
     token,

@@ -9,6 +9,7 @@ from noded.core.command import Command
 from noded.core.departure import DepartureHook
 from noded.core.finding import Finding
 from noded.core.ids import ProjectId
+from noded.core.metric import Metric
 from noded.core.reconciler import Drivers, Reconciler
 from noded.core.record import Record
 from noded.core.route import Route
@@ -69,6 +70,7 @@ RecordsExaminer = Callable[[View], Iterable[Finding]]
 # And of each node: what on its own machine no record names, or is missing there. Reads only. The view is fresh, and
 # was taken after the machine was looked at where something could come to be in between.
 MachineExaminer = Callable[[PeerContext], Awaitable[list[Finding]]]
+Measure = Callable[[PeerContext], Awaitable[list[Metric]]]  # what a node measures of itself, for its `/metrics`
 ReconcilerFactory = Callable[[Cluster, Drivers], Reconciler]
 
 
@@ -102,5 +104,6 @@ class Service:
     explain: dict[str, Explainer] = field(default_factory=dict)
     examines_records: tuple[RecordsExaminer, ...] = ()
     examines_machine: tuple[MachineExaminer, ...] = ()
+    measures: tuple[Measure, ...] = ()
     founding: Callable[[Founding], list[Command]] | None = None
     departure: DepartureHook | None = None  # what hangs on a node, and what settles it when the node goes

@@ -3,10 +3,12 @@
 from consensus.endpoint import NODED
 from noded.core.service import Service
 from noded.inspection.api import PEER_CALLS, ROUTES
+from noded.inspection.measure import measure_node
 
 SERVICE = Service(
     name="noded.inspection",
     endpoint=NODED,
     routes=ROUTES,
     peer_calls=PEER_CALLS,
+    measures=(measure_node,),
 )

@@ -5,6 +5,7 @@ from noded.core.service import Service
 from storage.disks.api import ROUTES
 from storage.disks.authority import LOCAL_CALLS, PEER_CALLS
 from storage.disks.commands import RemoveDisk
+from storage.disks.measure import measure_pool
 from storage.disks.reconcile import CapacityReconciler
 
 SERVICE = Service(
@@ -14,5 +15,6 @@ SERVICE = Service(
     reconcilers=(CapacityReconciler,),
     routes=ROUTES,
     peer_calls=PEER_CALLS,
+    measures=(measure_pool,),
     local_calls=LOCAL_CALLS,
 )

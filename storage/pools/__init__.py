@@ -12,6 +12,7 @@ from storage.pools.commands import (
 )
 from storage.pools.departure import departure
 from storage.pools.examine import examine_disk_servers, examine_disks
+from storage.pools.measure import measure_disks
 from storage.pools.model import Disk, GivenDisk, MovePolicy, PoolPolicy
 from storage.pools.reconcile import DisksReconciler
 
@@ -21,6 +22,7 @@ SERVICE = Service(
     commands=(GiveDisk, RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy, SetPoolPolicy),
     reconcilers=(DisksReconciler,),
     departure=departure,
+    measures=(measure_disks,),
     examines_records=(examine_disks,),
     examines_machine=(examine_disk_servers,),
 )

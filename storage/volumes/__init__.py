@@ -10,6 +10,7 @@ from storage.volumes.cuts import GiveUpCut, MakeCut
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.examine import examine_replicas, examine_servers, examine_volumes
 from storage.volumes.explain import EXPLAIN, PEER_CALLS
+from storage.volumes.measure import measure_volumes
 from storage.volumes.model import Cut, Group, Volume
 from storage.volumes.moving import AdoptReplicas, CancelJoins, ConfirmDrop, JoinReplicas, LeaveDisk
 from storage.volumes.reconcile import (
@@ -49,6 +50,7 @@ SERVICE = Service(
     peer_calls={**CALLS, **PEER_CALLS},
     explain=EXPLAIN,
     departure=departure,
+    measures=(measure_volumes,),
     examines_records=(examine_volumes,),
     examines_machine=(examine_replicas, examine_servers),
 )

@@ -17,6 +17,7 @@ OPEN = {
     "glance": "version documents",
     "keystone": "signing in, and changing one's password by knowing the old one",
     "keystone-versions": "version documents",
+    "noded-metrics": "for scrapers, who show a key of their own",
     "neutron": "the list of resources below the version",
     "neutron-versions": "version documents",
     "noded-health": "for load balancers",

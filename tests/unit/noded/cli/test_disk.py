@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from noded.cli.doctor import FOUND
+from noded.cli.host.local import SOCKET_NAME
 from noded.doctor.model import Examination
 from tests.unit.noded.cli.test_main import config, told, told_again
 
@@ -66,3 +67,11 @@ def test_the_doctors_exit_code_says_whether_anything_was_found(config: Path) -> 
     result = told_again(config, clean | {"findings": [finding], "looks": 2}, "doctor", "--json")
     assert result.exit_code == FOUND
     assert msgspec.json.decode(result.output, type=Examination).findings[0].what == "a tap [x]"
+
+
+def test_a_key_for_the_metrics_is_printed_bare_once(config: Path) -> None:
+    result, call = told(config, {"key": "abc"}, "metrics", "key")
+    assert (call.method, result.output) == ("metrics.make_key", "abc\n")
+    (config.parent / SOCKET_NAME).unlink()
+    result, call = told(config, {"key": None}, "metrics", "key", "--drop")
+    assert (call.method, result.output) == ("metrics.drop_key", "")
