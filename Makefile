@@ -4,6 +4,7 @@ HOSTS ?=
 GUEST ?= 1
 FAULTS ?= 300
 BLOCK_FAULTS ?= 500
+KILLS ?= 200
 SEED  ?= 1
 PYTHON := .venv/bin/python
 FAST   := tests/house tests/unit tests/scenarios tests/contract
@@ -53,10 +54,11 @@ bench-block: ## a volume beside Ceph RBD and the raw disk, in one run: a table f
 	@packaging/prepare.py run build bench-block
 	@$(PYTHON) -m tests.bench.block
 
-faults:     ## FAULTS for the log and BLOCK_FAULTS for volumes (docs/faults.md); another SEED breaks other things
+faults:     ## FAULTS for the log, BLOCK_FAULTS for volumes, KILLS in users' work (docs/faults.md); another SEED breaks others
 	@packaging/prepare.py run build lab test
 	@$(PYTHON) -m tests.faults.log --faults $(FAULTS) --seed $(SEED)
 	@$(PYTHON) -m tests.faults.block --faults $(BLOCK_FAULTS) --seed $(SEED)
+	@$(PYTHON) -m tests.faults.operations --kills $(KILLS) --seed $(SEED)
 
 deb:        ## build/noded_<version>_amd64.deb
 	@packaging/prepare.py --no-venv run build

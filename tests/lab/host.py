@@ -124,14 +124,24 @@ class Host:
         """Stop the daemon alone. What it started detached (extent and volume servers, guests) lives on."""
         if self._daemon is None or self.daemon_state() != "running":
             raise LabError(f"the daemon of {self.plan.name} does not run")
-        # The signal must go to nsenter's child: nsenter itself stays outside the host's pid namespace.
-        children = Path(f"/proc/{self._daemon.pid}/task/{self._daemon.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL if kill else signal.SIGTERM)
+        _kill_children(self._daemon.pid, signal.SIGKILL if kill else signal.SIGTERM)
         try:
             self._daemon.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             raise LabError(f"the daemon of {self.plan.name} did not stop in {STOP_SECONDS_MAX:.0f} s") from None
+
+    def stop_libvirtd(self) -> None:
+        """Kill libvirtd alone; its guests run on."""
+        if self._libvirtd is None or self._libvirtd.poll() is not None:
+            raise LabError(f"libvirtd of {self.plan.name} does not run")
+        _kill_children(self._libvirtd.pid, signal.SIGKILL)
+        self._libvirtd.wait(STOP_SECONDS_MAX)
+
+    def start_libvirtd(self) -> None:
+        """Start libvirtd again, as its unit does."""
+        if self._libvirtd is None or self._libvirtd.poll() is None:
+            raise LabError(f"libvirtd of {self.plan.name} runs already, or the host is off")
+        self._libvirtd = self._spawn("libvirtd", hypervisor.start_command())
 
     def daemon_state(self) -> str:
         """`stopped`, `running`, or how it ended by itself."""
@@ -194,6 +204,12 @@ class Host:
             if time.monotonic() > deadline:
                 raise LabError(f"{self.plan.name} is off, but the kernel still holds {json.dumps(busy)}")
             time.sleep(0.01)
+
+
+def _kill_children(pid: int, number: signal.Signals) -> None:
+    """A signal must go to nsenter's child: nsenter itself stays outside the host's pid namespace."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(child), number)
 
 
 def _machine_memory_mib() -> int:

@@ -128,6 +128,13 @@ class LabHost:
         """End the daemon alone, by SIGTERM or SIGKILL; what it started detached lives on."""
         self._lab.request("stop_daemon", host=self.number, kill=kill)
 
+    def stop_libvirtd(self) -> None:
+        """Kill libvirtd alone; its guests run on."""
+        self._lab.request("stop_libvirtd", host=self.number)
+
+    def start_libvirtd(self) -> None:
+        self._lab.request("start_libvirtd", host=self.number)
+
     def ready(self) -> bool:
         """Whether this host's daemon says that it serves."""
         try:

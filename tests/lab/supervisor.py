@@ -50,6 +50,12 @@ class Supervisor:
     def stop_daemon(self, host: int, *, kill: bool = False) -> None:
         self._host(host).stop_daemon(kill=kill)
 
+    def stop_libvirtd(self, host: int) -> None:
+        self._host(host).stop_libvirtd()
+
+    def start_libvirtd(self, host: int) -> None:
+        self._host(host).start_libvirtd()
+
     def kill(self, host: int, *, lose_unsynced: bool = False) -> None:
         self._host(host).power_off(lose_unsynced=lose_unsynced)
 
