@@ -229,6 +229,11 @@ class DiskReplica:
             layer.depth = len(layer.chain)
             changed += layer.children
 
+    @property
+    def is_empty_place(self) -> bool:
+        """Whether it was made only for clones to rest on, which are gone: nobody ever claimed it on this disk."""
+        return not (self.sealed_epoch or self.children or any(self.directory.glob("*.table")))
+
     def facts(self) -> VolumeFacts:
         """What is to be kept of it."""
         return VolumeFacts(

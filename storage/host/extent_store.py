@@ -207,6 +207,7 @@ class ExtentStore:
         child = next(iter(replica.children), None)
         if child is not None:
             raise Refusal(Why.MALFORMED, f"volume {child.volume_id} on this disk still shows blocks of {volume_id}")
+        below = replica.parent
         replica.removed = True
         replica.close()
         # Renamed first: what the journal still says of it then belongs to no volume, whenever the power fails.
@@ -223,6 +224,8 @@ class ExtentStore:
             self._dirty.pop(extent, None)
             self._open_extents.pop(extent, None)
         threading.Thread(target=disk_directory.remove_tree, args=(trash,), name="remove", daemon=True).start()
+        if below is not None and below.is_empty_place:
+            self.remove(below.volume_id)  # no record says that it is here, so nobody would ask for it
 
     def drop(self, volume_id: str, extents: Sequence[int], changes: int) -> None:
         """See `serving.Store`. What was dropped at a later change was dropped by an owner who knew of this one."""

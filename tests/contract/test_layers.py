@@ -101,3 +101,30 @@ def test_the_maps_of_layers_are_bounded(tmp_path: Path) -> None:
         assert [top.read(5, extent=extent)[:1] for extent in range(3)] == [b"\1", b"\2", b"\3"]
     assert len(maps._maps) == 2
     disk.close()
+
+
+def volumes(store: Any) -> set[str]:
+    return {
+        replica.volume_id
+        for replica in (store._replicas if isinstance(store, ExtentStore) else store.replicas).values()
+    }
+
+
+def test_an_empty_place_of_a_source_goes_with_the_last_clone_on_it(store: Any) -> None:
+    """No record says that the source is on this disk: it was kept for clones that have extents here beyond it."""
+    below = (layer(2), layer(1))
+    Talk(store, layer(3), parents=below).write(0, block(3))
+    last = Talk(store, layer(4), parents=below)
+    last.write(0, block(4))
+    assert last.read(0, 2) == block(4) + block(0)
+    store.remove(layer(3))
+    assert volumes(store) == {layer(1), layer(2), layer(4)}
+    store.remove(layer(4))
+    assert volumes(store) == set()
+
+
+def test_a_source_that_was_ever_claimed_here_stays(store: Any) -> None:
+    Talk(store, layer(1))
+    Talk(store, layer(2), parents=(layer(1),)).write(0, block(2))
+    store.remove(layer(2))
+    assert volumes(store) == {layer(1)}

@@ -139,7 +139,11 @@ class MemoryStore:
 
     def remove(self, volume_id: str) -> None:
         self.commit()
-        self.replicas.pop(volume_key(volume_id), None)
+        gone = self.replicas.pop(volume_key(volume_id), None)
+        below = gone.parent if gone is not None else None
+        children = [each for each in self.replicas.values() if each.parent is below]
+        if below is not None and not (below.sealed_epoch or below.blocks or children):
+            self.remove(below.volume_id)
 
     def drop(self, volume_id: str, extents: Sequence[int], changes: int) -> None:
         self.commit()
