@@ -31,6 +31,7 @@ class VolumeStatus(msgspec.Struct, frozen=True):
     joins: dict[str, int] = msgspec.field(default_factory=dict)
     requests_under_way: int = 0
     damaged_blocks: int = 0
+    io: dict[str, int] = msgspec.field(default_factory=dict)
     size_bytes: int = 0
 
     @property

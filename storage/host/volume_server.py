@@ -53,9 +53,13 @@ class Front:
         self._owner = owner
         self.size_bytes = owner.size_bytes
         self.writable = owner.writes
+        # What was asked for, for metrics: an addition or two a request.
+        self.reads = self.read_bytes = self.writes = self.written_bytes = self.zeroed_bytes = 0
 
     def read(self, offset: int, length: int, done: Callable[[int, Buffer | None], None]) -> None:
         """Any range within the volume."""
+        self.reads += 1
+        self.read_bytes += length
         if not (offset | length) % BLOCK_BYTES:
             self._owner.read(offset, length, done)
             return
@@ -69,6 +73,11 @@ class Front:
 
     def update(self, offset: int, length: int, data: Buffer | None, done: Callable[[int], None]) -> None:
         """Write any bytes, or zeroes."""
+        if data is None:
+            self.zeroed_bytes += length
+        else:
+            self.writes += 1
+            self.written_bytes += length
         self._owner.update(offset, length, data, done)
 
 
@@ -162,6 +171,13 @@ class VolumeServer:
             "joins": owner.joins.progress(),
             "blocks_copied": owner.recovery.blocks_copied,
             "damaged_blocks": owner.damaged_blocks,
+            "io": {
+                "reads": self._front.reads,
+                "read_bytes": self._front.read_bytes,
+                "writes": self._front.writes,
+                "written_bytes": self._front.written_bytes,
+                "zeroed_bytes": self._front.zeroed_bytes,
+            },
             "exported": self._file is not None and self._file.mounted,
         }
 

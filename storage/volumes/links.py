@@ -57,6 +57,7 @@ class ServedVolume(msgspec.Struct, frozen=True, kw_only=True):
     joins: dict[str, int] = msgspec.field(default_factory=dict)  # by "extent/disk" the blocks copied so far
     requests_under_way: int = 0
     damaged_blocks: int = 0
+    io: dict[str, int] = msgspec.field(default_factory=dict)  # since it started: reads, read_bytes, and so on
     size_bytes: int = 0  # what it tells whoever connects to it
 
 

@@ -1,5 +1,7 @@
 """What a node measures of volumes: of those that it serves, and of those at rest whose first replica it has."""
 
+from typing import Final
+
 from noded.core.errors import Refused
 from noded.core.ids import DiskId, NodeId
 from noded.core.metric import Metric, MetricKind
@@ -7,6 +9,15 @@ from noded.core.service import PeerContext
 from storage.pools.model import Disk
 from storage.volumes.links import VolumeServers
 from storage.volumes.model import Volume, is_needed
+
+_COUNTER: Final = MetricKind.COUNTER
+_IO: Final = {
+    "reads": "Reads of whoever uses it",
+    "read_bytes": "What was read of it",
+    "writes": "Writes of whoever uses it",
+    "written_bytes": "What was written to it",
+    "zeroed_bytes": "What was discarded or zeroed of it",
+}
 
 
 async def measure_volumes(context: PeerContext) -> list[Metric]:
@@ -21,8 +32,12 @@ async def measure_volumes(context: PeerContext) -> list[Metric]:
     damaged = Metric(
         name="noded_volume_damaged_blocks_total",
         help="Blocks that were found damaged and mended, since its server started",
-        kind=MetricKind.COUNTER,
+        kind=_COUNTER,
     )
+    io = {
+        word: Metric(name=f"noded_volume_{word}_total", help=f"{help_text}, since its server started", kind=_COUNTER)
+        for word, help_text in _IO.items()
+    }
     view, node_id = context.cluster.view(), context.cluster.node_id
     servers = context.drivers.get(VolumeServers)
     running = set(await servers.running())
@@ -45,9 +60,12 @@ async def measure_volumes(context: PeerContext) -> list[Metric]:
         if served is not None:
             requests.set(served.requests_under_way, labels)
             damaged.set(served.damaged_blocks, labels)
+            for word, count in served.io.items():
+                if word in io:
+                    io[word].set(count, labels)
             for disk_id, milliseconds in served.latencies_ms.items():
                 latency.set(milliseconds / 1000, labels | {"disk": disk_id})
-    return [size, wanted, in_sync, behind, joining, latency, requests, damaged]
+    return [size, wanted, in_sync, behind, joining, latency, requests, damaged, *io.values()]
 
 
 def _home(volume: Volume, node_of: dict[DiskId, NodeId]) -> NodeId | None:

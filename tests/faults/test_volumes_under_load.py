@@ -17,6 +17,7 @@ from storage.host.paths import extent_socket, nbd_socket
 from storage.pools.model import Disk
 from storage.volumes.claims import volume_map
 from storage.volumes.commands import attach_volume, create_volume
+from storage.volumes.links import VolumeServers
 from storage.volumes.model import Purpose
 from tests.faults.nbd_guest import NbdGuest
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
@@ -135,4 +136,8 @@ async def test_a_guests_io_goes_on_while_no_daemon_runs(nodes: StorageNodes) -> 
     assert guest.reconnections == 0
     for number in (1, 2, 3):
         await nodes.start_daemon(number)
+    served = await nodes.shared.drivers[nodes.ids[0]].get(VolumeServers).report(volume_id)
+    assert served is not None
+    assert served.io["reads"] + served.io["writes"] > 300
+    assert served.io["written_bytes"] >= 4096 * served.io["writes"]
     assert await replicas_are_equal(nodes, volume_id)

@@ -71,6 +71,10 @@ async def test_a_scraper_with_the_key_reads_every_node_and_sums_are_right() -> N
         assert sum(values(together, "noded_servers")) == 1
         assert len(values(together, "noded_volume_size_bytes")) == len(stage.volume_ids()), "each is told of once"
         assert values(together, "noded_volume_replica_latency_seconds") == [0.0005] * 3
+        assert (values(together, "noded_volume_reads_total"), values(together, "noded_volume_writes_total")) == (
+            [3],
+            [],
+        )
         assert len(values(together, "noded_pool_size_bytes")) == 1, "by the leader alone"
         assert values(texts[0], "noded_node_cpu_ratio") == [0.5]
         assert values(texts[0], "noded_log_leader") == [1.0]

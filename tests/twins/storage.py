@@ -258,7 +258,11 @@ class SimulatedVolumes:
         volume = self._cluster.view().need(Volume, volume_id)
         states = {disk: "current" if disk in volume.in_sync else "away" for disk in disks_of(volume.layout)}
         return ServedVolume(
-            phase="open", replicas=states, latencies_ms=dict.fromkeys(states, 0.5), size_bytes=volume.size_bytes
+            phase="open",
+            replicas=states,
+            latencies_ms=dict.fromkeys(states, 0.5),
+            size_bytes=volume.size_bytes,
+            io={"reads": 3, "read_bytes": 12_288},
         )
 
     async def look(self, volume_id: VolumeId) -> None:
