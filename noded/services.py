@@ -12,6 +12,7 @@ import compute.server_metadata
 import compute.server_parts
 import compute.servers
 import consensus.certificates
+import consensus.clocks
 import consensus.disks
 import consensus.doors
 import consensus.history
@@ -106,6 +107,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.levels.SERVICE,
     consensus.recovery.SERVICE,
     consensus.liveness.SERVICE,
+    consensus.clocks.SERVICE,
     consensus.history.SERVICE,
     consensus.watches.SERVICE,
     noded.identity.versions.SERVICE,

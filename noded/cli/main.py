@@ -10,6 +10,7 @@ import msgspec
 from click.core import ParameterSource
 
 from noded.cli import show
+from noded.cli.admin import admin
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.cli.backup import backup, restore
 from noded.cli.backup_target import backup_target
@@ -114,5 +115,5 @@ for noun in (
     volume,
 ):
     main.add_command(noun)
-for verb in (approve, claim, join, join_requests, restore):
+for verb in (admin, approve, claim, join, join_requests, restore):
     main.add_command(verb)

@@ -39,6 +39,7 @@ class Done(Enum):
     ACCEPTED = auto()
     EMPTY = auto()  # done, no body
     CHOICES = auto()  # a list of API versions
+    INCOMPLETE = auto()  # a sign-in for which more must be given
     PARTIAL = auto()  # a byte range
     SEE_OTHER = auto()  # the dashboard's redirect after a form
 

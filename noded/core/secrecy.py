@@ -52,6 +52,7 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "volume_transfer.create.1": ("key_hash", "salt"),
     "user.create.1": ("password_hash",),
     "user.set_password.1": ("password_hash",),
+    "user.rehash.1": ("password_hash",),
 }
 
 # What only looks secret, and why it is not.

@@ -32,6 +32,7 @@ _DONE: Final[dict[Done, int]] = {
     Done.PARTIAL: 206,
     Done.CHOICES: 300,
     Done.SEE_OTHER: 303,
+    Done.INCOMPLETE: 401,
 }
 _KINDS: Final[dict[Kind, int]] = {
     Kind.INVALID: 400,

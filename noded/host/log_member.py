@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from consensus.admission import EntryConfig
+from consensus.clocks.model import ClockSight
 from consensus.codec import Codec
 from consensus.discovery import NodeState
 from consensus.disks.links import LogEnd
@@ -88,6 +89,7 @@ def add_log_drivers(
     drivers.add(Dependants, ServiceDependants())
     watch = LogWatch(cluster, raft)
     drivers.add(Watch, watch)
+    drivers.add(ClockSight, ClockSight())
     drivers.add(Rounds, watch)
     drivers.add(Book, history)
     drivers.add(ChainState, machine)

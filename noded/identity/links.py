@@ -12,9 +12,15 @@ class Passwords(Protocol):
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the hashed one. Takes as long when there is no hash."""
 
+    def is_current(self, password_hash: str) -> bool:
+        """Whether `hash` would make it as it is; one that was made elsewhere, or cheaper, is better replaced."""
+
+    def understands(self, password_hash: str) -> bool:
+        """Whether it is of a kind that passwords can be compared with."""
+
 
 class SignInFailures(Protocol):
-    """Counts wrong passwords by user, on this node."""
+    """Counts wrong passwords by user: of this node, and where it leads of all nodes. Used by `guesses`."""
 
     def count(self, user_id: str, now_ms: int) -> int:
         """Note one more; how many there were of late."""

@@ -6,7 +6,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -39,6 +39,23 @@ def is_signed(request: SignedRequest, secret: str) -> bool:
         hmac.compare_digest(_signature(msgspec.structs.replace(request, host=host), secret).encode(), given)
         for host in hosts
     )
+
+
+def is_signed_for_s3(token: str, signature: str, secret: str) -> bool:
+    """Whether the signature of what S3's client signed, given in base64, is the secret's (Signature Version 2 or 4)."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except ValueError:
+        return False
+    lines = text.split("\n")
+    if lines[0] != "AWS4-HMAC-SHA256":
+        wanted = _base64_hmac(secret.encode(), text, "sha1")
+    else:
+        scope = lines[2].split("/") if len(lines) > 2 else []
+        if len(scope) != 4 or scope[2] != "s3":
+            return False
+        wanted = hmac.new(_key_v4(secret, scope), text.encode(), "sha256").hexdigest()
+    return hmac.compare_digest(wanted.encode(), signature.encode())
 
 
 def signed_at(request: SignedRequest) -> str | None:
@@ -87,10 +104,14 @@ def _signature_v4(request: SignedRequest, secret: str) -> str:
     )
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashed}"
+    return hmac.new(_key_v4(secret, pieces), text.encode(), "sha256").hexdigest()
+
+
+def _key_v4(secret: str, scope: Iterable[str]) -> bytes:
     key = ("AWS4" + secret).encode()
-    for piece in pieces:
+    for piece in scope:
         key = hmac.new(key, piece.encode(), "sha256").digest()
-    return hmac.new(key, text.encode(), "sha256").hexdigest()
+    return key
 
 
 def _unsigned(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 import msgspec
 import trio
 
+from consensus.clocks.model import ClockSight
 from consensus.disks.links import LogEnd
 from consensus.liveness.links import Watch
 from consensus.liveness.model import State
 from consensus.members.model import ClusterFacts, Node
+from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.errors import NotFound, Unavailable
 from noded.core.ids import NodeId
@@ -105,7 +107,10 @@ def _counted(registry: Registry) -> list[type[Record]]:
 
 async def _vitals(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing
     vitals, room = context.drivers.get(VitalsReader).read(), context.drivers.get(LogEnd).room
-    return msgspec.msgpack.encode(msgspec.structs.replace(vitals, revision=context.cluster.view().revision, log=room))
+    ahead_ms = context.drivers.get(ClockSight).ahead_ms(now_ms(), trio.current_time())
+    revision = context.cluster.view().revision
+    known = msgspec.structs.replace(vitals, revision=revision, log=room, clock_ahead_ms=ahead_ms)
+    return msgspec.msgpack.encode(known)
 
 
 async def _digest(context: PeerContext, payload: bytes) -> bytes:  # noqa: ARG001  # the call takes nothing

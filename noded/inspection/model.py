@@ -25,6 +25,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     revision: Revision = Revision(0)  # how far this node has applied the log
     log: LogRoom | None = None  # how the disk is that the log lies on
+    clock_ahead_ms: int = 0  # of the other nodes' clocks; negative: behind
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):

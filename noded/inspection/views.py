@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from consensus.clocks.model import off
 from consensus.liveness.model import Sight, State
 from consensus.room import Standing
 from noded.core.ids import NodeId
@@ -51,7 +52,7 @@ def unknown(node_id: NodeId, since_ms: int) -> Sight:
 
 def hints(nodes: Sequence[NodeStatus]) -> list[str]:
     """What is not wrong yet, and will be after one more loss or some more days; each with the way out."""
-    return [*_of_votes(nodes), *_of_disks(nodes), *_of_releases(nodes)]
+    return [*_of_votes(nodes), *_of_clocks(nodes), *_of_disks(nodes), *_of_releases(nodes)]
 
 
 def _of_votes(nodes: Sequence[NodeStatus]) -> Iterable[str]:
@@ -73,6 +74,13 @@ def _of_votes(nodes: Sequence[NodeStatus]) -> Iterable[str]:
             f"{down} can't vote: if one more of {', '.join(node.name for node in up)} is lost, nothing can be changed."
             f" Bring {down} back, or take what is gone for good out of the cluster with `noded node forget`."
         )
+
+
+def _of_clocks(nodes: Sequence[NodeStatus]) -> Iterable[str]:
+    for node in nodes:
+        said = off(node.vitals.clock_ahead_ms) if node.vitals else ""
+        if said:
+            yield f"{node.name}'s clock is {said}. It hands out no tokens until it is set: is NTP running there?"
 
 
 def _of_disks(nodes: Sequence[NodeStatus]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from consensus.clocks.model import ClockSight
 from consensus.codec import Codec
 from consensus.disks.links import LogEnd
 from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
@@ -148,6 +149,7 @@ class SharedCluster:
         """What the log and the store alone give to a node's services: where a daemon starts, and starts again."""
         drivers = Drivers()
         drivers.add(Watch, InstantWatch(self, node))
+        drivers.add(ClockSight, ClockSight())
         drivers.add(LogEnd, self.ends[node])
         drivers.add(Book, self.book)
         drivers.add(ChainState, self.machine)

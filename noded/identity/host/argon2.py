@@ -4,10 +4,11 @@ import os
 from typing import Final
 
 import trio
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from noded.core.errors import Unavailable
+from noded.identity.host.foreign_hashes import fits, is_foreign
 
 MEMORY_KIB: Final = 16 * 1024
 PASSES: Final = 3  # about 25 ms on the machines that this was measured on
@@ -42,7 +43,26 @@ class Argon2Passwords:
         if self._places.statistics().tasks_waiting >= WAITING_MAX:
             raise Unavailable("Too many are signing in at this moment. Try again in a few seconds.")
 
+    def is_current(self, password_hash: str) -> bool:
+        """Whether it is as `hash` would make it now; see the protocol."""
+        try:
+            return not self._hasher.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return False
+
+    def understands(self, password_hash: str) -> bool:
+        """Whether some password could fit it; see the protocol."""
+        if is_foreign(password_hash):
+            return True
+        try:
+            extract_parameters(password_hash)
+        except InvalidHashError:
+            return False
+        return True
+
     def _verify(self, password_hash: str, password: str) -> bool:
+        if is_foreign(password_hash):
+            return fits(password_hash, password)
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):

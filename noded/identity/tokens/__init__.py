@@ -5,6 +5,7 @@ from cryptography.fernet import Fernet
 from noded.core.command import Command
 from noded.core.service import Founding, Service
 from noded.identity.endpoint import IDENTITY
+from noded.identity.guesses.authority import PEER_CALLS
 from noded.identity.model import RevokedToken, TokenKey
 from noded.identity.tokens.api import ROUTES
 from noded.identity.tokens.commands import AddTokenKey, RevokeToken
@@ -33,5 +34,6 @@ SERVICE = Service(
     commands=(AddTokenKey, RevokeToken),
     routes=(*ROUTES, *EC2_ROUTES, *FEDERATED_ROUTES),
     reconcilers=(TokenKeysReconciler,),
+    peer_calls=PEER_CALLS,
     founding=_found,
 )

@@ -6,18 +6,19 @@ from typing import Final, Literal
 import structlog
 
 from noded.core.clock import now_ms
-from noded.core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
+from noded.core.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.store import View
 from noded.core.units import KIB
 from noded.gateway.catalog import Catalog
 from noded.gateway.freshness import freshest_view
 from noded.identity import views
-from noded.identity.links import Passwords, SignInFailures
+from noded.identity.guesses.authority import note_failure, note_success
+from noded.identity.links import Passwords
 from noded.identity.listing import listing
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
-from noded.identity.sign_in_rules.model import is_expired, may_be_locked, rules_of
+from noded.identity.sign_in_rules.model import is_expired
 from noded.identity.standing import (
     Standing,
     active_user,
@@ -41,11 +42,11 @@ from noded.identity.tokens.forms import (
     UserProof,
     UserRef,
 )
-from noded.identity.tokens.issuing import TOKEN_LIFE_MS, Proof, answer, issue
+from noded.identity.tokens.issuing import RECEIPT, TOKEN_LIFE_MS, Proof, answer, give_receipt, issue
 from noded.identity.tokens.passcodes import is_right
 from noded.identity.tokens.recognize import worth
 from noded.identity.tokens.seal import METHODS, Token, TokenBook
-from noded.identity.users.commands import LockUser
+from noded.identity.users.commands import RehashPassword
 
 SUBJECT: Final = "x-subject-token"
 Wish = ScopeForm | Literal["unscoped"] | None
@@ -63,7 +64,12 @@ async def issue_token(request: Request) -> Response:
     await freshest_view(request.cluster)
     proof = await _prove(request, auth.identity)
     if proof.through is None:  # a program that was let in has no second factor to give
-        _expect_factors(proof)
+        proof = _with_receipt(request, proof)
+        if _needs_more(proof):
+            return give_receipt(request, proof)
+    if not _GUESSED.isdisjoint(auth.identity.methods):
+        # Not before all factors are right: who knows the password shall not try passcodes for ever.
+        await note_success(request, proof.user.id, now_ms())
     view = request.cluster.view()
     trust_id = _trust_id(auth.scope)
     if proof.through is not None or trust_id is not None:
@@ -152,9 +158,6 @@ async def _prove(request: Request, identity: Identity) -> Proof:
     if any(proof.user.id != proofs[0].user.id for proof in proofs):
         raise Unauthenticated(_NO)
     methods = tuple(dict.fromkeys(method for proof in proofs for method in proof.methods))
-    if not _GUESSED.isdisjoint(identity.methods):
-        # Not before all of them are right: who knows the password shall not try passcodes for ever.
-        request.driver(SignInFailures).forget(proofs[0].user.id)
     return replace(proofs[-1], methods=methods)
 
 
@@ -173,16 +176,28 @@ async def _proof_of(request: Request, identity: Identity, method: str) -> Proof:
     return await _prove_by_application(request, identity.application_credential)
 
 
-def _expect_factors(proof: Proof) -> None:
-    """Raises `Unauthenticated` unless the methods are enough for a user who has to give several."""
+def _with_receipt(request: Request, proof: Proof) -> Proof:
+    """With the methods that the same user has gone through a moment ago, if a receipt says so."""
+    receipt = request.headers.get(RECEIPT)
+    if receipt is None:
+        return proof
+    before = request.driver(TokenBook).open_receipt(request.cluster.view(), receipt, now_ms())
+    if (before.user_id, before.password_generation) != (proof.user.id, proof.user.password_generation):
+        raise Unauthenticated(_NO)
+    return replace(proof, methods=tuple(dict.fromkeys((*before.methods, *proof.methods))))
+
+
+def _needs_more(proof: Proof) -> bool:
+    """Whether the user has to give further factors. Raises `Unauthenticated` if no rule begins with those given."""
     options = proof.user.options
     rules = options.get("multi_factor_auth_rules") or ()
-    if (
-        options.get("multi_factor_auth_enabled")
-        and rules
-        and not any(set(rule) <= set(proof.methods) for rule in rules)
-    ):
+    if not options.get("multi_factor_auth_enabled") or not rules:
+        return False
+    if any(set(rule) <= set(proof.methods) for rule in rules):
+        return False
+    if not any(set(proof.methods) & set(rule) for rule in rules):
         raise Unauthenticated(_NO)
+    return True
 
 
 async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
@@ -192,17 +207,31 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     now = now_ms()
     # Hashing took a while: the user as they are now counts, and it is not told which of these it was.
     current = None if user is None else request.cluster.view().get(User, user.id)
-    if user is None or current is None or current.password_hash != password_hash:
+    if user is None or current is None or current.password_generation != user.password_generation:
         raise Unauthenticated(_NO)
     if not matches:
-        await _note_failure(request, current, now)
+        await note_failure(request, current, now)
         raise Unauthenticated(_NO)
     if current.locked_until_ms > now:
         raise Unauthenticated(_NO)
     active_user(request.cluster.view(), current.id)
     if is_expired(current, now):
         raise Unauthenticated(f"The password is expired and needs to be changed for user: {current.id}.")
+    await _renew_hash(request, current, claimed.password)
     return Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
+
+
+async def _renew_hash(request: Request, user: User, password: str) -> None:
+    """Hash it as it is done now, if it came from elsewhere or was made cheaper. Who is let in is so in any case."""
+    passwords = request.driver(Passwords)
+    if user.password_hash is None or passwords.is_current(user.password_hash):
+        return
+    try:
+        fresh = await passwords.hash(password)
+        order = RehashPassword(user_id=user.id, password_hash=fresh, of_generation=user.password_generation)
+        await request.cluster.propose(order)
+    except Refused as reason:
+        log.info("a password was not hashed anew", user=user.id, reason=reason.message)
 
 
 async def _prove_by_passcode(request: Request, claimed: PasscodeUser) -> Proof:
@@ -211,7 +240,7 @@ async def _prove_by_passcode(request: Request, claimed: PasscodeUser) -> Proof:
     if user is None or user.locked_until_ms > now:
         raise Unauthenticated(_NO)
     if not is_right(view, user.id, claimed.passcode, now):
-        await _note_failure(request, user, now)
+        await note_failure(request, user, now)
         raise Unauthenticated(_NO)
     active_user(view, user.id)
     return Proof(user=user, methods=("totp",), expires_ms=now + TOKEN_LIFE_MS)
@@ -240,19 +269,6 @@ def _claimed_user(
     named = [user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id]
     # Whom an identity provider vouches for may be called like somebody who signs in by that name.
     return min(named, key=lambda user: len(user.federated), default=None)
-
-
-async def _note_failure(request: Request, user: User, now: int) -> None:
-    failures, rules = request.driver(SignInFailures), rules_of(request.cluster.view())
-    if not may_be_locked(rules, user) or failures.count(user.id, now) < rules.lockout_failures:
-        return
-    log.warning("user locked after wrong passwords", user=user.id, failures=rules.lockout_failures)
-    failures.forget(user.id)
-    try:
-        await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + rules.lockout_s * 1000))
-    except Unavailable as reason:
-        # Whether the lock can be written or not, this sign-in has failed.
-        log.warning("lock not written", user=user.id, reason=reason.message)
 
 
 def _prove_by_token(request: Request, text: str) -> Proof:

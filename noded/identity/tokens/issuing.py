@@ -4,19 +4,25 @@ import base64
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
+from consensus.clocks.model import ClockSight, off
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id
-from noded.core.route import DelegationKind, Request, Response
+from noded.core.errors import Unavailable
+from noded.core.route import DelegationKind, Done, Request, Response
 from noded.gateway.catalog import Catalog
 from noded.identity.delegations import AccessToken, ApplicationCredential, Delegated, Trust
 from noded.identity.model import SYSTEM_ID, Scope, User
 from noded.identity.offers import catalogue
 from noded.identity.providers import Vouched
 from noded.identity.standing import Standing
-from noded.identity.tokens.seal import Token, TokenBook
-from noded.identity.tokens.views import token_body
+from noded.identity.tokens.seal import Receipt, Token, TokenBook
+from noded.identity.tokens.views import receipt_body, token_body
 
 TOKEN_LIFE_MS: Final = 8 * 3_600_000
+RECEIPT: Final = "openstack-auth-receipt"
+RECEIPT_LIFE_MS: Final = 300_000  # as Keystone's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,8 @@ class Proof:
 
 
 def issue(request: Request, proof: Proof, standing: Standing) -> Response:
-    """A new token for that standing."""
+    """A new token for that standing. Raises `Unavailable` where the clock is off: it would hold too long, or never."""
+    expect_clock(request)
     own = base64.urlsafe_b64encode(bytes.fromhex(new_hex_id())).rstrip(b"=").decode()
     through, vouched = standing.through, standing.vouched
     token = Token(
@@ -52,6 +59,35 @@ def issue(request: Request, proof: Proof, standing: Standing) -> Response:
     )
     sealed = request.driver(TokenBook).seal(request.cluster.view(), token)
     return answer(request, sealed, token, standing)
+
+
+def give_receipt(request: Request, proof: Proof) -> Response:
+    """What the user has proved so far, for them to go on with; and what is still asked of them."""
+    expect_clock(request)
+    issued_ms = now_ms()
+    receipt = Receipt(
+        user_id=proof.user.id,
+        password_generation=proof.user.password_generation,
+        methods=proof.methods,
+        expires_ms=issued_ms + RECEIPT_LIFE_MS,
+    )
+    view = request.cluster.view()
+    sealed = request.driver(TokenBook).seal_receipt(view, receipt)
+    rules = proof.user.options.get("multi_factor_auth_rules") or ()
+    begun = [rule for rule in rules if set(rule) & set(proof.methods)]
+    where = f'Keystone uri="{request.base_url}/identity/v3"'
+    return Response(
+        body=receipt_body(view, receipt, proof.user, issued_ms, begun),
+        headers={"Openstack-Auth-Receipt": sealed, "WWW-Authenticate": where},
+        done=Done.INCOMPLETE,
+    )
+
+
+def expect_clock(request: Request) -> None:
+    """Raises `Unavailable` on a node whose clock is far from the others'."""
+    said = off(request.driver(ClockSight).ahead_ms(now_ms(), trio.current_time()))
+    if said:
+        raise Unavailable(f"This node's clock is {said}, so it hands out no tokens until it is set. Ask another node.")
 
 
 def answer(request: Request, sealed: str, token: Token, standing: Standing) -> Response:

@@ -39,6 +39,15 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     group_ids: tuple[str, ...] = ()  # and said that they are in these groups
 
 
+class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
+    """What somebody proved who has more to prove. Never taken for a token, nor a token for it."""
+
+    user_id: str
+    password_generation: int
+    methods: tuple[str, ...]
+    expires_ms: int
+
+
 class TokenBook:
     """Seals and opens tokens with the cluster's keys, and remembers what it opened."""
 
@@ -50,12 +59,31 @@ class TokenBook:
 
     def seal(self, view: View, token: Token) -> str:
         """The token as the client carries it."""
+        return self._sealed(view, token)
+
+    def seal_receipt(self, view: View, receipt: Receipt) -> str:
+        """The receipt as the client carries it."""
+        return self._sealed(view, receipt)
+
+    def open_receipt(self, view: View, text: str, now_ms: int) -> Receipt:
+        """What the receipt says. Raises `Unauthenticated` for one that is none, or has expired."""
+        for key in _newest_first(view):
+            try:
+                content = self._fernet(key).decrypt(text.encode(errors="replace"))
+                receipt = msgspec.msgpack.decode(content, type=Receipt)
+            except (InvalidToken, msgspec.ValidationError):
+                continue
+            if receipt.expires_ms > now_ms:
+                return receipt
+        raise Unauthenticated(_NO)
+
+    def _sealed(self, view: View, content: Token | Receipt) -> str:
         keys = _newest_first(view)
         if not keys:
             raise Unavailable("This node has no token keys yet: it has not caught up with the cluster.")
         # The newest is staged: a node that lags may not have it yet.
         key = keys[1] if len(keys) > 1 else keys[0]
-        return self._fernet(key).encrypt(self._encoder.encode(token)).decode()
+        return self._fernet(key).encrypt(self._encoder.encode(content)).decode()
 
     def open(self, view: View, text: str, now_ms: int) -> Token:
         """What the token says. Raises `Unauthenticated` for one that is forged, foreign, expired or of an old key."""
@@ -77,8 +105,8 @@ class TokenBook:
         for key in _newest_first(view):
             try:
                 return self._decoder.decode(self._fernet(key).decrypt(text.encode(errors="replace"))), key.id
-            except InvalidToken:
-                continue  # sealed with another key, or with none of ours
+            except (InvalidToken, msgspec.ValidationError):
+                continue  # sealed with another key or with none of ours, or no token but a receipt
         raise Unauthenticated(_NO)
 
     def _fernet(self, key: TokenKey) -> Fernet:

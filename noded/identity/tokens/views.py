@@ -6,10 +6,10 @@ from typing import Any
 from noded.core.store import View
 from noded.core.times import zulu_micro
 from noded.identity.delegations import AccessToken, Delegated, Trust, rules_of
-from noded.identity.model import Domain, Scope
+from noded.identity.model import Domain, Scope, User
 from noded.identity.providers import ServiceProvider, Vouched
 from noded.identity.standing import Standing
-from noded.identity.tokens.seal import Token
+from noded.identity.tokens.seal import Receipt, Token
 from noded.identity.views import when
 
 
@@ -53,6 +53,19 @@ def token_body(
             {"id": each.id, "auth_url": each.auth_url, "sp_url": each.sp_url} for each in trusting
         ]
     return {"token": body}
+
+
+def receipt_body(
+    view: View, receipt: Receipt, user: User, issued_ms: int, rules: Sequence[Sequence[str]]
+) -> dict[str, object]:
+    """A receipt's JSON, and the rules of which one must hold (Identity API v3, "Multi-Factor Authentication")."""
+    told = {
+        "methods": list(receipt.methods),
+        "user": {"domain": _domain(view.need(Domain, user.domain_id)), "id": user.id, "name": user.name},
+        "expires_at": zulu_micro(receipt.expires_ms),
+        "issued_at": zulu_micro(issued_ms),
+    }
+    return {"receipt": told, "required_auth_methods": [list(rule) for rule in rules]}
 
 
 def _federated(vouched: Vouched) -> dict[str, object]:

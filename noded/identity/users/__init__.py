@@ -4,9 +4,11 @@ from noded.core.command import Command
 from noded.core.service import Founding, Service
 from noded.identity.endpoint import IDENTITY
 from noded.identity.founding import ADMIN, admin_user_id
+from noded.identity.guesses.commands import LockUser
 from noded.identity.model import DEFAULT_DOMAIN, User
 from noded.identity.users.api import ROUTES
-from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
+from noded.identity.users.authority import LOCAL_CALLS
+from noded.identity.users.commands import CreateUser, DeleteUser, RehashPassword, SetPassword, UpdateUser
 
 
 def _found(founding: Founding) -> list[Command]:
@@ -25,7 +27,8 @@ SERVICE = Service(
     name="noded.identity.users",
     endpoint=IDENTITY,
     records=(User,),
-    commands=(CreateUser, UpdateUser, SetPassword, LockUser, DeleteUser),
+    commands=(CreateUser, UpdateUser, SetPassword, RehashPassword, LockUser, DeleteUser),
     routes=ROUTES,
+    local_calls=LOCAL_CALLS,
     founding=_found,
 )

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, cast
 
@@ -10,19 +9,20 @@ import msgspec
 
 from noded.core.clock import now_ms
 from noded.core.dice import new_hex_id
-from noded.core.errors import Forbidden, Invalid, Unauthenticated, Unavailable
+from noded.core.errors import Forbidden, Invalid, Unauthenticated
 from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.times import zulu
 from noded.identity import views
 from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, read, told_options
-from noded.identity.links import Passwords, SignInFailures
+from noded.identity.guesses.authority import note_failure, note_success
+from noded.identity.links import Passwords
 from noded.identity.listing import listed
 from noded.identity.model import FederatedIdentity, User
 from noded.identity.overseeing import expect_command, expect_sight
-from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, may_be_locked, rules_of
+from noded.identity.sign_in_rules.model import DAY_MS, expect_strong, is_expired, rules_of
 from noded.identity.standing import projects_of
-from noded.identity.users.commands import CreateUser, DeleteUser, LockUser, SetPassword, UpdateUser
+from noded.identity.users.commands import CreateUser, DeleteUser, SetPassword, UpdateUser
 
 _COMPARED: Final[dict[str, Callable[[int, int], bool]]] = {
     "lt": operator.lt,
@@ -236,10 +236,10 @@ async def change_password(request: Request) -> Response:
     old_matches = await passwords.matches(None if user is None else user.password_hash, change.original_password)
     now = now_ms()
     if user is not None and not old_matches:
-        await _note_failure(request, user, now)
+        await note_failure(request, user, now)  # here, too, one could guess
     if user is None or not old_matches or not user.enabled or user.locked_until_ms > now:
         raise Unauthenticated("The request you have made requires authentication.")
-    request.driver(SignInFailures).forget(user.id)
+    await note_success(request, user.id, now)
     await _expect_new(request, user, change.password, now)
     await request.cluster.propose(
         SetPassword(
@@ -271,15 +271,6 @@ async def _expect_new(request: Request, user: User, password: str, now: int) -> 
                 "The new password cannot be identical to a previous password. The total number which includes the new"
                 f" password must be unique is {rules.unique_last_passwords}."
             )
-
-
-async def _note_failure(request: Request, user: User, now: int) -> None:
-    """A wrong password counts as it does at the sign-in: here, too, one could guess."""
-    failures, rules = request.driver(SignInFailures), rules_of(request.cluster.view())
-    if may_be_locked(rules, user) and failures.count(user.id, now) >= rules.lockout_failures:
-        failures.forget(user.id)
-        with suppress(Unavailable):  # whether the lock can be written or not, this try has failed
-            await request.cluster.propose(LockUser(user_id=user.id, until_ms=now + rules.lockout_s * 1000))
 
 
 async def delete_user(request: Request) -> Response:

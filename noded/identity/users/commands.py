@@ -122,17 +122,22 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
         )
 
 
-class LockUser(Command, frozen=True, kw_only=True, tag="user.lock.1"):
-    """After too many wrong passwords nobody signs in as this user until then; tokens stay good."""
+class RehashPassword(Command, frozen=True, kw_only=True, tag="user.rehash.1"):
+    """The same password by a better hash. Nothing ends; if the password was changed meanwhile, nothing happens.
 
-    TOLD: ClassVar[str] = "locked the user {user_id} after wrong passwords"
+    `of_generation`: whose password was hashed.
+    """
+
+    TOLD: ClassVar[str] = "hashed the password of user {user_id} anew"
 
     user_id: UserId
-    until_ms: int
+    password_hash: str
+    of_generation: int
 
     def apply(self, tx: Transaction) -> None:
         before = tx.need(User, self.user_id)
-        tx.put(msgspec.structs.replace(before, locked_until_ms=max(before.locked_until_ms, self.until_ms)))
+        if before.password_generation == self.of_generation:
+            tx.put(msgspec.structs.replace(before, password_hash=self.password_hash))
 
 
 class DeleteUser(Command, frozen=True, kw_only=True, tag="user.delete.1"):

@@ -1,4 +1,4 @@
-"""Answers /ec2tokens."""
+"""Answers /ec2tokens and /s3tokens."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +14,7 @@ from noded.identity.acting import standing_through
 from noded.identity.credentials.model import Credential, Ec2Blob, ec2_blob, ec2_id
 from noded.identity.delegations import Trust
 from noded.identity.model import Scope
-from noded.identity.signatures import SignedRequest, is_signed, signed_at
+from noded.identity.signatures import SignedRequest, is_signed, is_signed_for_s3, signed_at
 from noded.identity.standing import Standing, active_user, standing_of
 from noded.identity.tokens.issuing import TOKEN_LIFE_MS, Proof, issue
 
@@ -29,6 +29,23 @@ class Ec2Body(msgspec.Struct, frozen=True):
     credentials: SignedRequest | None = None
     credential: SignedRequest | None = None
     ec2_credentials: SignedRequest | None = msgspec.field(default=None, name="ec2Credentials")
+
+
+class SignedForS3(msgspec.Struct, frozen=True):
+    """An access key, what was signed (in base64, as the client's words for it), and the signature."""
+
+    access: str
+    signature: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"SignedForS3(access={self.access!r})"
+
+
+class S3Body(msgspec.Struct, frozen=True):
+    """`{"credentials": {...}}`."""
+
+    credentials: SignedForS3
 
 
 async def issue_ec2_token(request: Request) -> Response:
@@ -51,6 +68,24 @@ async def issue_ec2_token(request: Request) -> Response:
     standing, user_id = _standing(view, credential, blob)
     user, _ = active_user(view, user_id)
     proof = Proof(user=user, methods=("ec2credential",), expires_ms=now + TOKEN_LIFE_MS)
+    return issue(request, proof, standing)
+
+
+async def issue_s3_token(request: Request) -> Response:
+    """POST /s3tokens: for a service with S3's API, which passes on what its client signed, and the signature."""
+    if request.caller.roles.isdisjoint({"admin", "service"}):
+        raise Forbidden("You are not authorized to perform this: it needs the role service.")
+    signed = (await request.json(S3Body)).credentials
+    view = await freshest_view(request.cluster)
+    credential = view.get(Credential, ec2_id(signed.access))
+    blob = None if credential is None else ec2_blob(credential)
+    if credential is None or blob is None or credential.project_id is None:
+        raise NotFound("EC2 access key not found.")
+    if not signed.signature or not is_signed_for_s3(signed.token, signed.signature, blob.secret):
+        raise Unauthenticated("Credential signature mismatch.")
+    standing, user_id = _standing(view, credential, blob)
+    user, _ = active_user(view, user_id)
+    proof = Proof(user=user, methods=("ec2credential",), expires_ms=now_ms() + TOKEN_LIFE_MS)
     return issue(request, proof, standing)
 
 
@@ -90,4 +125,7 @@ def _expect_young(signed: SignedRequest, now: int) -> None:
     raise Invalid(f"Credential timestamp is invalid: {text[:64]}.")
 
 
-ROUTES = (Route(verb="POST", path="/ec2tokens", handler=issue_ec2_token, allow=Allow.ANY_TOKEN),)
+ROUTES = (
+    Route(verb="POST", path="/ec2tokens", handler=issue_ec2_token, allow=Allow.ANY_TOKEN),
+    Route(verb="POST", path="/s3tokens", handler=issue_s3_token, allow=Allow.ANY_TOKEN),
+)

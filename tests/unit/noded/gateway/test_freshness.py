@@ -2,6 +2,7 @@
 
 import httpx
 
+from consensus.clocks.model import ClockSight
 from consensus.proposals import LogCluster
 from noded.core.errors import Unavailable
 from noded.core.reconciler import Drivers
@@ -38,6 +39,7 @@ def lagging(cloud: Cloud) -> tuple[Laggard, httpx.AsyncClient]:
     assert isinstance(handle, Laggard)
     drivers = Drivers()
     add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))
+    drivers.add(ClockSight, ClockSight())
     drivers.add(Catalog, Catalog(IDENTITY_SERVICES))
     drivers.add(Policies, Policies(IDENTITY_SERVICES))
     gateway = Gateway(IDENTITY_SERVICES, handle, drivers)
