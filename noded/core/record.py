@@ -4,6 +4,7 @@ A record is a frozen struct with a tag `table.version` (`server.1`). The table i
 grows only when old bytes can no longer be read with defaults, and then a reader for the old one stays.
 """
 
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -33,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="$",
         return visible(self)
 
 
+@cache
 def table_of(kind: type[Record]) -> str:
     """The table in which records of `kind` live: its tag without the version."""
     tag = kind.__struct_config__.tag

@@ -4,12 +4,15 @@ from typing import Protocol
 
 
 class Passwords(Protocol):
-    """Hashes and checks passwords, off the event loop and a few at a time."""
+    """Hashes and checks passwords, off the event loop and a few at a time.
 
-    async def hash(self, password: str) -> str:
+    `asker`: from which address it is asked; they take turns.
+    """
+
+    async def hash(self, password: str, asker: str = "") -> str:
         """A salted hash that says its own parameters. Raises `Unavailable` when too many are waiting."""
 
-    async def matches(self, password_hash: str | None, password: str) -> bool:
+    async def matches(self, password_hash: str | None, password: str, asker: str = "") -> bool:
         """Whether the password is the hashed one. Takes as long when there is no hash."""
 
     def is_current(self, password_hash: str) -> bool:

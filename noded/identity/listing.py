@@ -10,6 +10,9 @@ from noded.identity.attributes import truth
 
 LIST_MAX: Final = 10_000  # no answer is longer; `truncated` then says that there is more
 
+SORT_KEYS_MAX: Final = 5
+_MAY_LACK: Final = frozenset({"description", "email", "default_project_id"})  # they are left out where there is none
+
 Entry = Mapping[str, Any]
 _INEXACT: Final[dict[str, Callable[[str, str], bool]]] = {
     "contains": lambda value, wanted: wanted in value,
@@ -35,11 +38,12 @@ def listing(name: str, entries: Sequence[object], self_url: str) -> dict[str, ob
 def listed(request: Request, name: str, entries: Iterable[Entry], self_url: str, *filters: str) -> Response:
     """The entries that the query asks for. `filters`: the attributes by which this list may be filtered.
 
-    `ATTRIBUTE=value` is exact, `ATTRIBUTE__contains=value` and the like are not; other names are ignored. `limit` and
-    `marker` (the id of the last entry of the page before) cut it into pages.
+    `ATTRIBUTE=value` is exact, `ATTRIBUTE__contains=value` and the like are not; other names are ignored. `sort_key`
+    (one attribute or several) and `sort_dir` order it, `limit` and `marker` (the id of the last entry of the page
+    before) cut it into pages.
     """
     query = request.query
-    fitting = [entry for entry in entries if _fits(entry, query, filters)]
+    fitting = _sorted([entry for entry in entries if _fits(entry, query, filters)], query)
     rest = _after(fitting, query.get("marker"))
     limit = _limit(query.get("limit"))
     page = rest[:limit]
@@ -75,6 +79,28 @@ def _fits(entry: Entry, query: Mapping[str, str], filters: Iterable[str]) -> boo
         elif not comparison and wanted != ("" if value is None else str(value)):
             return False
     return True
+
+
+def _sorted(entries: list[Entry], query: Mapping[str, str]) -> list[Entry]:
+    """By the attributes of `sort_key`, the first one counting most; what has none of a name comes first."""
+    keys = [key for key in query.get("sort_key", "").split(",") if key]
+    if not keys:
+        return entries
+    ways = query.get("sort_dir", "asc").split(",")
+    if not set(ways) <= {"asc", "desc"} or len(ways) > len(keys) or len(keys) > SORT_KEYS_MAX:
+        raise Invalid(f"sort_dir is asc or desc for each of up to {SORT_KEYS_MAX} attributes that sort_key names.")
+    for key, way in reversed([(key, ways[min(at, len(ways) - 1)]) for at, key in enumerate(keys)]):
+        if any(key not in entry and key not in _MAY_LACK for entry in entries):
+            raise Invalid(f"There is no attribute {key[:64]} here to sort by.")
+        entries = sorted(entries, key=lambda entry: _rank(entry.get(key)), reverse=way == "desc")
+    return entries
+
+
+def _rank(value: object) -> tuple[bool, str | float]:
+    """Comparable with that of every other value of the attribute."""
+    if isinstance(value, bool | int | float):
+        return (True, float(value))
+    return (value is not None, "" if value is None else str(value))
 
 
 def _after(entries: list[Entry], marker: str | None) -> list[Entry]:

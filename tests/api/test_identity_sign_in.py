@@ -9,11 +9,13 @@ import httpx
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from consensus.clocks.model import ClockSight
 from noded.core.clock import now_ms
 from noded.core.errors import Invalid, NotFound
 from noded.core.service import PeerContext
+from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.model import User
 from noded.identity.sign_in_rules.model import SignInRules
 from noded.identity.tokens.passcodes import passcode
@@ -191,6 +193,32 @@ async def test_a_revoked_token_is_refused_everywhere_also_when_another_leads(
         cloud.shared.alone = set()
         for client in (admin, second, third):
             assert (await client.get(f"{V3}/auth/projects", headers=token)).status_code == 401
+
+
+async def test_a_flood_of_wrong_passwords_holds_nobody_up() -> None:
+    cloud = await found_cloud(passwords=Argon2Passwords(memory_kib=256, passes=1))
+    async with cloud.client() as client:
+        client.headers.update(await cloud.admin(client))
+        codes: list[int] = []
+        answered = 0
+
+        async def guess(name: str) -> None:
+            codes.append((await cloud.sign_in(client, name, "wrong", None)).status_code)
+
+        for names in (["admin"] * 100, [f"nobody-{number}" for number in range(100)]):
+            codes.clear()
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    nursery.start_soon(guess, name)
+                await trio.testing.wait_all_tasks_blocked()
+                while len(codes) < len(names):
+                    assert (await client.get(f"{V3}/auth/projects")).status_code == 200
+                    answered += 1
+                    await trio.lowlevel.checkpoint()
+            assert codes == [401] * 100
+        assert answered >= 50, "between two hashes others are answered"
+        admin = next(iter(cloud.shared.cluster().view().find(User, "name", "admin")))
+        assert admin.locked_until_ms > 0, "too many were wrong: the account was locked"
 
 
 async def test_no_word_of_a_password_is_kept_or_logged(

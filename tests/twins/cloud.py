@@ -86,13 +86,15 @@ def sign_in_body(name: str, password: str, project: str | None) -> dict[str, obj
 
 
 async def found_cloud(
-    services: Iterable[Service] = IDENTITY_SERVICES, nodes: Iterable[str] = ("node1", "node2", "node3")
+    services: Iterable[Service] = IDENTITY_SERVICES,
+    nodes: Iterable[str] = ("node1", "node2", "node3"),
+    passwords: Argon2Passwords | None = None,
 ) -> Cloud:
     """Found a cloud of three nodes that share one state in memory."""
     services = tuple(services)
     shared = SharedCluster(services, nodes)
     first = min(shared.up)
-    passwords = Argon2Passwords(memory_kib=8, passes=1)
+    passwords = passwords or Argon2Passwords(memory_kib=8, passes=1)
     founding = Founding(
         now_ms=1_700_000_000_000,
         new_uuid=new_uuid,

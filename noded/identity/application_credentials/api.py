@@ -15,7 +15,7 @@ from noded.identity.application_credentials.views import credential_body
 from noded.identity.attributes import Id, Name255, Password, Text
 from noded.identity.delegations import ApplicationCredential, StoredRule
 from noded.identity.links import Passwords
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.model import Role, Scope
 from noded.identity.naming import RoleRef, named_roles
 from noded.identity.overseeing import expect_own_hand, expect_unrestricted
@@ -95,7 +95,7 @@ async def list_credentials(request: Request) -> Response:
     found = view.find(ApplicationCredential, "user_id", request.params["user_id"])
     entries = [credential_body(view, request.base_url, credential) for credential in found]
     entries = chosen(entries, request.query, ("name",))
-    return Response(body=listing("application_credentials", entries, request.base_url + request.path))
+    return listed(request, "application_credentials", entries, request.base_url + request.path)
 
 
 async def show_credential(request: Request) -> Response:
@@ -145,14 +145,17 @@ def _rule(view: View, user_id: str, form: RuleForm) -> StoredRule:
 def _expect_self(request: Request, *, looking: bool) -> None:
     caller = request.caller
     expect_own_hand(caller)
-    allowed = caller.oversees if looking else caller.is_admin
+    allowed = (caller.oversees if looking else caller.is_admin) and caller.domain_id is None
     if not allowed and caller.user_id != request.params["user_id"]:
         raise Forbidden("You are not authorized to perform this: it is someone else's application credential.")
 
 
 def _need(request: Request, credential_id: str) -> ApplicationCredential:
     credential = request.cluster.view().get(ApplicationCredential, credential_id)
-    if credential is None or credential.user_id != request.params["user_id"]:
+    owner_id = request.params["user_id"]
+    if credential is not None and credential.user_id != owner_id and not request.caller.oversees:
+        raise Forbidden("You are not authorized to perform this: it is someone else's application credential.")
+    if credential is None or credential.user_id != owner_id:
         raise NotFound.of(ApplicationCredential.NOUN, credential_id)
     return credential
 

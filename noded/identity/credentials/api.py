@@ -10,7 +10,7 @@ from noded.core.route import Allow, Caller, Done, Request, Response, Route
 from noded.identity.attributes import Id, Name255, read
 from noded.identity.credentials.commands import CreateCredential, DeleteCredential, UpdateCredential
 from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_id, made_through
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.overseeing import expect_reach, expect_unrestricted, reaches
 from noded.identity.views import link
 
@@ -85,7 +85,7 @@ async def list_credentials(request: Request) -> Response:
     found = [credential for credential in found if reaches(caller, credential.project_id)]
     entries = [_body(request.base_url, credential) for credential in found]
     entries = chosen(entries, request.query, ("user_id", "type"))
-    return Response(body=listing("credentials", entries, link(request.base_url, "credentials")))
+    return listed(request, "credentials", entries, link(request.base_url, "credentials"))
 
 
 async def show_credential(request: Request) -> Response:

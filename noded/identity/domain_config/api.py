@@ -90,7 +90,7 @@ def _asked(request: Request) -> tuple[str | None, str | None]:
 
 
 def _expect_oversight(request: Request) -> None:
-    if not request.caller.oversees:
+    if not request.caller.oversees or request.caller.domain_id is not None:
         raise Forbidden("You are not authorized to perform this: it needs the role admin.")
 
 

@@ -17,7 +17,7 @@ from noded.identity.endpoint_filters.commands import (
     UnlinkEndpoint,
     UpdateEndpointGroup,
 )
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.model import Project
 from noded.identity.offers import endpoint_body, endpoints_of_group, endpoints_seen_by, need_endpoint
 from noded.identity.places import EndpointGroup, EndpointLink, link_id
@@ -69,7 +69,7 @@ async def list_groups(request: Request) -> Response:
     """GET /OS-EP-FILTER/endpoint_groups, by `name`."""
     entries = [_body(request.base_url, group) for group in request.cluster.view().all(EndpointGroup)]
     found = chosen(entries, request.query, ("name",))
-    return Response(body=listing("endpoint_groups", found, views.link(request.base_url, _EXT, "endpoint_groups")))
+    return listed(request, "endpoint_groups", found, views.link(request.base_url, _EXT, "endpoint_groups"))
 
 
 async def show_group(request: Request) -> Response:
@@ -107,7 +107,7 @@ async def list_group_endpoints(request: Request) -> Response:
     group = view.need(EndpointGroup, request.params["group_id"])
     found = endpoints_of_group(view, request.driver(Catalog), group)
     entries = [endpoint_body(request.base_url, endpoint) for endpoint in found]
-    return Response(body=listing("endpoints", entries, request.base_url + request.path))
+    return listed(request, "endpoints", entries, request.base_url + request.path)
 
 
 async def list_group_projects(request: Request) -> Response:
@@ -128,7 +128,7 @@ async def list_project_endpoints(request: Request) -> Response:
     project = view.need(Project, request.params["project_id"])
     found = endpoints_seen_by(view, request.driver(Catalog), project.id)
     entries = [endpoint_body(request.base_url, endpoint) for endpoint in found]
-    return Response(body=listing("endpoints", entries, request.base_url + request.path))
+    return listed(request, "endpoints", entries, request.base_url + request.path)
 
 
 async def list_project_groups(request: Request) -> Response:
@@ -138,7 +138,7 @@ async def list_project_groups(request: Request) -> Response:
     links = view.find(EndpointLink, "project_id", project.id)
     groups = [view.need(EndpointGroup, each.group_id) for each in links if each.group_id is not None]
     entries = [_body(request.base_url, group) for group in groups]
-    return Response(body=listing("endpoint_groups", entries, request.base_url + request.path))
+    return listed(request, "endpoint_groups", entries, request.base_url + request.path)
 
 
 async def link_endpoint(request: Request) -> Response:
@@ -212,7 +212,7 @@ def _projects(request: Request, field: str, value: str) -> Response:
     view = request.cluster.view()
     projects = [view.need(Project, each.project_id) for each in view.find(EndpointLink, field, value)]
     entries = [views.project(request.base_url, project) for project in projects]
-    return Response(body=listing("projects", entries, request.base_url + request.path))
+    return listed(request, "projects", entries, request.base_url + request.path)
 
 
 def _body(base_url: str, group: EndpointGroup) -> dict[str, object]:

@@ -11,7 +11,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.gateway.catalog import Catalog
 from noded.identity.attributes import Id, Name255, Url, read
 from noded.identity.endpoints.commands import CreateEndpoint, DeleteEndpoint, UpdateEndpoint
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.offers import all_endpoints, endpoint_body, is_own, need_endpoint
 from noded.identity.views import link
 
@@ -75,7 +75,7 @@ async def list_endpoints(request: Request) -> Response:
     endpoints = all_endpoints(request.cluster.view(), request.driver(Catalog))
     entries = [endpoint_body(request.base_url, endpoint) for endpoint in endpoints]
     found = chosen(entries, request.query, ("service_id", "interface", "region_id"))
-    return Response(body=listing("endpoints", found, link(request.base_url, "endpoints")))
+    return listed(request, "endpoints", found, link(request.base_url, "endpoints"))
 
 
 async def show_endpoint(request: Request) -> Response:

@@ -23,7 +23,7 @@ from noded.identity.grants.commands import (
 from noded.identity.grants.effective import Held, assigned, effective
 from noded.identity.grants.reach import domain_of, expect_grantor, expect_witness
 from noded.identity.grants.views import assignment_body
-from noded.identity.listing import listing
+from noded.identity.listing import listed, listing
 from noded.identity.model import SYSTEM_ID, Actor, Assignment, Project, Role, Scope
 from noded.identity.overseeing import expect_sight
 from noded.identity.standing import actors_of, below_project
@@ -102,7 +102,7 @@ async def list_roles(request: Request) -> Response:
     held = view.find(Assignment, "holding", place.holding)
     roles = [view.need(Role, assignment.role_id) for assignment in held]
     self_url = request.base_url + request.path
-    return Response(body=listing("roles", [views.role(request.base_url, role) for role in roles], self_url))
+    return listed(request, "roles", [views.role(request.base_url, role) for role in roles], self_url)
 
 
 async def list_assignments(request: Request) -> Response:

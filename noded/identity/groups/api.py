@@ -103,6 +103,7 @@ async def update_group(request: Request) -> Response:
 
 async def delete_group(request: Request) -> Response:
     """DELETE /groups/{group_id}."""
+    request.cluster.view().need(Group, request.params["group_id"])  # as Keystone, which looks for it first here
     expect_command(request.caller, _domain_of_group(request))
     await request.cluster.propose(DeleteGroup(group_id=GroupId(request.params["group_id"])))
     return Response()
@@ -114,7 +115,8 @@ async def list_members(request: Request) -> Response:
     view = request.cluster.view()
     group = view.need(Group, request.params["group_id"])
     members = [view.need(User, each.user_id) for each in view.find(Membership, "group_id", group.id)]
-    entries = [views.user(request.base_url, user) for user in members]
+    only = request.caller.domain_id  # with a token of a domain one sees that domain alone
+    entries = [views.user(request.base_url, user) for user in members if only in (None, user.domain_id)]
     self_url = views.link(request.base_url, "groups", group.id, "users")
     return listed(request, "users", entries, self_url, "name", "domain_id", "enabled")
 
@@ -150,9 +152,12 @@ async def list_user_groups(request: Request) -> Response:
         expect_sight(request.caller, _domain_of_user(request))
     view = request.cluster.view()
     user = view.need(User, request.params["user_id"])
-    groups = [view.need(Group, each.group_id) for each in view.find(Membership, "user_id", user.id)]
-    # A membership by federation would end at a time; those that are granted here do not.
-    entries = [{**views.group(request.base_url, group), "membership_expires_at": None} for group in groups]
+    only = request.caller.domain_id
+    entries = [
+        {**views.group(request.base_url, group), "membership_expires_at": views.when(each.expires_ms)}
+        for each in view.find(Membership, "user_id", user.id)
+        if only in (None, (group := view.need(Group, each.group_id)).domain_id)
+    ]
     self_url = views.link(request.base_url, "users", user.id, "groups")
     return listed(request, "groups", entries, self_url, "name")
 

@@ -13,7 +13,7 @@ from noded.identity.attributes import Name255, Text
 from noded.identity.limits.commands import CreateLimits, DeleteLimit, UpdateLimit
 from noded.identity.limits.model import Limit
 from noded.identity.limits.views import MODEL, Amount, limit_body
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.model import Project
 from noded.identity.offers import knows_service
 from noded.identity.views import link
@@ -83,7 +83,7 @@ async def list_limits(request: Request) -> Response:
     view, caller = request.cluster.view(), request.caller
     found = [limit for limit in view.all(Limit) if _may_see(view, caller, limit)]
     entries = chosen([limit_body(request.base_url, each) for each in found], request.query, _FIELDS)
-    return Response(body=listing("limits", entries, link(request.base_url, "limits")))
+    return listed(request, "limits", entries, link(request.base_url, "limits"))
 
 
 async def show_limit(request: Request) -> Response:

@@ -12,7 +12,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.times import zulu_micro
 from noded.gateway.freshness import freshest_view
 from noded.identity.attributes import Text, read
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import Project
 from noded.identity.naming import RoleRef, named_roles
 from noded.identity.oauth1.commands import (
@@ -71,7 +71,7 @@ async def create_consumer(request: Request) -> Response:
 async def list_consumers(request: Request) -> Response:
     """GET /OS-OAUTH1/consumers."""
     entries = [_body(request.base_url, consumer) for consumer in request.cluster.view().all(Consumer)]
-    return Response(body=listing("consumers", entries, link(request.base_url, _EXT, "consumers")))
+    return listed(request, "consumers", entries, link(request.base_url, _EXT, "consumers"))
 
 
 async def show_consumer(request: Request) -> Response:
@@ -169,7 +169,7 @@ async def create_access_token(request: Request) -> Response:
 
 def _pair(token_id: str, secret: str, expires_ms: int) -> Response:
     fields = {"oauth_token": token_id, "oauth_token_secret": secret, "oauth_expires_at": zulu_micro(expires_ms)}
-    return Response(content=urlencode(fields).encode(), content_type=_URLENCODED)
+    return Response(content=urlencode(fields, safe=":").encode(), content_type=_URLENCODED)
 
 
 def _body(base_url: str, consumer: Consumer) -> dict[str, object]:

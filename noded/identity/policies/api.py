@@ -10,7 +10,7 @@ from noded.core.errors import NotFound
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.gateway.catalog import Catalog
 from noded.identity.attributes import Name255, read
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.offers import all_endpoints, endpoint_body, need_endpoint, need_service
 from noded.identity.places import need_region, regions_below
 from noded.identity.policies.commands import CreatePolicy, DeletePolicy, LinkPolicy, UnlinkPolicy, UpdatePolicy
@@ -52,7 +52,7 @@ async def list_policies(request: Request) -> Response:
     """GET /policies, by `type`."""
     entries = [_body(request.base_url, policy) for policy in request.cluster.view().all(Policy)]
     found = chosen(entries, request.query, ("type",))
-    return Response(body=listing("policies", found, link(request.base_url, "policies")))
+    return listed(request, "policies", found, link(request.base_url, "policies"))
 
 
 async def show_policy(request: Request) -> Response:
@@ -125,7 +125,7 @@ async def list_policy_endpoints(request: Request) -> Response:
         or (endpoint.record.service_id, endpoint.record.region_id) in in_regions
     ]
     own_url = link(request.base_url, "policies", policy.id, "OS-ENDPOINT-POLICY", "endpoints")
-    return Response(body=listing("endpoints", entries, own_url))
+    return listed(request, "endpoints", entries, own_url)
 
 
 async def show_endpoint_policy(request: Request) -> Response:

@@ -8,7 +8,7 @@ from noded.core.dice import new_hex_id
 from noded.core.errors import Invalid
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.attributes import Name255, Text, read
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.places import all_regions, need_region
 from noded.identity.regions.commands import CreateRegion, DeleteRegion, UpdateRegion
 from noded.identity.regions.views import region_body
@@ -67,7 +67,7 @@ async def list_regions(request: Request) -> Response:
     """GET /regions, by `parent_region_id`."""
     entries = [region_body(request.base_url, region) for region in all_regions(request.cluster.view())]
     found = chosen(entries, request.query, ("parent_region_id",))
-    return Response(body=listing("regions", found, link(request.base_url, "regions")))
+    return listed(request, "regions", found, link(request.base_url, "regions"))
 
 
 async def show_region(request: Request) -> Response:

@@ -9,7 +9,7 @@ from noded.core.errors import Forbidden
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.gateway.catalog import Catalog
 from noded.identity.attributes import Name255, Text, read
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.offers import all_services, need_service, service_body
 from noded.identity.services.commands import CreateService, DeleteService, UpdateService
 from noded.identity.views import link
@@ -61,7 +61,7 @@ async def list_services(request: Request) -> Response:
     services = all_services(request.cluster.view(), request.driver(Catalog))
     entries = [service_body(request.base_url, service) for service in services]
     found = chosen(entries, request.query, ("type", "name"))
-    return Response(body=listing("services", found, link(request.base_url, "services")))
+    return listed(request, "services", found, link(request.base_url, "services"))
 
 
 async def show_service(request: Request) -> Response:

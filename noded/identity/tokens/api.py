@@ -15,7 +15,7 @@ from noded.gateway.freshness import freshest_view
 from noded.identity import views
 from noded.identity.guesses.authority import note_failure, note_success
 from noded.identity.links import Passwords
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
 from noded.identity.sign_in_rules.model import is_expired
@@ -129,14 +129,14 @@ async def list_projects(request: Request) -> Response:
     """GET /auth/projects: what the caller may scope a token to."""
     found = projects_of(request.cluster.view(), request.caller.user_id, request.caller.group_ids)
     entries = [views.project(request.base_url, project) for project in found]
-    return Response(body=listing("projects", entries, views.link(request.base_url, "auth", "projects")))
+    return listed(request, "projects", entries, views.link(request.base_url, "auth", "projects"))
 
 
 async def list_domains(request: Request) -> Response:
     """GET /auth/domains: what the caller may scope a token to."""
     found = domains_of(request.cluster.view(), request.caller.user_id, request.caller.group_ids)
     entries = [views.domain(request.base_url, domain) for domain in found]
-    return Response(body=listing("domains", entries, views.link(request.base_url, "auth", "domains")))
+    return listed(request, "domains", entries, views.link(request.base_url, "auth", "domains"))
 
 
 async def list_systems(request: Request) -> Response:
@@ -202,8 +202,10 @@ def _needs_more(proof: Proof) -> bool:
 
 async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     user = _claimed_user(request.cluster.view(), claimed)
+    if user is not None and user.locked_until_ms > now_ms():
+        raise Unauthenticated(_NO)  # nothing that is said now can be right, so none of it is worth a hash
     password_hash = None if user is None else user.password_hash
-    matches = await request.driver(Passwords).matches(password_hash, claimed.password)
+    matches = await request.driver(Passwords).matches(password_hash, claimed.password, _asker(request))
     now = now_ms()
     # Hashing took a while: the user as they are now counts, and it is not told which of these it was.
     current = None if user is None else request.cluster.view().get(User, user.id)
@@ -269,6 +271,10 @@ def _claimed_user(
     named = [user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id]
     # Whom an identity provider vouches for may be called like somebody who signs in by that name.
     return min(named, key=lambda user: len(user.federated), default=None)
+
+
+def _asker(request: Request) -> str:
+    return request.cluster.origin.address
 
 
 def _prove_by_token(request: Request, text: str) -> Proof:
@@ -343,8 +349,9 @@ def _subject(request: Request) -> tuple[str, Token, Standing]:
     view = request.cluster.view()
     caller = request.caller
     try:
-        token = request.driver(TokenBook).open(view, sealed, now_ms())
-        standing = worth(view, token)
+        book = request.driver(TokenBook)
+        token = book.open(view, sealed, now_ms())
+        standing = worth(view, token, book)
     except Unauthenticated:
         raise NotFound("Could not find token.") from None
     if standing.user.id != caller.user_id and "service" not in caller.roles and not caller.oversees:

@@ -10,6 +10,7 @@ from noded.identity.providers import IdentityProvider, Protocol, Vouched, protoc
 from noded.identity.standing import Standing, standing_of
 from noded.identity.tokens.seal import Token, TokenBook
 
+WORTHS_KEPT = 4096
 _NO = "The request you have made requires authentication."
 
 
@@ -23,13 +24,30 @@ class TokenRecognizer:
         """Who holds the token now. Raises `Unauthenticated`, and `WorthNothing` for a real token that ended early."""
         opened = self._book.open(view, token, now_ms)
         try:
-            return caller_of(view, worth(view, opened))
+            return caller_of(view, worth(view, opened, self._book))
         except Unauthenticated as reason:
             raise WorthNothing(reason.message) from None
 
 
-def worth(view: View, token: Token) -> Standing:
-    """What an unexpired token is worth now. Raises `Unauthenticated` if it is worth nothing any more."""
+def worth(view: View, token: Token, book: TokenBook | None = None) -> Standing:
+    """What an unexpired token is worth now. Raises `Unauthenticated` if it is worth nothing any more.
+
+    `book`: remembers it until the next change of anything, since a token is often looked at twice in one request.
+    """
+    if book is None:
+        return _worth(view, token)
+    id, revision = token.audit_ids[0], view.revision
+    known = book.worths.get(id)
+    if known is not None and known[0] == revision:
+        return known[1]
+    standing = _worth(view, token)
+    if len(book.worths) >= WORTHS_KEPT:
+        book.worths.clear()
+    book.worths[id] = (revision, standing)
+    return standing
+
+
+def _worth(view: View, token: Token) -> Standing:
     standing = _standing(view, token)
     # Who signed in, though they may act as somebody else: a trust may say so.
     signed_in = standing.user if standing.user.id == token.user_id else view.get(User, token.user_id)

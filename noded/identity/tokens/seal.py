@@ -12,9 +12,11 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from noded.core.errors import Unauthenticated, Unavailable
+from noded.core.ids import Revision
 from noded.core.route import DelegationKind
 from noded.core.store import View
 from noded.identity.model import Scope, TokenKey
+from noded.identity.standing import Standing
 
 METHODS: Final = ("password", "totp", "token", "application_credential", "oauth1")
 OPENED_KEPT: Final = 4096  # opened tokens that are remembered, so that a client's token is decrypted once
@@ -54,6 +56,7 @@ class TokenBook:
     def __init__(self) -> None:
         self._opened: OrderedDict[bytes, tuple[Token, str]] = OrderedDict()
         self._fernets: dict[str, Fernet] = {}
+        self.worths: dict[str, tuple[Revision, Standing]] = {}  # by audit id, and when; `recognize.py` keeps it
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Token)
 

@@ -11,7 +11,7 @@ from noded.core.route import Allow, DelegationKind, Done, Request, Response, Rou
 from noded.identity import moments, views
 from noded.identity.attributes import Id
 from noded.identity.delegations import REDELEGATIONS_MAX, Trust
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import Role, User
 from noded.identity.naming import RoleRef, named_roles
 from noded.identity.overseeing import expect_unrestricted
@@ -109,7 +109,7 @@ async def list_trusts(request: Request) -> Response:
     found = view.find(Trust, *sides[0]) if sides else view.all(Trust)
     found = [trust for trust in found if all(getattr(trust, name) == user_id for name, user_id in sides)]
     entries = [trust_body(request.base_url, trust) for trust in found if not _is_over(trust)]
-    return Response(body=listing("trusts", entries, views.link(request.base_url, "OS-TRUST", "trusts")))
+    return listed(request, "trusts", entries, views.link(request.base_url, "OS-TRUST", "trusts"))
 
 
 async def show_trust(request: Request) -> Response:

@@ -233,7 +233,8 @@ async def change_password(request: Request) -> Response:
     change = (await request.json(PasswordBody)).user
     passwords = request.driver(Passwords)
     user = request.cluster.view().get(User, request.params["user_id"])
-    old_matches = await passwords.matches(None if user is None else user.password_hash, change.original_password)
+    asker, known = request.cluster.origin.address, None if user is None else user.password_hash
+    old_matches = await passwords.matches(known, change.original_password, asker)
     now = now_ms()
     if user is not None and not old_matches:
         await note_failure(request, user, now)  # here, too, one could guess

@@ -5,7 +5,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.application_credentials.commands import DeleteAccessRule
 from noded.identity.application_credentials.views import rule_body
 from noded.identity.delegations import StoredRule
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.overseeing import expect_own_hand
 from noded.identity.views import link
 
@@ -15,7 +15,7 @@ async def list_rules(request: Request) -> Response:
     _expect_self(request, looking=True)
     rules = request.cluster.view().find(StoredRule, "user_id", request.params["user_id"])
     entries = chosen([_body(request.base_url, rule) for rule in rules], request.query, ("service", "method", "path"))
-    return Response(body=listing("access_rules", entries, request.base_url + request.path))
+    return listed(request, "access_rules", entries, request.base_url + request.path)
 
 
 async def show_rule(request: Request) -> Response:
@@ -34,7 +34,7 @@ async def delete_rule(request: Request) -> Response:
 def _expect_self(request: Request, *, looking: bool) -> None:
     caller = request.caller
     expect_own_hand(caller)
-    allowed = caller.oversees if looking else caller.is_admin
+    allowed = (caller.oversees if looking else caller.is_admin) and caller.domain_id is None
     if not allowed and caller.user_id != request.params["user_id"]:
         raise Forbidden("You are not authorized to perform this: it is someone else's access rule.")
 

@@ -4,11 +4,11 @@ import msgspec
 
 from noded.core.dice import new_hex_id
 from noded.core.errors import Forbidden, NotFound
-from noded.core.route import Allow, Done, Request, Response, Route
+from noded.core.route import Allow, Caller, Done, Request, Response, Route
 from noded.identity.attributes import Id
 from noded.identity.credentials.commands import CreateCredential, DeleteCredential
 from noded.identity.credentials.model import EC2, Credential, Ec2Blob, ec2_blob, ec2_id, made_through
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import Project, User
 from noded.identity.overseeing import expect_reach, expect_unrestricted, reaches
 from noded.identity.views import link
@@ -44,7 +44,7 @@ async def create_ec2(request: Request) -> Response:
             project_id=form.tenant_id,
         )
     )
-    return _answer(request, blob.access)
+    return _answer(request, blob.access, looking=False)
 
 
 async def list_ec2(request: Request) -> Response:
@@ -58,36 +58,42 @@ async def list_ec2(request: Request) -> Response:
         for credential in view.find(Credential, "user_id", user_id)
         if (blob := ec2_blob(credential)) is not None and reaches(request.caller, credential.project_id)
     ]
-    return Response(body=listing("credentials", entries, request.base_url + request.path))
+    return listed(request, "credentials", entries, request.base_url + request.path)
 
 
 async def show_ec2(request: Request) -> Response:
     """GET /users/{user_id}/credentials/OS-EC2/{access}."""
-    _expect_self(request, looking=True)
-    return _answer(request, request.params["access"])
+    return _answer(request, request.params["access"], looking=True)
 
 
 async def delete_ec2(request: Request) -> Response:
     """DELETE /users/{user_id}/credentials/OS-EC2/{access}."""
-    _expect_self(request, looking=False)
-    credential, _ = _need(request, request.params["access"])
+    credential, _ = _need(request, request.params["access"], looking=False)
     expect_reach(request.caller, credential.project_id)
     await request.cluster.propose(DeleteCredential(credential_id=credential.id))
     return Response()
 
 
-def _expect_self(request: Request, *, looking: bool) -> None:
+def _may_any(caller: Caller, *, looking: bool) -> bool:
+    """Whether anyone's may be looked at, or changed."""
+    return (caller.oversees if looking else caller.is_admin) and caller.domain_id is None
+
+
+def _expect_self(request: Request, *, looking: bool, owner_id: str | None = None) -> None:
+    """Oneself, with a token that is not of a domain: those open no secrets of projects."""
     caller = request.caller
-    allowed = caller.oversees if looking else caller.is_admin
-    if not allowed and request.params["user_id"] != caller.user_id:
+    mine = caller.domain_id is None and {request.params["user_id"], owner_id or caller.user_id} == {caller.user_id}
+    if not mine and not _may_any(caller, looking=looking):
         raise Forbidden("You are not authorized to perform this: it is someone else's credential.")
 
 
-def _need(request: Request, access: str) -> tuple[Credential, Ec2Blob]:
+def _need(request: Request, access: str, *, looking: bool) -> tuple[Credential, Ec2Blob]:
+    """As Keystone: whether there is such a key is told to everyone, and what it is to few."""
     credential = request.cluster.view().get(Credential, ec2_id(access))
     blob = None if credential is None else ec2_blob(credential)
-    if credential is None or blob is None or credential.user_id != request.params["user_id"]:
+    if credential is None or blob is None:
         raise NotFound(f"Could not find credential: {access[:64]}.")
+    _expect_self(request, looking=looking, owner_id=credential.user_id)
     return credential, blob
 
 
@@ -102,8 +108,8 @@ def _body(base_url: str, credential: Credential, blob: Ec2Blob) -> dict[str, obj
     }
 
 
-def _answer(request: Request, access: str) -> Response:
-    credential, blob = _need(request, access)
+def _answer(request: Request, access: str, *, looking: bool) -> Response:
+    credential, blob = _need(request, access, looking=looking)
     expect_reach(request.caller, credential.project_id)
     return Response(body={"credential": _body(request.base_url, credential, blob)})
 

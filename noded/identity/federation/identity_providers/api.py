@@ -18,7 +18,7 @@ from noded.identity.federation.commands import (
     UpdateProtocol,
     UpdateProvider,
 )
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.providers import IdentityProvider, Protocol, protocol_key
 from noded.identity.views import link
 
@@ -110,7 +110,7 @@ async def list_providers(request: Request) -> Response:
     """GET /OS-FEDERATION/identity_providers, by `id` and `enabled`."""
     entries = [_body(request.base_url, each) for each in request.cluster.view().all(IdentityProvider)]
     found = chosen(entries, request.query, ("id", "enabled"))
-    return Response(body=listing("identity_providers", found, link(request.base_url, _EXT, "identity_providers")))
+    return listed(request, "identity_providers", found, link(request.base_url, _EXT, "identity_providers"))
 
 
 async def show_provider(request: Request) -> Response:
@@ -163,7 +163,7 @@ async def list_protocols(request: Request) -> Response:
     provider = view.need(IdentityProvider, request.params["provider_id"])
     found = view.find(Protocol, "provider_id", provider.id)
     entries = [_protocol_body(request.base_url, protocol) for protocol in found]
-    return Response(body=listing("protocols", entries, request.base_url + request.path))
+    return listed(request, "protocols", entries, request.base_url + request.path)
 
 
 async def show_protocol(request: Request) -> Response:

@@ -8,7 +8,7 @@ import msgspec
 from noded.core.errors import Invalid
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.federation.commands import CreateMapping, DeleteMapping, UpdateMapping
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.providers import Mapping
 from noded.identity.views import link
 
@@ -129,7 +129,7 @@ async def create_mapping(request: Request) -> Response:
 async def list_mappings(request: Request) -> Response:
     """GET /OS-FEDERATION/mappings."""
     entries = [_body(request.base_url, mapping) for mapping in request.cluster.view().all(Mapping)]
-    return Response(body=listing("mappings", entries, link(request.base_url, _EXT, "mappings")))
+    return listed(request, "mappings", entries, link(request.base_url, _EXT, "mappings"))
 
 
 async def show_mapping(request: Request) -> Response:

@@ -7,7 +7,7 @@ import msgspec
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.identity.attributes import Text, Url
 from noded.identity.federation.commands import CreateServiceProvider, DeleteServiceProvider, UpdateServiceProvider
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.providers import ServiceProvider
 from noded.identity.views import link
 
@@ -68,7 +68,7 @@ async def list_providers(request: Request) -> Response:
     """GET /OS-FEDERATION/service_providers, by `id` and `enabled`."""
     entries = [_body(request.base_url, each) for each in request.cluster.view().all(ServiceProvider)]
     found = chosen(entries, request.query, ("id", "enabled"))
-    return Response(body=listing("service_providers", found, link(request.base_url, _EXT, "service_providers")))
+    return listed(request, "service_providers", found, link(request.base_url, _EXT, "service_providers"))
 
 
 async def show_provider(request: Request) -> Response:

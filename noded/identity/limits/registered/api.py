@@ -12,7 +12,7 @@ from noded.identity.attributes import Name255, Text
 from noded.identity.limits.commands import CreateRegisteredLimits, DeleteRegisteredLimit, UpdateRegisteredLimit
 from noded.identity.limits.model import RegisteredLimit
 from noded.identity.limits.views import Amount, registered_body
-from noded.identity.listing import chosen, listing
+from noded.identity.listing import chosen, listed
 from noded.identity.offers import knows_service
 from noded.identity.views import link
 
@@ -75,7 +75,7 @@ async def list_registered(request: Request) -> Response:
     """GET /registered_limits, by `service_id`, `region_id` and `resource_name`."""
     found = request.cluster.view().all(RegisteredLimit)
     entries = chosen([registered_body(request.base_url, each) for each in found], request.query, _FIELDS)
-    return Response(body=listing("registered_limits", entries, link(request.base_url, "registered_limits")))
+    return listed(request, "registered_limits", entries, link(request.base_url, "registered_limits"))
 
 
 async def show_registered(request: Request) -> Response:

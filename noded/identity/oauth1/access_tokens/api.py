@@ -5,7 +5,7 @@ from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.times import zulu_micro
 from noded.identity import views
 from noded.identity.delegations import AccessToken
-from noded.identity.listing import listing
+from noded.identity.listing import listed
 from noded.identity.model import Role
 from noded.identity.oauth1.commands import DeleteAccessToken
 
@@ -15,7 +15,7 @@ async def list_access_tokens(request: Request) -> Response:
     _expect_self(request)
     found = request.cluster.view().find(AccessToken, "user_id", request.params["user_id"])
     entries = [_body(request.base_url, access) for access in found]
-    return Response(body=listing("access_tokens", entries, request.base_url + request.path))
+    return listed(request, "access_tokens", entries, request.base_url + request.path)
 
 
 async def show_access_token(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def list_access_token_roles(request: Request) -> Response:
     view = request.cluster.view()
     roles = [view.need(Role, role_id) for role_id in _need(request).role_ids]
     entries = [views.role(request.base_url, role) for role in roles]
-    return Response(body=listing("roles", entries, request.base_url + request.path))
+    return listed(request, "roles", entries, request.base_url + request.path)
 
 
 async def show_access_token_role(request: Request) -> Response:

@@ -24,7 +24,7 @@ async def prove_by_application_credential(request: Request, claimed: Application
     view = request.cluster.view()
     credential = _meant(view, claimed, owner)
     secret_hash = None if credential is None else credential.secret_hash
-    matches = await request.driver(Passwords).matches(secret_hash, claimed.secret)
+    matches = await request.driver(Passwords).matches(secret_hash, claimed.secret, request.cluster.origin.address)
     now = now_ms()
     # Hashing took a while: the credential as it is now counts, and it is not told which of these it was.
     current = None if credential is None else request.cluster.view().get(ApplicationCredential, credential.id)
