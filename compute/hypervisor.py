@@ -3,7 +3,7 @@
 `host/libvirt.py` does it with libvirt, `host/simulated.py` in memory; one contract suite holds both to these words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -71,6 +71,8 @@ class GuestDisk:
     device: str = ""  # such as vdb; empty: the next one
     read_only: bool = False
     limits: tuple[tuple[str, int], ...] = ()  # of its I/O: `total_iops_sec` and the like, and how much a second
+    key_id: str = ""  # of an encrypted one; QEMU decrypts it
+    passphrase: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

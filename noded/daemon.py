@@ -34,11 +34,13 @@ from consensus.host.peers import PeerServer
 from consensus.host.rebirth import set_log_aside
 from consensus.host.refusals import RefusalBook
 from consensus.host.replication import SafetyViolated
+from consensus.host.vault import NodeVault
 from consensus.log import ReleaseTooOld, StorageFailed, Superseded
 from consensus.members.links import authority_in
 from consensus.members.model import NodeRole
 from consensus.own_certificates.links import ApiFace
 from consensus.ports import PEERS_PORT, RAFT_PORT
+from consensus.vault.links import VaultAccess
 from noded.config import Config
 from noded.core.reconciler import Drivers
 from noded.core.service import PeerContext
@@ -279,6 +281,7 @@ class _Daemon:
     def _add_drivers(self, drivers: Drivers, api_tls: ssl.SSLContext) -> None:
         standing = self._standing
         state, tls = standing.config.state, standing.membership.tls
+        drivers.add(VaultAccess, NodeVault.of(standing.identity))
         drivers.add(Certificates, NodeCertificates(standing.identity, state, tls, api_tls, self._api_hosts))
         drivers.add(ApiFace, HostApiFace(api_tls, state, self._api_hosts))
         add_identity_drivers(drivers)

@@ -21,6 +21,7 @@ import consensus.liveness
 import consensus.members
 import consensus.own_certificates
 import consensus.recovery
+import consensus.vault
 import consensus.watches
 import images.catalog
 import images.contents
@@ -70,6 +71,7 @@ import storage.attachments
 import storage.backups
 import storage.discovery
 import storage.disks
+import storage.encryption
 import storage.group_snapshots
 import storage.group_types
 import storage.groups
@@ -110,6 +112,7 @@ SERVICES: tuple[Service, ...] = (
     consensus.clocks.SERVICE,
     consensus.history.SERVICE,
     consensus.watches.SERVICE,
+    consensus.vault.SERVICE,
     noded.identity.versions.SERVICE,
     noded.identity.domains.SERVICE,
     noded.identity.projects.SERVICE,
@@ -151,6 +154,7 @@ SERVICES: tuple[Service, ...] = (
     storage.disks.SERVICE,
     storage.attachments.SERVICE,
     storage.volume_metadata.SERVICE,
+    storage.encryption.SERVICE,
     storage.group_types.SERVICE,
     storage.group_snapshots.SERVICE,
     storage.groups.SERVICE,

@@ -75,7 +75,7 @@ class GrowthReconciler:
     async def _show(self, volume: Volume) -> None:
         await self._attachments.attach(volume.volume_id)
         served = await self._servers.report(volume.volume_id)
-        if served is None or served.size_bytes < volume.size_bytes:
+        if served is None or served.size_bytes < volume.stored_bytes:
             await self._servers.look(volume.volume_id)  # it ends then, and is started again
             raise Unavailable(f"Volume {volume.id} is still served with its old size.")
         await self._hypervisor.resize(ServerId(str(volume.server_id)), volume.volume_id, volume.size_bytes)

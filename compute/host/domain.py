@@ -87,6 +87,14 @@ def disk_definition(disk: GuestDisk) -> str:
     return Xml.tostring(devices[0], encoding="unicode")
 
 
+def secret_definition(key_id: str) -> str:
+    """A secret as XML: in libvirt's memory alone, and given back to nobody."""
+    secret = Xml.Element("secret", ephemeral="yes", private="yes")
+    _put(secret, "uuid", key_id)
+    _put(_put(secret, "usage", type="volume"), "volume", f"noded-{key_id}")
+    return Xml.tostring(secret, encoding="unicode")
+
+
 def disks_in(text: str) -> dict[VolumeId, str]:
     """The volumes in a guest's definition, each with the XML of its disk: what it is unplugged by."""
     found = {}
@@ -113,6 +121,8 @@ def _disk(devices: Xml.Element, disk: GuestDisk, number: int) -> None:
     source = _put(element, "source", protocol="nbd", name=disk.volume_id)
     _put(source, "host", transport="unix", socket=disk.socket)
     _put(source, "reconnect", delay=str(RECONNECT_S))
+    if disk.key_id:
+        _put(_put(source, "encryption", format="luks"), "secret", type="passphrase", uuid=disk.key_id)
     _put(element, "target", dev=disk.device or f"vd{chr(ord('a') + number)}", bus="virtio")
     _put(element, "serial", disk.volume_id[:20])
     if disk.read_only:

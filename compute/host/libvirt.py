@@ -6,7 +6,8 @@ call: libvirtd may be restarted at any time, and guests don't notice.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import structlog
 import trio
 
 from compute.host.consoles import Consoles
-from compute.host.domain import MARK, definition, disk_definition, disks_in, run_of
+from compute.host.domain import MARK, definition, disk_definition, disks_in, run_of, secret_definition
 from compute.host.growing import grow
 from compute.host.kvm import guest_runs
 from compute.host.machine import cpu_count, cpu_model, memory_for_guests_mib
@@ -75,6 +76,7 @@ class LibvirtHypervisor:
         self._socket_dir = socket_dir
         self._limiter = trio.CapacityLimiter(CALLS_MAX)
         self._connecting = threading.Lock()
+        self._handing = threading.Lock()
         self._connection: Any = None
         self._capacity: Capacity | None = None
         self._measuring = trio.Lock()
@@ -117,7 +119,9 @@ class LibvirtHypervisor:
             self._socket_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
             if _found(connection, spec.server_id) is None and _is_known(connection, spec.server_id):
                 raise GuestFault(f"a domain with the id {spec.server_id} is there already, and it is not ours")
-            connection.defineXML(text).create()
+            domain = connection.defineXML(text)
+            with self._known_secrets(connection, spec.disks):
+                domain.create()
 
         await self._ask(run)
         log.info("guest started", server=spec.server_id, run=spec.run)
@@ -146,7 +150,8 @@ class LibvirtHypervisor:
 
         def run(guest: Any) -> None:
             if disk.volume_id not in disks_in(guest.XMLDesc()):
-                guest.attachDeviceFlags(disk_definition(disk), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+                with self._known_secrets(guest.connect(), (disk,)):
+                    guest.attachDeviceFlags(disk_definition(disk), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
         await self._of(server_id, run)
         log.info("disk plugged", server=server_id, volume=disk.volume_id)
@@ -252,6 +257,24 @@ class LibvirtHypervisor:
                 self._connection = connection
                 log.info("connected to libvirt", uri=self._uri)
             return self._connection
+
+    @contextmanager
+    def _known_secrets(self, connection: Any, disks: Iterable[GuestDisk]) -> Iterator[None]:
+        """libvirt knows the keys of encrypted disks only while QEMU gets them. Clones share a key: one at a time."""
+        locked = [disk for disk in disks if disk.key_id]
+        if not locked:
+            yield
+            return
+        with self._handing:
+            secrets = {}
+            for disk in locked:
+                secrets[disk.key_id] = connection.secretDefineXML(secret_definition(disk.key_id))
+                secrets[disk.key_id].setValue(disk.passphrase)
+            try:
+                yield
+            finally:
+                for secret in secrets.values():
+                    secret.undefine()
 
     def _down(self, fault: Exception) -> HypervisorDown:
         return HypervisorDown(

@@ -29,6 +29,7 @@ from compute.servers.plan import (
     volumes_news,
 )
 from compute.servers.tries import Tries
+from consensus.vault.links import VaultAccess
 from net.links import PortWiring
 from net.ports.model import Port
 from noded.core.clock import now_ms
@@ -71,6 +72,7 @@ class ServersReconciler:
         self._hypervisor = drivers.get(Hypervisor)
         self._wiring = drivers.get(PortWiring)
         self._attachments = drivers.get(VolumeAttachments)
+        self._vault = drivers.get(VaultAccess)
         self._buttons: dict[ServerId, _Button] = {}
         self._tries = Tries()
         self._reports: list[GuestReport] = []
@@ -256,12 +258,17 @@ class ServersReconciler:
 
     async def _disk(self, attachment: Attachment) -> GuestDisk:
         """The volume, served here."""
+        view = self._cluster.view()
+        volume = view.get(Volume, attachment.volume_id)
+        key_id = None if volume is None else volume.key_id
         return GuestDisk(
             volume_id=attachment.volume_id,
             socket=await self._attachments.attach(attachment.volume_id),
             device=attachment.device.removeprefix("/dev/"),
             read_only=self._may_only_read(attachment),
             limits=self._limits(attachment),
+            key_id=key_id or "",
+            passphrase=b"" if key_id is None else self._vault.open(view, key_id).hex().encode(),
         )
 
     def _limits(self, attachment: Attachment) -> tuple[tuple[str, int], ...]:

@@ -246,8 +246,11 @@ class BootSource:
     properties: dict[str, str]
 
 
-def boot_source(view: View, caller: Caller, image_id: str) -> BootSource:
-    """What a server of the caller can be made from. Raises `Refused` with the reason if the image can't be used."""
+def boot_source(view: View, caller: Caller, image_id: str, *, encrypted: bool = False) -> BootSource:
+    """What a server of the caller can be made from; with `encrypted`, what a volume can.
+
+    Raises `Refused` with the reason if the image can't be used.
+    """
     image = view.get(Image, image_id)
     if image is None or not _sees(view, caller, image):
         raise Invalid(f"No image with id {image_id[:255]} was found.", code="ImageNotFound")
@@ -261,6 +264,12 @@ def boot_source(view: View, caller: Caller, image_id: str) -> BootSource:
             code="ImageUnacceptable",
         )
     volume = view.need(Volume, image.contents.disk_id)
+    if volume.encryption is not None and not encrypted:
+        raise Invalid(
+            f"Image {image.id} was made of an encrypted volume: make a volume of it, of an encrypted type, and boot"
+            " from that.",
+            code="ImageUnacceptable",
+        )
     return BootSource(
         image_id=image.image_id,
         image_name=image.name or "",

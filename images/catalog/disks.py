@@ -20,7 +20,7 @@ class CatalogDisks:
     def disk(self, view: View, caller: Caller, image_id: str) -> ImageDisk:
         """The disk in the image. Raises `Refused` if the caller does not see it, or nothing can be made of it."""
         try:
-            source = boot_source(view, caller, image_id)
+            source = boot_source(view, caller, image_id, encrypted=True)
         except Refused as refused:
             if refused.code != NOT_FOUND:
                 raise

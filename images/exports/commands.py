@@ -64,7 +64,7 @@ class BeginExport(Command, frozen=True, kw_only=True, tag="image.export.begin.1"
                 project_id=volume.project_id,
                 frozen_id=self.frozen_id,
                 copy_id=self.copy_id,
-                size_bytes=volume.size_bytes,
+                size_bytes=volume.stored_bytes,
                 started_at_ms=self.now_ms,
                 request_id=self.request_id,
                 message_id=self.message_id,

@@ -35,6 +35,11 @@ def new_secret() -> str:
     return secrets.token_urlsafe(64)
 
 
+def new_key() -> bytes:
+    """A key of 256 random bits."""
+    return secrets.token_bytes(32)
+
+
 def new_fraction() -> float:
     """A number from 0 up to, but not including, 1: each as likely as any other."""
     return secrets.randbelow(1 << 53) / (1 << 53)

@@ -47,6 +47,11 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "token_key.1": ("secret",),
     "token_key.add.1": ("secret",),
     "user.1": ("password_hash", "past_hashes"),
+    "vault.1": ("envelopes",),
+    "vault.create.1": ("envelopes",),
+    "vault.share.1": ("envelopes",),
+    "vault_secret.1": ("sealed",),
+    "volume.create.1": ("secret.sealed",),
     "volume_transfer.1": ("key_hash", "salt"),
     "volume_transfer.accept.1": ("key_hash",),
     "volume_transfer.create.1": ("key_hash", "salt"),
@@ -98,6 +103,10 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
         "rules.change_first_password",
     ),
     "user.1": ("password_generation", "password_set_ms", "password_expires_ms"),  # how often it changed, and when
+    "vault.announce.1": ("public_key",),  # the public half
+    "vault_member.1": ("public_key",),
+    "volume.1": ("encryption.key_id", "encryption.key_bits"),  # which key, not the key
+    "volume.create.1": ("secret", "encryption.key_id", "encryption.key_bits"),
     "volume_type.1": ("encryption.key_bits",),  # how long keys are
     "volume_type.set_encryption.1": ("encryption.key_bits",),
     "user.set_password.1": ("known_generation",),

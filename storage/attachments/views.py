@@ -42,7 +42,7 @@ def connection(volume: Volume, attachment: Attachment) -> dict[str, object]:
         "volume_id": volume.id,
         "size_bytes": volume.size_bytes,
         "access_mode": "ro" if attachment.read_only else "rw",
-        "encrypted": False,
+        "encrypted": volume.encryption is not None,
         "discard": True,
         "qos_specs": None,
     }

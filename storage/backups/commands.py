@@ -61,6 +61,11 @@ class CreateBackup(Command, frozen=True, kw_only=True, tag="backup.create.1"):
 
     def apply(self, tx: Transaction) -> None:
         volume = tx.need(Volume, self.volume_id)
+        if volume.encryption is not None:
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} is encrypted, and backups of encrypted volumes are not made yet:"
+                " the key that they could be read with goes with the volume. Make an image of it, or a snapshot."
+            )
         size_bytes = self._size(tx, volume)
         if tx.get(Backup, self.backup_id) is not None:
             raise Conflict(f"Backup {self.backup_id} exists already.")

@@ -121,6 +121,8 @@ class BeginRestore(Command, frozen=True, kw_only=True, tag="backup.restore.1"):
             charge_volume(tx, made)
         volume = tx.need(Volume, self.volume_id)
         must_be_idle(volume, "Volume to be restored to")
+        if volume.encryption is not None:
+            raise Invalid(f"Invalid volume: Volume {volume.id} is encrypted: a backup's bytes would lie on it plain.")
         if volume.size_bytes < backup.size_bytes:
             raise Invalid(
                 f"volume size {volume.size_bytes // (1 << 30)} is too small to restore backup of size"

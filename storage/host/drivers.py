@@ -7,10 +7,12 @@ from noded.core.ids import NodeId
 from noded.core.reconciler import Drivers
 from storage.backups.links import BackupBytes
 from storage.disks.links import CapacityBook
+from storage.encryption.links import LuksDisks
 from storage.host.backup_bytes import HostBackups
 from storage.host.capacity_file import CapacityFile
 from storage.host.disk_servers import HostDisks
 from storage.host.hardware import HostHardware
+from storage.host.luks import HostLuks
 from storage.host.volume_servers import HostVolumes
 from storage.pools.links import DiskHardware, DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
@@ -38,3 +40,4 @@ def add_storage_drivers(
     drivers.add(VolumeFiles, volumes)
     drivers.add(VolumeServers, volumes)
     drivers.add(BackupBytes, HostBackups())
+    drivers.add(LuksDisks, HostLuks())

@@ -38,12 +38,12 @@ def set_type_qos(tx: Transaction, type_id: str, qos_id: str | None) -> None:
 
 
 def need_type_for_new(tx: Transaction, type_id: str) -> VolumeType:
-    """The type of a volume that is to be made. Raises `Invalid` for one whose volumes would not be what it promises."""
+    """The type of a volume that is made without a key. Raises `Invalid` for a type of encrypted ones."""
     kind = need_type(tx, type_id)
     if kind.encryption is not None:
         raise Invalid(
-            f"Volume type {kind.name} asks for encrypted volumes, which are not made here yet: their bytes would lie on"
-            " the disks as they are. Choose a type without encryption."
+            f"Volume type {kind.name} asks for encrypted volumes. A volume is encrypted from the moment it is made,"
+            " empty or from an image, by POST /volumes: nothing that is there already becomes encrypted."
         )
     return kind
 

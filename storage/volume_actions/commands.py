@@ -9,7 +9,7 @@ from noded.core.command import Command
 from noded.core.errors import Invalid, NotFound
 from noded.core.ids import VolumeId
 from noded.core.store import Transaction
-from storage.types.commands import need_type, need_type_for_new
+from storage.types.commands import need_type
 from storage.types.model import unmet
 from storage.volumes.commands import charge_volume, delete_volume, mark_volume, must_be_unused
 from storage.volumes.model import METADATA_MAX, Volume, ancestors
@@ -126,7 +126,7 @@ class RetypeVolume(Command, frozen=True, kw_only=True, tag="volume.retype.1"):
     now_ms: int
 
     def apply(self, tx: Transaction) -> None:
-        volume, kind = tx.need(Volume, self.volume_id), need_type_for_new(tx, self.type_id)
+        volume, kind = tx.need(Volume, self.volume_id), need_type(tx, self.type_id)
         before = need_type(tx, volume.type_id)
         if kind.id == before.id:
             raise Invalid(f"Invalid input received: New volume_type same as original: {kind.name}.")
@@ -134,6 +134,12 @@ class RetypeVolume(Command, frozen=True, kw_only=True, tag="volume.retype.1"):
             raise Invalid(
                 f"Invalid volume: Volume {volume.id} status must be available or in-use to retype, but it is"
                 f" {volume.status}."
+            )
+        if kind.encryption != before.encryption:
+            raise Invalid(
+                f"Invalid volume: Volume {volume.id} can't become one of type {kind.name}: its blocks were written as"
+                f" type {before.name} says, and {kind.name} encrypts in another way. Make a volume of that type, and"
+                " copy what is in it within a server."
             )
         if volume.group_id is not None:
             raise Invalid(

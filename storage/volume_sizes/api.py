@@ -30,7 +30,7 @@ async def _extend(request: Request, _: Volume, value: Extension) -> Response:
 
     def order() -> ExtendVolume:
         volume = named_volume(request)
-        extents = range(len(volume.layout), extent_count(size_bytes, volume.extent_bytes))
+        extents = range(len(volume.layout), extent_count(size_bytes + volume.header_bytes, volume.extent_bytes))
         view, up = request.cluster.view(), request.driver(Watch).usable()
         tail = choose_layout(view, up, volume.volume_id, extents, replicas=volume.replicas_wanted) if extents else ()
         return ExtendVolume(

@@ -44,7 +44,7 @@ class ExtendVolume(Command, frozen=True, kw_only=True, tag="volume.extend.1"):
                 f" (current: {volume.gib}, extended: {self.size_bytes >> 30})."
             )
         layout = volume.layout + self.tail
-        extents = extent_count(self.size_bytes, volume.extent_bytes)
+        extents = extent_count(self.size_bytes + volume.header_bytes, volume.extent_bytes)
         if extents > EXTENTS_MAX:
             raise Invalid(f"Volume {volume.id} can have at most {EXTENTS_MAX * volume.extent_bytes} bytes.")
         if len(layout) != extents:

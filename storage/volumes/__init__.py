@@ -5,7 +5,8 @@ from storage.endpoint import BLOCK_STORAGE
 from storage.volumes.api import ROUTES
 from storage.volumes.authority import CALLS
 from storage.volumes.claims import ClaimVolume, GrowInSync, ShrinkInSync, ThawVolume
-from storage.volumes.commands import ChangeVolume, ConfirmRemoval, CreateVolume, DeleteVolume
+from storage.volumes.commands import ChangeVolume, ConfirmRemoval, DeleteVolume
+from storage.volumes.creation import CreateVolume
 from storage.volumes.cuts import GiveUpCut, MakeCut
 from storage.volumes.departure import DropReplicas, departure
 from storage.volumes.examine import examine_replicas, examine_servers, examine_volumes

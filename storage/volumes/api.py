@@ -6,9 +6,11 @@ import structlog
 from msgspec import Struct, field
 
 from consensus.liveness.links import Watch
+from consensus.vault.links import VaultAccess
+from consensus.vault.model import NewSecret
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import Invalid, NotFound
+from noded.core.errors import Conflict, Invalid, NotFound
 from noded.core.ids import VolumeId
 from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Caller, Done, Request, Response, Route
@@ -22,7 +24,9 @@ from storage.lookup import group_of, named_volume, volume_of
 from storage.paging import paged
 from storage.types.model import VolumeType, default_type, get_type, type_named
 from storage.volumes import versions
-from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, CreateVolume, choose_layout
+from storage.volumes.commands import PLACES_CHANGED, ChangeVolume, choose_layout
+from storage.volumes.creation import CreateVolume
+from storage.volumes.encrypting import encryption_of, must_match
 from storage.volumes.links import ImageDisk, ImageDisks
 from storage.volumes.listing import SORT_KEYS, matching, of_project, with_count
 from storage.volumes.model import VOLUME_BYTES_MAX, Purpose, Volume, extent_bytes_for
@@ -94,9 +98,11 @@ async def create_volume(request: Request) -> Response:
     volume_id = VolumeId(dice.new_uuid())
     image = _image(request, new)
     source = _source(request, new) if image is None else request.cluster.view().need(Volume, image.volume_id)
-    if source is None:
+    if source is None or _is_filled(request, new, source, image):
         size_bytes = _size(new.size)
-        await propose_chosen(request.cluster, lambda: _creation(request, new, volume_id, size_bytes), PLACES_CHANGED)
+        secret = await _new_key(request, new)
+        creation = partial(_creation, request, new, volume_id, size_bytes, secret, image)
+        await propose_chosen(request.cluster, creation, PLACES_CHANGED)
     else:
         size_bytes = source.size_bytes if new.size is None and image is None else _size(new.size)
         order = partial(_clone, request, new, volume_id, source, size_bytes, image)
@@ -107,11 +113,41 @@ async def create_volume(request: Request) -> Response:
     return Response(body={"volume": volume_created(volume, reader_of(request))})
 
 
-def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes: int) -> CreateVolume:
+def _is_filled(request: Request, new: NewVolume, source: Volume, image: ImageDisk | None) -> bool:
+    """Whether the volume has bytes of its own although it begins as an image's disk: that is plain, and it is not."""
+    kind = type_for(request.cluster.view(), request.caller, new.volume_type)
+    return image is not None and kind.encryption is not None and source.encryption is None
+
+
+async def _new_key(request: Request, new: NewVolume) -> NewSecret | None:
+    """The key of a volume that is to be encrypted, sealed; None: its type asks for none."""
+    kind = type_for(request.cluster.view(), request.caller, new.volume_type)
+    if kind.encryption is None:
+        return None
+    key_id = dice.new_uuid()
+    encryption_of(kind, key_id)  # what can't be done is refused before anything is sealed
+    return await request.driver(VaultAccess).seal(request.cluster, key_id, dice.new_key())
+
+
+def _creation(
+    request: Request,
+    new: NewVolume,
+    volume_id: VolumeId,
+    size_bytes: int,
+    secret: NewSecret | None,
+    image: ImageDisk | None,
+) -> CreateVolume:
     view = request.cluster.view()
     kind = type_for(view, request.caller, new.volume_type)
+    _check_image(image, size_bytes)
+    encryption = None
+    if kind.encryption is not None:
+        if secret is None:
+            raise Conflict(f"Volume type {kind.name} was changed at the same time. Try again.")
+        encryption = encryption_of(kind, secret.id, source_id=None if image is None else image.volume_id)
     extent_bytes = extent_bytes_for(size_bytes)
-    extents = range(extent_count(size_bytes, extent_bytes))
+    stored_bytes = size_bytes + (0 if encryption is None else encryption.header_bytes)
+    extents = range(extent_count(stored_bytes, extent_bytes))
     reachable = request.driver(Watch).usable()
     return CreateVolume(
         volume_id=volume_id,
@@ -131,17 +167,25 @@ def _creation(request: Request, new: NewVolume, volume_id: VolumeId, size_bytes:
         request_id=request.request_id,
         multiattach=new.multiattach is not None and inputs.flag(new.multiattach, "multiattach"),
         group_id=new.group_id or None,
+        encryption=encryption,
+        secret=secret if encryption is not None else None,
+        image_id="" if image is None else image.image_id,
+        image_metadata={} if image is None else image.words,
     )
 
 
-def _clone(
-    request: Request, new: NewVolume, volume_id: VolumeId, source: Volume, size_bytes: int, image: ImageDisk | None
-) -> CreateClone:
+def _check_image(image: ImageDisk | None, size_bytes: int) -> None:
     if image is not None and size_bytes < image.gib_min * GIB:
         raise Invalid(
             f"Invalid input received: Size of specified image {image.gib_min}GB is larger than volume size"
             f" {size_bytes // GIB}GB."
         )
+
+
+def _clone(
+    request: Request, new: NewVolume, volume_id: VolumeId, source: Volume, size_bytes: int, image: ImageDisk | None
+) -> CreateClone:
+    _check_image(image, size_bytes)
     if size_bytes < source.size_bytes:
         raise Invalid(
             f"Invalid input received: Volume size {size_bytes // GIB}GB cannot be smaller than the source's size,"
@@ -149,7 +193,8 @@ def _clone(
         )
     view = request.cluster.view()
     kind = type_for(view, request.caller, new.volume_type or (source.type_id if image is None else None))
-    beyond = range(len(source.layout), extent_count(size_bytes, source.extent_bytes))
+    must_match(source, kind)
+    beyond = range(len(source.layout), extent_count(size_bytes + source.header_bytes, source.extent_bytes))
     reachable = request.driver(Watch).usable()
     return CreateClone(
         volume_id=volume_id,

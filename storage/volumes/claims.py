@@ -106,7 +106,7 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
     """What a volume server needs to know of a volume. Raises `NotFound` if it is gone or going."""
     volume = _served(view, volume_id)
     parents = tuple(
-        ParentMap(volume_id=parent.layer, size_bytes=parent.size_bytes, epoch=parent.epoch, in_sync=parent.in_sync)
+        ParentMap(volume_id=parent.layer, size_bytes=parent.stored_bytes, epoch=parent.epoch, in_sync=parent.in_sync)
         for parent in ancestors(view, volume)
         if parent.epoch  # what nobody ever claimed is on no disk
     )
@@ -114,7 +114,7 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
     disks = [disk for disk_id in disk_ids if (disk := view.get(Disk, disk_id)) is not None]
     return VolumeMap(
         volume_id=volume.volume_id,
-        size_bytes=volume.size_bytes,
+        size_bytes=volume.stored_bytes,
         extent_bytes=volume.extent_bytes,
         layout=volume.layout,
         epoch=volume.epoch,

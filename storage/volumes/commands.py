@@ -14,13 +14,12 @@ from noded.core.store import Transaction, View
 from noded.core.units import GIB
 from storage.extents.layout import extent_count
 from storage.extents.placement import Candidate, place_extent
-from storage.messages.commands import tell
 from storage.pools.commands import disks_in_use, zones_of
 from storage.pools.model import Disk
 from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
-from storage.types.commands import need_type, need_type_for_new
-from storage.types.model import unmet
+from storage.types.commands import need_type
+from storage.volumes.encrypting import drop_key_after
 from storage.volumes.grouping import enter_group as enter_group  # noqa: PLC0414  # for other services
 from storage.volumes.grouping import leave_group as leave_group  # noqa: PLC0414  # for other services
 from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services
@@ -30,9 +29,11 @@ from storage.volumes.layers import has_snapshots as has_snapshots  # noqa: PLC04
 from storage.volumes.layers import revert as revert  # noqa: PLC0414  # for other services
 from storage.volumes.model import (
     EXTENTS_MAX,
+    FORMATTING,
     METADATA_MAX,
     REPLICAS_WANTED,
     VOLUME_BYTES_MAX,
+    Encryption,
     Layout,
     Purpose,
     Volume,
@@ -103,70 +104,6 @@ def _why_not(view: View, disk: Disk) -> str:
     return disk.fault or f"{disk.state}, {disk.free_bytes} bytes free"
 
 
-class CreateVolume(Command, frozen=True, kw_only=True, tag="volume.create.1"):
-    """A new, empty volume whose places were chosen by the handler."""
-
-    TOLD: ClassVar[str] = "created the volume {name}"
-
-    volume_id: VolumeId
-    project_id: ProjectId
-    user_id: str = ""
-    name: str
-    description: str = ""
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    size_bytes: int
-    extent_bytes: int
-    layout: Layout
-    now_ms: int
-    type_id: str = ""
-    multiattach: bool = False
-    message_id: str = ""  # of the message to leave where no pool can do what the type asks for
-    request_id: str = ""
-    group_id: str | None = None
-
-    def apply(self, tx: Transaction) -> None:
-        kind = need_type_for_new(tx, self.type_id)
-        if self.multiattach and not kind.multiattach:
-            raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
-        volume = create_volume(
-            tx,
-            volume_id=self.volume_id,
-            project_id=self.project_id,
-            user_id=self.user_id,
-            name=self.name,
-            description=self.description,
-            metadata=self.metadata,
-            size_bytes=self.size_bytes,
-            extent_bytes=self.extent_bytes,
-            layout=self.layout,
-            purpose=Purpose.DATA,
-            now_ms=self.now_ms,
-            type_id=self.type_id,
-            replicas=kind.replicas,
-            multiattach=self.multiattach or kind.multiattach,
-        )
-        charge_volume(tx, volume)
-        if self.group_id is not None:
-            volume = enter_group(tx, volume, self.group_id)
-        lacking = unmet(kind)
-        if lacking is not None:
-            self._fail(tx, volume, f"No pool has {lacking}, which volume type {kind.name} asks for")
-
-    def _fail(self, tx: Transaction, volume: Volume, reason: str) -> None:
-        """Cinder accepts such a volume and tells later, in the volume's status and in a message."""
-        tx.put(replace(volume, phase="error"))
-        tell(
-            tx,
-            message_id=self.message_id,
-            project_id=self.project_id,
-            request_id=self.request_id,
-            resource=("VOLUME", volume.id),
-            event="001_003",
-            text=f"schedule allocate volume:Could not find any available weighted backend. {reason}.",
-            now_ms=self.now_ms,
-        )
-
-
 class ChangeVolume(Command, frozen=True, kw_only=True, tag="volume.change.1"):
     """New words on a volume; None leaves a field as it is."""
 
@@ -235,6 +172,7 @@ class ConfirmRemoval(Command, frozen=True, kw_only=True, tag="volume.removal.con
         removed = tuple(dict.fromkeys((*volume.removed_from, *self.disk_ids)))
         if set(volume.disk_ids) <= set(removed):
             tx.delete(Volume, volume.id)
+            drop_key_after(tx, volume)
         else:
             tx.put(replace(volume, removed_from=removed))
 
@@ -273,6 +211,7 @@ def create_volume(
     type_id: str = "",
     replicas: int = REPLICAS_WANTED,
     multiattach: bool = False,
+    encryption: Encryption | None = None,
 ) -> Volume:
     """A new, empty volume; `node_id` is the node that will write it at once. Raises `Refused` where it can't be."""
     if tx.get(Volume, volume_id) is not None:
@@ -280,7 +219,8 @@ def create_volume(
     if not 0 < size_bytes <= VOLUME_BYTES_MAX:
         raise Invalid(f"A volume has between 1 and {VOLUME_BYTES_MAX} bytes, not {size_bytes}.")
     size_bytes = whole_blocks(size_bytes)
-    if len(layout) != extent_count(size_bytes, extent_bytes) or len(layout) > EXTENTS_MAX:
+    stored_bytes = size_bytes + (0 if encryption is None else encryption.header_bytes)
+    if len(layout) != extent_count(stored_bytes, extent_bytes) or len(layout) > EXTENTS_MAX:
         raise Invalid(f"{len(layout)} extents of {extent_bytes} bytes do not hold {size_bytes} bytes.")
     _check_places(tx, layout, replicas)
     disks = disks_of(layout)
@@ -303,6 +243,8 @@ def create_volume(
         type_id=type_id,
         replicas_wanted=replicas,
         multiattach=multiattach,
+        encryption=encryption,
+        phase="" if encryption is None else FORMATTING,
     )
     tx.put(volume)
     return volume
@@ -337,7 +279,7 @@ def clone_volume(
     if size_bytes < parent.size_bytes:
         raise Invalid(f"A clone of {size_bytes} bytes is smaller than its source, which has {parent.size_bytes}.")
     layout = parent.layout + tail
-    if len(layout) != extent_count(size_bytes, parent.extent_bytes):
+    if len(layout) != extent_count(size_bytes + parent.header_bytes, parent.extent_bytes):
         raise Conflict(f"{len(layout)} extents of {parent.extent_bytes} bytes do not hold {size_bytes} bytes.")
     if len(layout) > EXTENTS_MAX:
         raise Invalid(f"A clone of volume {parent_id} can have at most {EXTENTS_MAX * parent.extent_bytes} bytes.")
@@ -349,6 +291,7 @@ def clone_volume(
         project_id=project_id,
         name=name,
         size_bytes=size_bytes,
+        encryption=parent.encryption,
         extent_bytes=parent.extent_bytes,
         layout=layout,
         disk_ids=disks,
@@ -399,7 +342,7 @@ def seal_volume(tx: Transaction, volume_id: VolumeId, size_bytes: int) -> Volume
     volume = tx.need(Volume, volume_id)
     size_bytes = whole_blocks(size_bytes)
     assert size_bytes <= volume.size_bytes, f"{volume_id} has {volume.size_bytes} bytes, not {size_bytes}"
-    layout = volume.layout[: extent_count(size_bytes, volume.extent_bytes)]
+    layout = volume.layout[: extent_count(size_bytes + volume.header_bytes, volume.extent_bytes)]
     disks = disks_of(layout)
     sealed = replace(
         volume,
@@ -435,6 +378,7 @@ def delete_volume(tx: Transaction, volume_id: VolumeId) -> None:
     else:
         tx.put(replace(volume, deleting=True, server_id=None, node_id=None, attachments=(), group_id=None))
     discharge(tx, volume_id)
+    drop_key_after(tx, volume)
 
 
 def must_be_deletable(tx: Transaction, volume: Volume, *, force: bool = False) -> None:

@@ -44,6 +44,7 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
             "used_on": volume.node_id,
             "immutable": volume.immutable,
             "deleting": volume.deleting,
+            "encryption": None if volume.encryption is None else msgspec.to_builtins(volume.encryption),
         },
         "observed": {"epoch": volume.epoch, "owner": volume.owner_id, "set_changes": volume.changes},
         "attachments": [msgspec.to_builtins(each) for each in volume.attachments],

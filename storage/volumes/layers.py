@@ -61,6 +61,7 @@ def _push_layer(
         user_id=volume.user_id,
         name=volume.name,
         size_bytes=volume.size_bytes,
+        encryption=volume.encryption,
         extent_bytes=volume.extent_bytes,
         layout=volume.layout,
         disk_ids=volume.disk_ids,
@@ -128,6 +129,7 @@ def clone_of_moment(
         project_id=project_id,
         name=name,
         size_bytes=source.size_bytes if size_bytes is None else size_bytes,
+        encryption=source.encryption,
         extent_bytes=source.extent_bytes,
         layout=tail,
         disk_ids=(),
@@ -147,7 +149,7 @@ def clone_of_moment(
 
 def joined(waiting: Volume, parent: Volume) -> Volume:
     """A clone whose source has come to exist; so far its layout was what lies beyond the source."""
-    extents = extent_count(waiting.size_bytes, parent.extent_bytes)
+    extents = extent_count(waiting.stored_bytes, parent.extent_bytes)
     layout = (parent.layout + waiting.layout)[:extents]
     disks = disks_of(layout)
     behind = set(parent.out_of_sync)

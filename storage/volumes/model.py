@@ -25,6 +25,7 @@ IMAGE_EXTENT_BYTES: Final = 16 * GIB
 BLOCK_BYTES: Final = 4 * KIB
 METADATA_MAX: Final = 128  # items
 CHAIN_MAX: Final = 250  # layers that a volume may read through; a disk counts them in a byte
+FORMATTING: Final = "creating"  # what goes on with an encrypted volume that has no header yet
 VOLUME_BYTES_MAX: Final = EXTENTS_WANTED * 256 * GIB
 
 
@@ -85,6 +86,20 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str | None = None
 
 
+class Encryption(msgspec.Struct, frozen=True, kw_only=True):
+    """How a volume's blocks are encrypted: LUKS, by QEMU, on the node of the guest. Neither disk nor wire sees others.
+
+    What is under a snapshot or a clone was written with the same key, so they keep it.
+    """
+
+    key_id: str  # the secret in the vault
+    cipher: str
+    key_bits: int
+    header_bytes: int  # of LUKS, in front of what the guest sees
+    formatted: bool = False  # the header is there, and what the volume began as
+    source_id: VolumeId | None = None  # the disk of an image, which it is to begin as; None: anything
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
@@ -98,6 +113,8 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
         "snapshot_of",
         "waits_for",
         "group_id",
+        "key_id",
+        "unformatted",
     )
     NOUN: ClassVar[str] = "volume"
 
@@ -143,6 +160,28 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     waits_for: str | None = None
     made_from: Source = Source()
     group_id: str | None = None
+    encryption: Encryption | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        """The secret that its blocks were encrypted with."""
+        return None if self.encryption is None else self.encryption.key_id
+
+    @property
+    def unformatted(self) -> bool | None:
+        """Whether a node has still to write its LUKS header; None, and so in no index, where there is nothing to do."""
+        is_due = self.encryption is not None and not self.encryption.formatted and self.phase == FORMATTING
+        return True if is_due and not self.deleting else None
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much the engine keeps of it: what its users see, and the header in front."""
+        return self.size_bytes + self.header_bytes
+
+    @property
+    def header_bytes(self) -> int:
+        """How long the header in front of it is; 0 where it has none."""
+        return 0 if self.encryption is None else self.encryption.header_bytes
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:

@@ -12,6 +12,7 @@ from noded.core.store import Transaction
 from storage.extents.layout import extent_count
 from storage.types.commands import need_type
 from storage.volumes.commands import charge_volume, clone_volume, enter_group
+from storage.volumes.encrypting import must_match
 from storage.volumes.layers import clone_of_moment
 from storage.volumes.model import EXTENTS_MAX, Layout, Purpose, Source, Volume
 
@@ -45,6 +46,7 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
 
     def apply(self, tx: Transaction) -> None:
         source, kind = tx.need(Volume, self.source_id), need_type(tx, self.type_id)
+        must_match(source, kind)
         if self.multiattach and not kind.multiattach:
             raise Invalid(f"Volume type {kind.name} does not allow multiattach; its extra specs don't say so.")
         make = self._from_volume if source.purpose is Purpose.DATA else self._from_frozen
@@ -92,7 +94,7 @@ class CreateClone(Command, frozen=True, kw_only=True, tag="volume.create_clone.1
             raise Invalid(
                 f"Volume size {self.size_bytes} bytes is smaller than the source volume's {source.size_bytes}."
             )
-        extents = extent_count(self.size_bytes, source.extent_bytes)
+        extents = extent_count(self.size_bytes + source.header_bytes, source.extent_bytes)
         if extents > EXTENTS_MAX:
             raise Invalid(f"A clone of volume {source.id} can have at most {EXTENTS_MAX * source.extent_bytes} bytes.")
         if len(source.layout) + len(self.tail) < extents:

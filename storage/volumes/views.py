@@ -63,7 +63,7 @@ def volume_created(volume: Volume, reader: Reader) -> dict[str, object]:
         "volume_type": type_name(reader.view, volume.type_id),
         "availability_zone": ZONE,
         "bootable": bootable(volume),
-        "encrypted": _encrypted(volume, reader.view),
+        "encrypted": volume.encryption is not None,
         "multiattach": volume.multiattach,
         "replication_status": None,
         "snapshot_id": volume.made_from.snapshot_id,
@@ -89,6 +89,7 @@ def _later_keys(volume: Volume, reader: Reader) -> dict[str, object]:
         (versions.SERVICE, True, {"service_uuid": None, "shared_targets": False}),
         (versions.CLUSTER, reader.for_admin, {"cluster_name": None}),
         (versions.TYPE_ID, True, {"volume_type_id": _type_id(volume, reader.view)}),
+        (versions.ENCRYPTION_KEY, volume.key_id is not None, {"encryption_key_id": volume.key_id}),
         (versions.CONSUMES_QUOTA, True, {"consumes_quota": True}),
     ]
     keys: dict[str, object] = {}
@@ -127,11 +128,6 @@ def summary(volumes: Collection[Volume], version: Version) -> dict[str, object]:
 def _type_id(volume: Volume, view: View) -> str | None:
     kind = get_type(view, volume.type_id)
     return kind.id if kind is not None else None
-
-
-def _encrypted(volume: Volume, view: View) -> bool:
-    kind = get_type(view, volume.type_id)
-    return kind is not None and kind.encryption is not None
 
 
 def _attachments(volume: Volume, *, for_admin: bool) -> list[dict[str, object]]:

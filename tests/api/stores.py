@@ -20,7 +20,7 @@ from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, IDENTITY_SERVICES, Cloud, found_cloud
 from tests.twins.storage import give_storage
 
-STORES = (*(service for service in SERVICES if service.name.startswith(("storage.", "images."))),)
+STORES = (*(service for service in SERVICES if service.name.startswith(("storage.", "images.", "consensus.vault"))),)
 
 
 Stores = tuple[Cloud, list[Reconciler]]

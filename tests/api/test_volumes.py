@@ -115,12 +115,3 @@ async def test_the_unmodified_client_manages_volumes(stores: Stores, tmp_path: P
         await openstack(base, ca, "volume", "delete", "data")
         await stores[0].shared.settle(*stores[1])
         assert "No Volume found" in await openstack(base, ca, "volume", "show", "data", ok=False)
-
-
-async def test_no_volume_pretends_to_be_encrypted(client: httpx.AsyncClient) -> None:
-    kind = (await client.post(f"{V3}/types", json={"volume_type": {"name": "locked"}})).json()["volume_type"]["id"]
-    encryption = {"encryption": {"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256}}
-    assert (await client.post(f"{V3}/types/{kind}/encryption", json=encryption)).status_code == 200
-    answer = await client.post(f"{V3}/volumes", json={"volume": {"size": 1, "volume_type": "locked"}})
-    assert (answer.status_code, "encrypted" in answer.text) == (400, True)
-    assert (await client.get(f"{V3}/volumes")).json()["volumes"] == []

@@ -15,7 +15,8 @@ from storage.backups.model import Backup
 from storage.host import disk_client
 from storage.host.paths import extent_socket
 from storage.pools.model import Disk
-from storage.volumes.commands import CreateVolume, attach_volume, choose_layout
+from storage.volumes.commands import attach_volume, choose_layout
+from storage.volumes.creation import CreateVolume
 from storage.volumes.model import Purpose, Volume
 from tests.faults.storage_nodes import StorageNodes, storage_nodes
 from tests.unit.images.builders import MINE

@@ -11,6 +11,7 @@ from tests.lab.plan import HostPlan
 
 SOCKET = Path("run/libvirt/libvirt-sock")
 DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
+NEEDED = {"libvirt_driver_qemu.so": "libvirt-daemon-driver-qemu", "libvirt_driver_secret.so": "libvirt-daemon"}
 
 LIBVIRTD = """\
 host_uuid = "{uuid}"
@@ -37,20 +38,20 @@ migration_host = "{address}"
 
 
 def configure(host: HostPlan) -> None:
-    """Write the files that the host copies to its /etc/libvirt at boot, and the directory of its only driver."""
+    """Write the files that the host copies to its /etc/libvirt at boot, and the directory of its drivers."""
     etc = host.directory / "etc" / "libvirt"
     etc.mkdir(parents=True, exist_ok=True)
     (etc / "libvirtd.conf").write_text(LIBVIRTD.format(uuid=host.uuid))
     (etc / "qemu.conf").write_text(QEMU.format(address=host.address))
     (host.logs / "libvirt" / "qemu").mkdir(parents=True, exist_ok=True)
-    driver = DRIVERS / "libvirt_driver_qemu.so"
-    if not driver.exists():
-        raise LabError(f"{driver} is missing: install the package libvirt-daemon-driver-qemu")
-    # With the QEMU driver alone, libvirtd starts no dnsmasq and brings no default network into the host.
+    # With these drivers alone, libvirtd starts no dnsmasq and brings no default network into the host.
     alone = host.directory / "drivers"
     shutil.rmtree(alone, ignore_errors=True)
     alone.mkdir()
-    (alone / driver.name).symlink_to(driver)
+    for name, package in NEEDED.items():
+        if not (DRIVERS / name).exists():
+            raise LabError(f"{DRIVERS / name} is missing: install the package {package}")
+        (alone / name).symlink_to(DRIVERS / name)
 
 
 def start_command() -> list[str]:

@@ -1,17 +1,20 @@
 """A cluster in memory: every node shares one log that commits at once, through the real codec and state machine."""
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 
 from consensus.clocks.model import ClockSight
 from consensus.codec import Codec
 from consensus.disks.links import LogEnd
 from consensus.history.links import Book, ChainState, Vocabulary, vocabulary_of
+from consensus.host.vault import NodeVault
 from consensus.incarnation import Incarnation
 from consensus.liveness.links import Watch
 from consensus.liveness.model import Change, Lost, Outlook, Sight, State
 from consensus.machine import Machine
 from consensus.proposals import LogCluster
 from consensus.room import LogRoom, Shortage, Standing
+from consensus.vault.links import VaultAccess
 from noded.core.errors import Refused, Unavailable
 from noded.core.ids import NodeId, Revision
 from noded.core.reconciler import Drivers, Reconciler
@@ -155,6 +158,7 @@ class SharedCluster:
         drivers.add(ChainState, self.machine)
         commands = [command for service in self.services for command in service.commands]
         records = [record for service in self.services for record in service.records]
+        drivers.add(VaultAccess, NodeVault(NodeId(node), sha256(node.encode()).digest()))
         drivers.add(Vocabulary, vocabulary_of(commands, records))
         return drivers
 

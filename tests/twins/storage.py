@@ -11,12 +11,14 @@ from noded.core.cluster import Cluster
 from noded.core.errors import Invalid, Unavailable
 from noded.core.ids import DiskId, VolumeId
 from noded.core.reconciler import Drivers
-from noded.core.units import GIB
+from noded.core.units import GIB, MIB
 from storage.backups.links import BackupBytes
 from storage.disks.forecast import Sample, thinned
 from storage.disks.links import CapacityBook
+from storage.encryption.links import LuksDisks
 from storage.extents.authority import Mark
 from storage.host.backup_bytes import HostBackups
+from storage.host.luks import HostLuks
 from storage.pools.links import (
     Candidate,
     DiskHardware,
@@ -28,6 +30,7 @@ from storage.pools.links import (
     Smart,
 )
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
+from storage.volumes.encrypting import KEY_BITS, luks_header_bytes
 from storage.volumes.links import OpenVolume, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
 from storage.volumes.model import Volume, ancestors, disks_of
 from storage.volumes.moving import AdoptReplicas
@@ -199,7 +202,7 @@ class SimulatedVolumes:
         if not path.exists() and below is not None:
             copy_sparsely(below, path)
         with path.open("ab") as file:
-            file.truncate(volume.size_bytes)
+            file.truncate(volume.stored_bytes)
         return path
 
     async def running(self) -> Collection[VolumeId]:
@@ -261,7 +264,7 @@ class SimulatedVolumes:
             phase="open",
             replicas=states,
             latencies_ms=dict.fromkeys(states, 0.5),
-            size_bytes=volume.size_bytes,
+            size_bytes=volume.stored_bytes,
             io={"reads": 3, "read_bytes": 12_288},
         )
 
@@ -289,6 +292,15 @@ class SimulatedVolumes:
         await self._cluster.propose(order)
 
 
+class SimulatedLuks(HostLuks):
+    """Headers for real. What is behind them is only turned upside down."""
+
+    async def fill(self, source: Path, target: Path, key: bytes) -> None:
+        with source.open("rb") as disk, target.open("r+b") as file:
+            file.seek(luks_header_bytes(KEY_BITS))
+            file.write(disk.read(MIB)[::-1])
+
+
 def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Path) -> SimulatedVolumes:
     """Register a machine's simulated disks and volumes."""
     volumes = SimulatedVolumes(cluster, directory)
@@ -296,6 +308,7 @@ def give_storage(drivers: Drivers, cluster: Cluster, number: int, directory: Pat
     drivers.add(DiskHardware, SimulatedHardware())
     drivers.add(CapacityBook, MemoryCapacity())
     drivers.add(BackupBytes, HostBackups())  # the real one: it needs nothing but files
+    drivers.add(LuksDisks, SimulatedLuks())
     for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
         drivers.add(protocol, volumes)
     return volumes

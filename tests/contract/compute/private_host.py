@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DRIVER = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so")
+DRIVERS = Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver")
+NEEDED = ("libvirt_driver_qemu.so", "libvirt_driver_secret.so")
 READY_S_MAX = 60.0
 UNSHARE = (
     *("unshare", "-m", "-n", "-p", "-u", "-i", "--fork", "--mount-proc"),
@@ -83,7 +84,8 @@ class PrivateHost:
             path.write_text(text)
         drivers = directory / "drivers"
         drivers.mkdir()
-        (drivers / DRIVER.name).symlink_to(DRIVER)
+        for name in NEEDED:
+            (drivers / name).symlink_to(DRIVERS / name)
         (directory / "boot.sh").write_text(BOOT)
         self._log = (directory / "log").open("ab")
         self._spawned: list[subprocess.Popen[bytes]] = []

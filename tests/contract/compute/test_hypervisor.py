@@ -1,6 +1,7 @@
 """What `compute.hypervisor.Hypervisor` promises, asked of libvirt with real guests and of the twin in memory."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +22,14 @@ from compute.hypervisor import (
     HypervisorDown,
 )
 from noded.core.ids import PortId, ServerId, VolumeId
+from storage.host.luks import HostLuks, passphrase
+from storage.volumes.encrypting import luks_header_bytes
+from storage.volumes.model import Encryption
 from tests.contract.compute.boot_sector import boot_sector
 from tests.contract.compute.private_host import PrivateHost, private_host
 
 WAIT_S_MAX = 30.0
+KEY, KEY_ID = bytes(range(32)), "7d6b5c4a-0000-4000-8000-000000000000"
 
 
 class World(Protocol):
@@ -35,6 +40,7 @@ class World(Protocol):
     def spec(self, number: int, *, run: int = 1, ends_itself: bool = False, lets_go: bool = True) -> GuestSpec: ...
     def disk(self, number: int) -> GuestDisk: ...
     async def end_itself(self, server_id: ServerId) -> None: ...
+    async def encrypted_disk(self, number: int) -> GuestDisk: ...
     def grow_disk(self, number: int, size_bytes: int) -> None: ...
     def size_seen(self, server_id: ServerId, number: int) -> int: ...
     async def fail_disk(self, server_id: ServerId) -> None: ...
@@ -61,6 +67,9 @@ class TwinWorld:
 
     def disk(self, number: int) -> GuestDisk:
         return GuestDisk(volume_id=_volume(number), socket="s", device="vdb")
+
+    async def encrypted_disk(self, number: int) -> GuestDisk:
+        return replace(self.disk(number), key_id=KEY_ID, passphrase=passphrase(KEY))
 
     def grow_disk(self, number: int, size_bytes: int) -> None:
         """The twin has no bytes."""
@@ -116,6 +125,13 @@ class LibvirtWorld:
     def disk(self, number: int) -> GuestDisk:
         socket = self.host.serve(_volume(number), bytes(1 << 20))
         return GuestDisk(volume_id=_volume(number), socket=socket, device="vdb")
+
+    async def encrypted_disk(self, number: int) -> GuestDisk:
+        path = self.host.directory / _volume(number)
+        path.write_bytes(bytes(luks_header_bytes(256) + (1 << 20)))
+        header = Encryption(key_id=KEY_ID, cipher="aes-xts-plain64", key_bits=256, header_bytes=luks_header_bytes(256))
+        await HostLuks().format(path, header, KEY)
+        return replace(self.disk(number), key_id=KEY_ID, passphrase=passphrase(KEY))
 
     def grow_disk(self, number: int, size_bytes: int) -> None:
         """As the volume server does: it begins anew with the new size."""
@@ -325,6 +341,27 @@ async def test_a_running_guest_sees_that_its_disks_grow(world: World) -> None:
         world.host.stop_serving(_volume(23))
         with pytest.raises(GuestFault):
             await hypervisor.resize(spec.server_id, _volume(23), 4 << 20)
+
+
+async def test_an_encrypted_disk_is_opened_by_its_key_alone_and_grows(world: World) -> None:
+    hypervisor, disk = world.hypervisor, await world.encrypted_disk(24)
+    spec = world.spec(13)
+    await _up(world, spec)
+    if isinstance(world, LibvirtWorld):
+        with pytest.raises(GuestFault):
+            await hypervisor.plug(spec.server_id, replace(disk, passphrase=passphrase(bytes(32))))
+    await hypervisor.plug(spec.server_id, disk)
+    assert disk.volume_id in await hypervisor.disks(spec.server_id)
+    world.grow_disk(24, luks_header_bytes(256) + (2 << 20))
+    await hypervisor.resize(spec.server_id, disk.volume_id, 2 << 20)
+    assert world.size_seen(spec.server_id, 24) == 2 << 20
+    await hypervisor.power_off(spec.server_id)
+    await until_state(hypervisor, spec.server_id, GuestState.OFF)
+    await hypervisor.start(replace(spec, run=2, disks=(*spec.disks, disk)))
+    assert disk.volume_id in await hypervisor.disks(spec.server_id)
+    if isinstance(world, LibvirtWorld):
+        assert world.host.virsh("secret-list").strip() == "", "libvirt forgets keys once QEMU has them"
+        assert passphrase(KEY).decode() not in world.host.virsh("dumpxml", "--security-info", spec.server_id)
 
 
 async def test_a_guest_that_is_off_or_unknown_has_no_disks_and_gets_none(world: World) -> None:

@@ -18,7 +18,8 @@ from noded.core.units import GIB, MIB
 from noded.services import SERVICES as ALL
 from storage.backups.authority import CALLS
 from storage.backups.model import Backup
-from storage.volumes.commands import CreateVolume, choose_layout
+from storage.volumes.commands import choose_layout
+from storage.volumes.creation import CreateVolume
 from storage.volumes.model import Volume
 from tests.twins.cluster import SharedCluster
 from tests.twins.request import Asked, route

@@ -16,7 +16,6 @@ from storage.pools.links import DiskServers
 from storage.pools.model import Disk
 from storage.volumes import SERVICE as VOLUMES
 from storage.volumes.commands import (
-    CreateVolume,
     attach_volume,
     choose_layout,
     clone_volume,
@@ -24,6 +23,7 @@ from storage.volumes.commands import (
     detach_volume,
     seal_volume,
 )
+from storage.volumes.creation import CreateVolume
 from storage.volumes.explain import explain_volume
 from storage.volumes.model import Purpose, Volume
 from tests.twins.cluster import SharedCluster

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, cast
 
@@ -19,12 +20,14 @@ from consensus.codec import Codec
 from consensus.host.disk import Disk
 from consensus.host.history_files import HistoryFiles
 from consensus.host.tls import TlsContexts
+from consensus.host.vault import NodeVault
 from consensus.links import Discovery
 from consensus.machine import Machine
 from consensus.members.links import Exit, PeerBook, Presence
 from consensus.members.model import Node
 from consensus.own_certificates.links import ApiFace
 from consensus.proposals import LogCluster
+from consensus.vault.links import VaultAccess
 from images.contents.links import ImageBytes
 from images.contents.live import LiveUploads
 from net.host.simulated import SimulatedDataplane
@@ -45,6 +48,7 @@ from noded.release import LEVEL, RELEASE
 from noded.services import SERVICES, all_commands, all_records
 from storage.backups.links import BackupBytes
 from storage.disks.links import CapacityBook
+from storage.encryption.links import LuksDisks
 from storage.host.backup_bytes import HostBackups
 from storage.pools.links import DiskHardware, DiskServers
 from storage.volumes.links import VolumeAttachments, VolumeFiles, VolumeServers
@@ -52,7 +56,7 @@ from tests.scenarios.images.stage import SimulatedBytes
 from tests.simulation.cloud.air import Air, WiredNode
 from tests.simulation.schedule import SLOWNESS
 from tests.twins.segment import SegmentDiscovery
-from tests.twins.storage import MemoryCapacity, SimulatedDisks, SimulatedHardware, SimulatedVolumes
+from tests.twins.storage import MemoryCapacity, SimulatedDisks, SimulatedHardware, SimulatedLuks, SimulatedVolumes
 
 CHECKPOINT_ENTRIES: Final = 40
 
@@ -212,6 +216,8 @@ class Daemon:
         drivers.add(DiskHardware, SimulatedHardware())
         drivers.add(CapacityBook, MemoryCapacity())
         drivers.add(BackupBytes, HostBackups())
+        drivers.add(LuksDisks, SimulatedLuks())
+        drivers.add(VaultAccess, NodeVault(host.node_id, sha256(host.node_id.encode()).digest()))
         volumes = HostVolumes(self.cluster, host.shared, host.served)
         for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
             drivers.add(protocol, volumes)

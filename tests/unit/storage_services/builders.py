@@ -7,7 +7,8 @@ from noded.core.ids import DiskId, NodeId, ProjectId, Revision, VolumeId
 from noded.core.units import GIB
 from storage.extents.layout import extent_count
 from storage.pools.commands import RegisterDisk
-from storage.volumes.commands import CreateVolume, choose_layout
+from storage.volumes.commands import choose_layout
+from storage.volumes.creation import CreateVolume
 from storage.volumes.model import Volume, extent_bytes_for
 
 PROJECT = ProjectId("a" * 32)

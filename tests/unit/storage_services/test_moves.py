@@ -15,7 +15,8 @@ from storage.extents.layout import extent_count
 from storage.pools.commands import RemoveDisks, SetDisk, SetMovePolicy
 from storage.pools.model import Disk
 from storage.volumes.claims import ClaimVolume, ShrinkInSync, volume_map
-from storage.volumes.commands import CreateVolume, choose_layout
+from storage.volumes.commands import choose_layout
+from storage.volumes.creation import CreateVolume
 from storage.volumes.departure import DropReplicas
 from storage.volumes.model import (
     IMAGE_EXTENT_BYTES,
