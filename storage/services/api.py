@@ -26,7 +26,10 @@ from storage.switches.commands import SetSwitch
 from storage.switches.model import BINARIES, VOLUME, switch_of
 
 CLUSTERS_SINCE: Final = (3, 7)
+MANAGEABLE_SINCE: Final = (3, 8)
 CLEANUP_SINCE: Final = (3, 24)
+FAILOVER_SINCE: Final = (3, 26)
+LOG_LEVELS_SINCE: Final = (3, 32)
 POOL_FILTERS_SINCE: Final = (3, 28)
 FILTERS_SINCE: Final = (3, 33)
 
@@ -39,6 +42,31 @@ class SwitchBody(Body, frozen=True):
     service: str | None = None
     disabled_reason: str | None = None
     cluster: str | None = None
+
+
+class FailoverBody(Body, frozen=True):
+    """Which host is to fail over, and to which."""
+
+    host: str | None = None
+    cluster: str | None = None
+    backend_id: str | None = None
+
+
+class ClusterBody(Body, frozen=True):
+    """Which cluster of backends."""
+
+    name: str
+    binary: str | None = None
+    disabled_reason: str | None = None
+
+
+class LogLevelBody(Body, frozen=True):
+    """Whose log, and how much it is to say."""
+
+    binary: str | None = None
+    server: str | None = None
+    prefix: str | None = None
+    level: str | None = None
 
 
 class CleanupBody(Body, frozen=True):
@@ -168,6 +196,40 @@ async def show_capabilities(request: Request) -> Response:
     return Response(body=capabilities_view(node))
 
 
+async def fail_over(request: Request) -> Response:
+    """Cinder's replication is of a whole backend to another, by hand."""
+    await request.json(FailoverBody)
+    raise Invalid(
+        "Invalid input received: there is no other backend to fail over to. Each volume has its replicas on several"
+        " nodes, and goes on without one by itself."
+    )
+
+
+async def switch_cluster(request: Request) -> Response:
+    """There is none to switch."""
+    name = (await request.json(ClusterBody)).name
+    raise NotFound(f"Cluster {name[:255]} could not be found.")
+
+
+async def change_log_levels(request: Request) -> Response:
+    """The daemon writes one log, at one level."""
+    await request.json(LogLevelBody)
+    raise Invalid(
+        "Invalid input received: levels of logs are neither shown nor changed here. A node's daemon writes one log, to"
+        " its journal (journalctl -u noded), with the request id of each line."
+    )
+
+
+async def list_manageable(request: Request) -> Response:
+    """What lies on a backend and is no volume or snapshot yet: nothing does, since the pool's disks are only ours."""
+    host = request.query.get("host", "")
+    if _node(request, host) is None:
+        raise Invalid(f"Invalid input received: Invalid host: there is no backend {host[:255]!r}.")
+    nothing: list[Any] = []
+    noun = "manageable-snapshots" if "manageable_snapshots" in request.path else "manageable-volumes"
+    return Response(body={noun: nothing})
+
+
 async def list_extensions(request: Request) -> Response:  # noqa: ARG001  # every handler takes the request
     """What is offered beside volumes themselves."""
     return Response(body={"extensions": offers.extensions()})
@@ -228,12 +290,30 @@ ROUTES = (
     Route(verb="GET", path="/v3/clusters", handler=list_clusters, allow=Allow.ADMIN, since=CLUSTERS_SINCE),
     Route(verb="GET", path="/v3/clusters/detail", handler=list_clusters, allow=Allow.ADMIN, since=CLUSTERS_SINCE),
     Route(verb="GET", path="/v3/clusters/{name}", handler=show_cluster, allow=Allow.ADMIN, since=CLUSTERS_SINCE),
-    Route(
-        verb="POST",
-        path="/v3/workers/cleanup",
-        handler=clean_up,
-        allow=Allow.ADMIN,
-        done=Done.ACCEPTED,
-        since=CLEANUP_SINCE,
+    *(
+        Route(verb="PUT", path="/v3/clusters/" + word, handler=switch_cluster, allow=Allow.ADMIN, since=CLUSTERS_SINCE)
+        for word in ("enable", "disable")
+    ),
+    Route(verb="PUT", path=_SERVICES + "/failover_host", handler=fail_over, allow=Allow.ADMIN),
+    Route(verb="PUT", path=_SERVICES + "/failover", handler=fail_over, allow=Allow.ADMIN, since=FAILOVER_SINCE),
+    *(
+        Route(verb="PUT", path=_SERVICES + word, handler=change_log_levels, allow=Allow.ADMIN, since=LOG_LEVELS_SINCE)
+        for word in ("/get-log", "/set-log")
+    ),
+    *(
+        Route(verb="GET", path="/v3/" + path, handler=list_manageable, allow=Allow.ADMIN, since=MANAGEABLE_SINCE)
+        for noun in ("manageable_volumes", "manageable_snapshots")
+        for path in (noun, noun + "/detail")
+    ),
+    *(
+        Route(
+            verb=verb,
+            path="/v3/workers/cleanup",
+            handler=clean_up,
+            allow=Allow.ADMIN,
+            done=Done.ACCEPTED,
+            since=CLEANUP_SINCE,
+        )
+        for verb in ("POST", "PUT")  # openstacksdk puts it
     ),
 )

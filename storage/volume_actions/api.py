@@ -69,6 +69,15 @@ class Retype(Body, frozen=True):
     migration_policy: str | None = None
 
 
+class Migration(Body, frozen=True):
+    """The value of `os-migrate_volume`."""
+
+    host: str | None = None
+    cluster: str | None = None
+    force_host_copy: Flag | None = None
+    lock_volume: Flag | None = None
+
+
 class Words(Body, frozen=True):
     """The value of `os-set_image_metadata`."""
 
@@ -153,6 +162,14 @@ async def _retype(request: Request, volume: Volume, value: Retype) -> Response:
     return await _propose(request, RetypeVolume(volume_id=volume.volume_id, type_id=kind.id, now_ms=now_ms()))
 
 
+async def _migrate(_: Request, volume: Volume, value: Migration) -> Response:
+    raise Invalid(
+        f"Invalid input received: volume {volume.id} can't be migrated to {(value.host or value.cluster or '')[:255]}:"
+        " a volume lies on the disks of several nodes at once and is served where it is used. To empty a disk, drain"
+        " it (noded disk drain)."
+    )
+
+
 async def _force_delete(request: Request, volume: Volume, _: object) -> Response:
     return await _propose(request, ForceDeleteVolume(volume_id=volume.volume_id))
 
@@ -188,6 +205,7 @@ _OWN: Final[dict[str, Action]] = {
     "os-roll_detaching": Action(act=_roll_detaching, form=NOTHING),
     "os-reset_status": Action(act=_reset, form=Status, allow=Allow.ADMIN),
     "os-retype": Action(act=_retype, form=Retype),
+    "os-migrate_volume": Action(act=_migrate, form=Migration, allow=Allow.ADMIN),
     "os-force_delete": Action(act=_force_delete, form=NOTHING, allow=Allow.ADMIN),
     "os-set_bootable": Action(act=_set_bootable, form=Bootable, done=Done.OK),
     "os-update_readonly_flag": Action(act=_set_readonly, form=Readonly),

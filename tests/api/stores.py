@@ -26,9 +26,8 @@ STORES = (*(service for service in SERVICES if service.name.startswith(("storage
 Stores = tuple[Cloud, list[Reconciler]]
 
 
-async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Reconciler, Cluster]]]:
-    """The cloud, and the reconcilers of all its nodes, each with its node's handle."""
-    cloud = await found_cloud((*IDENTITY_SERVICES, members_service, *STORES))
+async def admit_nodes(cloud: Cloud) -> None:
+    """The nodes of the cloud are members of it, as the records say."""
     for node in sorted(cloud.shared.drivers):
         await cloud.shared.cluster(node).propose(
             AdmitNode(
@@ -40,6 +39,12 @@ async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Recon
                 now_ms=cloud.shared.machine.picture.revision,
             )
         )
+
+
+async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Reconciler, Cluster]]]:
+    """The cloud, and the reconcilers of all its nodes, each with its node's handle."""
+    cloud = await found_cloud((*IDENTITY_SERVICES, members_service, *STORES))
+    await admit_nodes(cloud)
     reconcilers: list[tuple[Reconciler, Cluster]] = []
     for number, (node, drivers) in enumerate(sorted(cloud.shared.drivers.items()), 1):
         cluster = cloud.shared.cluster(node)

@@ -310,3 +310,24 @@ async def test_a_volume_changes_its_type_in_place(stores: Stores, client: httpx.
     assert (join.volume_id, len(join.joins)) == (volume["id"], 2)
     await post(client, f"{path}/action", {"os-reset_status": {"status": "error"}})
     await post(client, f"{path}/action", {"os-retype": {"new_type": one}}, 400)
+
+
+async def test_what_has_no_meaning_here_is_refused_with_the_reason(client: httpx.AsyncClient) -> None:
+    volume = await make(client)
+    body: dict[str, object] = {"os-migrate_volume": {"host": "node2@noded#pool", "force_host_copy": False}}
+    answer = await client.post(f"{V3}/volumes/{volume['id']}/action", json=body)
+    assert (answer.status_code, "noded disk drain" in answer.text) == (400, True)
+    for path, word in (
+        ("os-services/failover", "no other backend"),
+        ("os-services/get-log", "journalctl"),
+        ("os-services/set-log", "journalctl"),
+    ):
+        answer = await client.put(f"{V3}/{path}", json={}, headers=speaking("3.32"))
+        assert (answer.status_code, word in answer.text) == (400, True)
+    answer = await client.put(f"{V3}/clusters/enable", json={"name": "c"}, headers=speaking("3.7"))
+    assert answer.status_code == 404
+    for noun in ("volumes", "snapshots"):
+        path = f"{V3}/manageable_{noun}/detail"
+        answer = await client.get(path, params={"host": "node1@noded#pool"}, headers=speaking("3.8"))
+        assert answer.json() == {f"manageable-{noun}": []}
+        assert (await client.get(path, params={"host": "moon"}, headers=speaking("3.8"))).status_code == 400
