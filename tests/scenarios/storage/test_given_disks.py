@@ -16,7 +16,8 @@ from storage.pools.links import DiskHardware, DiskServers, Smart
 from storage.pools.model import Disk, GivenDisk
 from storage.pools.reconcile import DisksReconciler
 from storage.volumes import SERVICE as VOLUMES
-from storage.volumes.commands import CreateVolume, choose_layout
+from storage.volumes.commands import choose_layout
+from storage.volumes.creation import CreateVolume
 from storage.volumes.model import Volume
 from tests.twins.cluster import SharedCluster
 from tests.twins.storage import SimulatedDisks, SimulatedHardware, give_storage
