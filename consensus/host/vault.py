@@ -21,7 +21,7 @@ from consensus.vault.commands import CreateVault
 from consensus.vault.model import VAULT, NewSecret, Secret, Vault, VaultMember
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
-from noded.core.errors import Conflict, Unavailable
+from noded.core.errors import Conflict, Invalid, Unavailable
 from noded.core.ids import NodeId
 from noded.core.store import View
 
@@ -70,6 +70,17 @@ class NodeVault:
         """See `VaultAccess.envelopes`."""
         key = self._key(view)
         return {node_id: _envelope(key, public_key) for node_id, public_key in for_whom.items()}
+
+    def key(self, view: View) -> bytes:
+        """See `VaultAccess.key`."""
+        return self._key(view)
+
+    def taken_back(self, view: View, key: bytes) -> dict[NodeId, bytes]:
+        """See `VaultAccess.taken_back`."""
+        vault = view.get(Vault, VAULT)
+        if vault is None or check_of(key) != vault.check:
+            raise Invalid("This is not the key of this cluster's vault.")
+        return {self._node_id: _envelope(key, self.public_key)}
 
     def can_open(self, view: View) -> bool:
         """See `VaultAccess.can_open`."""

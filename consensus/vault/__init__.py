@@ -1,5 +1,6 @@
 """What the log must carry and nobody may read in it: secrets, sealed under a key that only members can open."""
 
+from consensus.vault.api import LOCAL_CALLS
 from consensus.vault.commands import AnnounceVaultMember, CreateVault, ShareVault
 from consensus.vault.model import Secret, Vault, VaultMember
 from consensus.vault.reconcile import VaultReconciler
@@ -10,4 +11,5 @@ SERVICE = Service(
     records=(Secret, Vault, VaultMember),
     commands=(AnnounceVaultMember, CreateVault, ShareVault),
     reconcilers=(VaultReconciler,),
+    local_calls=LOCAL_CALLS,
 )

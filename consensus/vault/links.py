@@ -24,5 +24,11 @@ class VaultAccess(Protocol):
     def envelopes(self, view: View, for_whom: dict[NodeId, bytes]) -> dict[NodeId, bytes]:
         """The vault's key, sealed for others by their public keys. Raises `Unavailable` where it can't be opened."""
 
+    def key(self, view: View) -> bytes:
+        """The vault's key itself, for somebody to keep. Raises `Unavailable` where it can't be opened."""
+
+    def taken_back(self, view: View, key: bytes) -> dict[NodeId, bytes]:
+        """A key that somebody kept, sealed for this node. Raises `Invalid` if it is not this vault's."""
+
     def can_open(self, view: View) -> bool:
         """Whether there is a vault that this node can open."""

@@ -27,6 +27,7 @@ from noded.cli.metrics import metrics
 from noded.cli.node import node
 from noded.cli.policy import policy
 from noded.cli.token import token
+from noded.cli.vault import vault
 from noded.cli.volume import volume
 from noded.config import CONFIG_FILE, Config, ConfigFault, read_config
 from noded.inspection.model import ClusterStatus, ExplainCall
@@ -112,6 +113,7 @@ for noun in (
     node,
     policy,
     token,
+    vault,
     volume,
 ):
     main.add_command(noun)
