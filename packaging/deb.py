@@ -27,6 +27,7 @@ Priority: optional
 Maintainer: noded <noded@localhost>
 Installed-Size: {size_kib}
 Depends: {depends}
+Recommends: smartmontools, ledmon
 Description: a whole private cloud in one daemon
  Install it on a handful of machines: they find each other, form a cluster, and
  each gives its CPUs, disks and network to it. Any node answers OpenStack's APIs
