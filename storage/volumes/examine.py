@@ -182,9 +182,19 @@ def compare_replicas(view: View, node_id: NodeId, held: dict[DiskId, frozenset[V
 
 
 def _must_be_there(volume: Volume, disk_id: DiskId) -> bool:
-    """A claim seals every replica that counts, so from then on the disk knows it. A new layer comes with a write."""
-    sealed = volume.epoch > 0 and (volume.immutable or not volume.layer_id)
-    return sealed and not volume.deleting and disk_id in volume.in_sync and disk_id in disks_of(volume.layout)
+    """Who opens a volume seals every replica that counts, so from then on the disk knows it.
+
+    A claim alone proves nothing: its server may have died before it reached any disk. So of volumes at rest only those
+    count that were written and then never change again. A new layer comes with a write.
+    """
+    opened = volume.immutable or (volume.server_id is not None and not volume.layer_id)
+    return (
+        opened
+        and volume.epoch > 0
+        and not volume.deleting
+        and disk_id in volume.in_sync
+        and disk_id in disks_of(volume.layout)
+    )
 
 
 def _orphan(node_id: NodeId, disk_id: DiskId, layer: VolumeId, named: Volume | None) -> Finding:

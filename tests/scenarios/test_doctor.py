@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
+from msgspec.structs import replace
 
 import consensus.members
 import noded.doctor
@@ -143,6 +144,14 @@ async def test_what_a_record_names_and_is_not_there_is_found(autojump_clock: obj
             ("missing replica", f"{disk.id}/{root}"),
             ("missing volume server", root),
         ]
+
+
+async def test_a_claim_that_came_to_nothing_is_no_missing_replica(autojump_clock: object) -> None:
+    """A volume server may die between its claim and its first word to a disk."""
+    async with cloud_with_a_doctor() as stage:
+        volume_id = await stage.new_volume()
+        put(stage, replace(stage.cloud.shared.machine.picture.need(Volume, volume_id), epoch=1))
+        assert await found(stage) == []
 
 
 async def test_a_drive_that_warns_is_told_of(autojump_clock: object) -> None:
