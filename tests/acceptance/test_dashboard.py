@@ -34,6 +34,14 @@ def test_the_administrator_sees_all_nodes_and_one_that_dies(admin: Person, cloud
         cloud.wait_ready()
         browser.until_says(f"tr[data-node={cloud.host(3).name}]", "up")
         browser.picture(tmp_path / "overview.png")
+        browser.one("a[href='/storage']").click()
+        for host in cloud.hosts:
+            browser.until_says(f"tr[data-disk={host.name}]", "in use")
+        browser.until_says("#forecast", "it takes 6 hours of watching to tell")
+        browser.until_says("#unsettled", "Every replica is where it should be, and up to date.")
+        browser.picture(tmp_path / "storage.png")
+        browser.one("a[href='/storage/doctor']").click()
+        browser.until_says("#examined", "3 nodes looked at")
         assert browser.faults() == []
 
 

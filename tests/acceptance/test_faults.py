@@ -1,6 +1,7 @@
 """What a guest notices when a host with its replica dies, when its own host's daemon stops: nothing."""
 
 import itertools
+import random
 import re
 import statistics
 import threading
@@ -12,6 +13,9 @@ import pytest
 from tests.acceptance.clients import Person, Tenant, until
 from tests.acceptance.conftest import mend
 from tests.acceptance.nodes import explain, leader, verify
+from tests.faults.operations.api import Api
+from tests.faults.operations.doings import SNAPSHOTS, VOLUMES, Stage
+from tests.faults.operations.run import Cloud, told
 from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.root
@@ -29,6 +33,11 @@ ping {address} | awk '/seq=/ {{
 }}' > /dev/console &
 """
 FAILOVER_S_MAX = 5.0
+KILLS = (
+    ("extent server", "create from image"),
+    ("volume server", "snapshot"),
+    ("daemon", "create from snapshot"),
+)
 DAEMON_AWAY_S = 30.0
 PASS_LATE_S_MAX = 4.0  # beyond what a pass of 512 blocks takes on this machine, which is 1 s to 8 s as it is busy
 
@@ -102,6 +111,22 @@ def test_a_server_is_made_within_seconds_after_the_leader_died(
     tenant.cloud = tenant.person.connect(other.number)
     tenant.active(made)
     mend(cloud)
+
+
+def test_what_is_killed_in_the_middle_of_work_on_volumes_leaves_nothing_behind(
+    tenant: Tenant, admin: Person, cloud: Lab, image_id: str
+) -> None:
+    """A few of the kills of `python -m tests.faults.operations`."""
+    stage = Stage(Api.of(tenant.person), random.Random(1), image_id=image_id, server_id="", types=("__DEFAULT__",))
+    killing = Cloud(cloud, stage, Api.of(admin), stage.dice)
+    for number, (victim, deed) in enumerate(KILLS, 1):
+        stage.refresh(killing.on)
+        result = killing.kill(number, victim, deed)
+        print(told(result))
+        assert not result.left, told(result)
+    for path, found in ((SNAPSHOTS, stage.snapshots), (VOLUMES, stage.volumes)):
+        for each in found:
+            killing.stage.api.gone(killing.on, f"{path}/{each['id']}")
 
 
 def test_a_guest_does_not_feel_that_the_daemon_of_its_host_stops(
