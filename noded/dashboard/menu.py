@@ -24,6 +24,10 @@ MENU: tuple[Item, ...] = (
     Item("/volumes", "Volumes"),
     Item("/history", "History"),
     Item("/storage", "Storage", administrators_only=True),
+    Item("/application-credentials", "Credentials"),
+    Item("/projects", "Projects", administrators_only=True),
+    Item("/users", "Users", administrators_only=True),
+    Item("/roles", "Roles", administrators_only=True),
     Item("/nodes", "Nodes", administrators_only=True),
     Item("/cluster", "Cluster", administrators_only=True),
 )

@@ -2,6 +2,7 @@
 
 from noded.core.route import Route
 from noded.dashboard.pages import (
+    application_credentials,
     cluster,
     history,
     images,
@@ -9,9 +10,12 @@ from noded.dashboard.pages import (
     networks,
     nodes,
     overview,
+    projects,
+    roles,
     servers,
     sign_in,
     storage,
+    users,
     volumes,
 )
 
@@ -25,6 +29,10 @@ PAGES: tuple[tuple[Route, ...], ...] = (
     storage.ROUTES,
     nodes.ROUTES,
     cluster.ROUTES,
+    projects.ROUTES,
+    users.ROUTES,
+    roles.ROUTES,
+    application_credentials.ROUTES,
     history.ROUTES,
     live.ROUTES,
 )

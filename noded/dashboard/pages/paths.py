@@ -2,6 +2,7 @@
 
 from typing import Final
 
+IDENTITY: Final = "/identity/v3"
 COMPUTE: Final = "/compute/v2.1"
 IMAGE: Final = "/image/v2"
 NETWORK: Final = "/network/v2.0"

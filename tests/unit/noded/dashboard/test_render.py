@@ -13,6 +13,7 @@ from noded.core.ids import DomainId, ProjectId, UserId
 from noded.core.route import Caller
 from noded.dashboard import storage_views, views
 from noded.dashboard.render import ago, disabled, page, percent, size
+from tests.unit.noded.dashboard.nasty_people import pages
 
 NASTY = "<script>alert('x')</script>"
 SERVER: dict[str, Any] = {"id": "s1", "name": NASTY, "status": "ACTIVE"}
@@ -129,6 +130,7 @@ FINDING = {"kind": NASTY, "what": NASTY, "why": NASTY, "mend": NASTY, "node_id":
 
 # Every value that a page may have, by template: each combination is rendered.
 PAGES: Mapping[str, Mapping[str, list[Any]]] = {
+    **pages(NASTY),
     "overview.html": {
         "status": [None, STATUS, STATUS | {"leader": None}],
         "nodes": [[], views.nodes(STATUS)],
