@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET
 
-from noded.core.errors import Conflict
+from noded.core.errors import Kind, Refused
 
 CHANGED_MEANWHILE = "RevisionNumberConstraintFailed"
 
@@ -23,7 +23,8 @@ def check_generation(record: msgspec.Struct, expected: int | None) -> None:
     """Refuse a change that was worked out from another generation of the record than there is now."""
     generation = getattr(record, "generation", None)
     if expected not in (None, generation):
-        raise Conflict(
+        raise Refused(
             f"The resource has changed meanwhile: it is at revision {generation}, not {expected}. Read it again.",
             code=CHANGED_MEANWHILE,
+            kind=Kind.PRECONDITION,
         )

@@ -12,6 +12,7 @@ _EXTENSIONS = {
     "port-security": ("Port Security", "Whether a port's traffic is filtered."),
     "project-id": ("project_id field enabled", "The attribute project_id beside tenant_id."),
     "provider": ("Provider Network", "How a network is carried."),
+    "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision alone."),
     "security-group": ("security-group", "Security groups and their rules."),
     "standard-attr-description": ("standard-attr-description", "Descriptions of resources."),
     "standard-attr-revisions": ("Resource revision numbers", "The generation of each resource."),

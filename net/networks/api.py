@@ -6,6 +6,8 @@ from msgspec import UNSET, UnsetType, field
 
 from net import inputs
 from net.addresses import AddressPool, default_pools, hosts, parse_cidr
+from net.changes import check_generation
+from net.conditions import expected_revision
 from net.inputs import Body, Flag, given
 from net.listing import listed, selected
 from net.networks.commands import (
@@ -218,7 +220,9 @@ async def update_network(request: Request) -> Response:
         shared=inputs.maybe_flag(body.shared, "shared"),
         port_security_enabled=inputs.maybe_flag(body.port_security_enabled, "port_security_enabled"),
     )
-    await request.cluster.propose(UpdateNetwork(network_id=network.id, change=change, now_ms=now_ms()))
+    await request.cluster.propose(
+        UpdateNetwork(network_id=network.id, change=change, generation=expected_revision(request), now_ms=now_ms())
+    )
     view = request.cluster.view()
     return Response(body={"network": network_view(view, need_network(view, network.id), for_admin=caller.is_admin)})
 
@@ -226,6 +230,7 @@ async def update_network(request: Request) -> Response:
 async def delete_network(request: Request) -> Response:
     """DELETE /networks/{network_id}: with its subnets; refused while it has ports."""
     network = _own_network(request.cluster.view(), request.caller, request.params["network_id"])
+    check_generation(network, expected_revision(request))
     await request.cluster.propose(DeleteNetwork(network_id=network.id))
     return Response()
 
@@ -330,13 +335,16 @@ async def update_subnet(request: Request) -> Response:
         dns_nameservers=_nameservers(body.dns_nameservers),
         host_routes=_routes(body.host_routes),
     )
-    await request.cluster.propose(UpdateSubnet(subnet_id=subnet.id, change=change, now_ms=now_ms()))
+    await request.cluster.propose(
+        UpdateSubnet(subnet_id=subnet.id, change=change, generation=expected_revision(request), now_ms=now_ms())
+    )
     return Response(body={"subnet": subnet_view(need_subnet(request.cluster.view(), subnet.id))})
 
 
 async def delete_subnet(request: Request) -> Response:
     """DELETE /subnets/{subnet_id}: refused while a port has an address of it."""
     subnet = _own_subnet(request.cluster.view(), request.caller, request.params["subnet_id"])
+    check_generation(subnet, expected_revision(request))
     await request.cluster.propose(DeleteSubnet(subnet_id=subnet.id))
     return Response()
 

@@ -6,6 +6,8 @@ from msgspec import UNSET, UnsetType, field
 
 from net import inputs
 from net.addresses import parse_cidr
+from net.changes import check_generation
+from net.conditions import expected_revision
 from net.inputs import Body, Flag, given
 from net.listing import listed, selected
 from net.networks.commands import need_network
@@ -241,7 +243,13 @@ async def update_port(request: Request) -> Response:
         device_owner=owner if isinstance(owner, UnsetType) else _owner(owner),
     )
     await request.cluster.propose(
-        UpdatePort(port_id=port.id, change=change, fixed_ips=given(_wanted(body.fixed_ips), None), now_ms=now_ms())
+        UpdatePort(
+            port_id=port.id,
+            change=change,
+            fixed_ips=given(_wanted(body.fixed_ips), None),
+            generation=expected_revision(request),
+            now_ms=now_ms(),
+        )
     )
     return Response(body={"port": port_view(need_port(request.cluster.view(), port.id), for_admin=caller.is_admin)})
 
@@ -249,6 +257,7 @@ async def update_port(request: Request) -> Response:
 async def delete_port(request: Request) -> Response:
     """DELETE /ports/{port_id}. A server that has it loses that card's network, as in Neutron."""
     port = _seen_port(request.cluster.view(), request.caller, request.params["port_id"])
+    check_generation(port, expected_revision(request))
     await request.cluster.propose(DeletePort(port_id=port.id))
     return Response()
 

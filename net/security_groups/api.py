@@ -3,6 +3,8 @@
 from msgspec import UNSET, UnsetType
 
 from net import inputs
+from net.changes import check_generation
+from net.conditions import expected_revision
 from net.inputs import Body, given
 from net.listing import listed, selected
 from net.security_groups.commands import (
@@ -143,7 +145,9 @@ async def update_group(request: Request) -> Response:
     change = SecurityGroupChange(
         name=inputs.maybe_text(body.name, "name"), description=inputs.maybe_text(body.description, "description")
     )
-    await request.cluster.propose(UpdateSecurityGroup(group_id=group.id, change=change, now_ms=now_ms()))
+    await request.cluster.propose(
+        UpdateSecurityGroup(group_id=group.id, change=change, generation=expected_revision(request), now_ms=now_ms())
+    )
     view = request.cluster.view()
     return Response(body={"security_group": group_view(view, need_group(view, group.id))})
 
@@ -151,6 +155,7 @@ async def update_group(request: Request) -> Response:
 async def delete_group(request: Request) -> Response:
     """DELETE /security-groups/{group_id}: refused while a port is in it."""
     group = _own_group(request.cluster.view(), request.caller, request.params["group_id"])
+    check_generation(group, expected_revision(request))
     await request.cluster.propose(DeleteSecurityGroup(group_id=group.id, by_admin=request.caller.is_admin))
     return Response()
 

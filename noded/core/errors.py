@@ -16,6 +16,7 @@ class Kind(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"  # a microversion that is not served
     CONFLICT = "conflict"  # the resource's state forbids it now
+    PRECONDITION = "precondition"  # the request asked for another state of the thing than it has
     TOO_LARGE = "too_large"
     UNSUPPORTED_TYPE = "unsupported_type"
     TOO_MANY = "too_many"  # requests of one user in a time; the message says when to come again

@@ -42,6 +42,7 @@ _KINDS: Final[dict[Kind, int]] = {
     Kind.METHOD_NOT_ALLOWED: 405,
     Kind.NOT_ACCEPTABLE: 406,
     Kind.CONFLICT: 409,
+    Kind.PRECONDITION: 412,
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED_TYPE: 415,
     Kind.TOO_MANY: 429,
