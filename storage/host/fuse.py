@@ -1,18 +1,21 @@
-"""How is a volume seen as a file? pyfuse3 on trio, in a thread of its own, which hands every request to the loop.
+"""How is a volume seen as a file? pyfuse3 on trio, in the loop's own thread.
 
 <run>/volumes/<id>/file/disk      any tool may read and write it; what was written is durable when write() returns
+
+As long as the file is there, trio runs the loop: a request that went through another thread would wait for two of them
+to wake. What the kernel has queued is taken together, up to a bound, before anything is sent to the replicas.
 """
 
 import errno
 import os
+import select
 import stat
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
-import outcome
 import pyfuse3
 import trio
 
@@ -20,13 +23,14 @@ from storage.extents.nbd import Backend
 from storage.extents.serving import Buffer
 from storage.host.event_log import note
 from storage.host.loop import Loop
-from storage.host.mounts import unmount
+from storage.host.mounts import detach, unmount
 
 FILE_INODE: Final = pyfuse3.ROOT_INODE + 1
 FILE_NAME: Final = b"disk"
 TASKS_MAX: Final = 32
+# So many requests are begun before those that have gathered are sent.
+BATCH_REQUESTS_MAX: Final = 32
 FOREVER_S: Final = 3600.0
-MOUNT_SECONDS_MAX: Final = 10.0
 
 
 class VolumeFile(pyfuse3.Operations):  # type: ignore[misc]
@@ -36,9 +40,8 @@ class VolumeFile(pyfuse3.Operations):  # type: ignore[misc]
     # ruff: noqa: ARG002
     supports_dot_lookup = False
 
-    def __init__(self, loop: Loop, backend: Backend) -> None:
+    def __init__(self, backend: Backend) -> None:
         super().__init__()
-        self._loop = loop
         self._backend = backend
 
     async def getattr(self, inode: int, ctx: Any = None) -> Any:
@@ -79,7 +82,7 @@ class VolumeFile(pyfuse3.Operations):  # type: ignore[misc]
         size = max(0, min(size, self._backend.size_bytes - off))
         if not size:
             return b""
-        error, data = await self._on_loop(partial(self._backend.read, off, size))
+        error, data = await _answer_to(partial(self._backend.read, off, size))
         if error:
             raise pyfuse3.FUSEError(error)
         return bytes(size) if data is None else data
@@ -87,7 +90,7 @@ class VolumeFile(pyfuse3.Operations):  # type: ignore[misc]
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         if off + len(buf) > self._backend.size_bytes:
             raise pyfuse3.FUSEError(errno.ENOSPC)
-        error, _ = await self._on_loop(partial(self._backend.update, off, len(buf), bytes(buf)))
+        error, _ = await _answer_to(partial(self._backend.update, off, len(buf), bytes(buf)))
         if error:
             raise pyfuse3.FUSEError(error)
         return len(buf)
@@ -101,20 +104,47 @@ class VolumeFile(pyfuse3.Operations):  # type: ignore[misc]
     async def release(self, fh: int) -> None:
         """Nothing is kept for an open file."""
 
-    async def _on_loop(self, begin: Callable[[Callable[..., None]], None]) -> tuple[int, Buffer | None]:
-        """Begin something in the loop's thread, and wait here for what it says."""
-        task = trio.lowlevel.current_task()
-        token = trio.lowlevel.current_trio_token()
 
-        def done(error: int, data: Buffer | None = None) -> None:
-            answer = outcome.Value((error, data))
-            token.run_sync_soon(partial(trio.lowlevel.reschedule, task, answer))
+async def _answer_to(begin: Callable[[Callable[..., None]], None]) -> tuple[int, Buffer | None]:
+    """Begin something, and wait for what it says."""
+    task = trio.lowlevel.current_task()
+    answers: list[tuple[int, Buffer | None]] = []
+    waiting = False
 
-        self._loop.call_from_thread(partial(begin, done))
-        answer: tuple[int, Buffer | None] = await trio.lowlevel.wait_task_rescheduled(
-            lambda _raise: trio.lowlevel.Abort.FAILED
-        )
-        return answer
+    def done(error: int, data: Buffer | None = None) -> None:
+        answers.append((error, data))
+        if waiting:
+            trio.lowlevel.reschedule(task)
+
+    begin(done)
+    if not answers:
+        waiting = True
+        await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.FAILED)
+    return answers[0]
+
+
+class _Gathering:
+    """The `trio` that pyfuse3 is shown, as its asyncio layer does it: its own, but for how it waits for requests."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._poll = select.poll()
+        self._polled = -1
+        self._taken = 0
+        lowlevel = SimpleNamespace(**vars(trio.lowlevel) | {"wait_readable": self._wait_readable})
+        self.shown = SimpleNamespace(**vars(trio) | {"lowlevel": lowlevel})
+
+    async def _wait_readable(self, fd: int) -> None:
+        if fd != self._polled:
+            self._poll.register(fd, select.POLLIN)
+            self._polled = fd
+        if self._taken < BATCH_REQUESTS_MAX and self._poll.poll(0):
+            self._taken += 1
+            return
+        self._taken = 0
+        for call in self._loop.after:
+            call()
+        await trio.lowlevel.wait_readable(fd)
 
 
 class FileView:
@@ -124,34 +154,51 @@ class FileView:
         self._loop = loop
         self._backend = backend
         self._directory = directory
-        self._thread: threading.Thread | None = None
-
-    @property
-    def mounted(self) -> bool:
-        """Whether the file is there."""
-        return self._thread is not None and self._thread.is_alive()
+        self.mounted = False
+        self._serving = False
 
     def mount(self) -> None:
-        """Returns when the file can be opened. Raises OSError."""
+        """From now on the file can be opened. Raises OSError."""
         if self.mounted:
             return
+        if self._serving:
+            raise OSError(errno.EBUSY, "the file that was taken away is still open in some program")
         unmount(self._directory)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         options = set(pyfuse3.default_options) - {"default_permissions"} | {"fsname=noded-volume"}
-        pyfuse3.init(VolumeFile(self._loop, self._backend), str(self._directory), options)
-        self._thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
-        self._thread.start()
+        pyfuse3.trio = _Gathering(self._loop).shown  # type: ignore[attr-defined]
+        pyfuse3.init(VolumeFile(self._backend), str(self._directory), options)
+        self.mounted = self._serving = True
+        self._loop.give_way(self._serve)
 
     def unmount(self) -> None:
         """Whoever has the file open keeps it until closing."""
-        if self._thread is not None:
-            unmount(self._directory)
-            self._thread.join(MOUNT_SECONDS_MAX)
-            self._thread = None
+        if self.mounted:
+            self.mounted = False
+            detach(self._directory)
 
     def _serve(self) -> None:
         try:
-            trio.run(partial(pyfuse3.main, min_tasks=2, max_tasks=TASKS_MAX))
+            trio.run(self._run)
         finally:
             pyfuse3.close(unmount=False)
+            self._serving = False
+            self.unmount()
             note("file view ended", directory=str(self._directory))
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drive)
+            await pyfuse3.main(min_tasks=2, max_tasks=TASKS_MAX)
+            nursery.cancel_scope.cancel()
+
+    async def _drive(self) -> None:
+        """The loop's turns."""
+        loop = self._loop
+        while not loop.is_stopping:
+            patience = loop.patience()
+            with trio.move_on_after(patience if patience >= 0 else FOREVER_S):
+                await trio.lowlevel.wait_readable(loop.fileno())
+            loop.turn(0)
+        self.unmount()
+        pyfuse3.terminate()

@@ -31,6 +31,7 @@ class Loop:
         self._calls: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
+        self._guest: Callable[[], None] | None = None
         self.add(self._wake, self._run_calls)
 
     def add(self, fd: int, handler: Handler, events: int = READ) -> None:
@@ -62,23 +63,47 @@ class Loop:
 
     def run(self) -> None:
         """Wait and call, until `stop`."""
-        handlers, after = self._handlers, self.after
         while not self._stopping:
-            for fd, events in self._epoll.poll(self._patience()):
-                handler = handlers.get(fd)
-                # Another handler of this batch may have closed it.
-                if handler is not None:
-                    handler(events)
+            self.turn(self.patience())
+            if self._guest is not None:
+                guest, self._guest = self._guest, None
+                guest()
+
+    def give_way(self, guest: Callable[[], None]) -> None:
+        """Let `guest` wait and call in the place of `run`, after this batch, until it returns.
+
+        It waits for `fileno` to be readable, for at most `patience`, and then calls `turn`.
+        """
+        self._guest = guest
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def fileno(self) -> int:
+        """Readable when `turn` has something to do."""
+        return self._epoll.fileno()
+
+    def patience(self) -> float:
+        """How many seconds until a timer has something to do; -1: for ever."""
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+
+    def turn(self, patience: float) -> None:
+        """One batch: wait for at most `patience` seconds, and call."""
+        handlers, after = self._handlers, self.after
+        for fd, events in self._epoll.poll(patience):
+            handler = handlers.get(fd)
+            # Another handler of this batch may have closed it.
+            if handler is not None:
+                handler(events)
+        for call in after:
+            call()
+        # Timers come when nothing of the batch is left to be done; what they bring about is done at once as well.
+        if self._timers and self._timers[0][0] <= time.monotonic():
+            self._run_timers()
             for call in after:
                 call()
-            # Timers come when nothing of the batch is left to be done; what they bring about is done at once as well.
-            if self._timers and self._timers[0][0] <= time.monotonic():
-                self._run_timers()
-                for call in after:
-                    call()
-
-    def _patience(self) -> float:
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
 
     def _run_timers(self) -> None:
         now = time.monotonic()
