@@ -165,10 +165,11 @@ class DirectFiles:
         files = self._files(layer, extent)
         if files is None:
             return self._is_flat
-        lines = files.table.lines(first, len(into) >> BLOCK_SHIFT)
-        for start, stop in _runs(lines):
-            if lines[2 * start + 1]:
-                if not _verified(files, lines, first, start, stop, into):
+        numbers = files.table.lines(first, len(into) >> BLOCK_SHIFT).tolist()
+        digests, stamps = numbers[::2], numbers[1::2]
+        for start, stop in _runs(digests, stamps):
+            if stamps[start]:
+                if not _verified(files, digests[start:stop], first, start, into):
                     return False
             elif not self._is_flat:
                 self._mistaken(extent, first + start)
@@ -209,25 +210,25 @@ class DirectFiles:
                 files.close()
 
 
-def _runs(lines: memoryview) -> Iterator[tuple[int, int]]:
+def _runs(digests: list[int], stamps: list[int]) -> Iterator[tuple[int, int]]:
     """The parts of a table whose blocks are all absent, or all there; zeroes are left out, they are there already."""
-    at, count = 0, len(lines) // 2
+    at, count = 0, len(stamps)
+    if 0 not in stamps and ZERO_BLOCK_HASH not in digests:
+        yield 0, count  # as nearly always; finding it out takes no loop in Python
+        return
     while at < count:
-        start, absent = at, not lines[2 * at + 1]
-        if not absent and lines[2 * at] == ZERO_BLOCK_HASH:
+        start, absent = at, not stamps[at]
+        if not absent and digests[at] == ZERO_BLOCK_HASH:
             at += 1
             continue
-        while at < count and (not lines[2 * at + 1]) == absent and (absent or lines[2 * at] != ZERO_BLOCK_HASH):
+        while at < count and (not stamps[at]) == absent and (absent or digests[at] != ZERO_BLOCK_HASH):
             at += 1
         yield start, at
 
 
-def _verified(files: ExtentFiles, lines: memoryview, first: int, start: int, stop: int, into: memoryview) -> bool:
+def _verified(files: ExtentFiles, digests: list[int], first: int, start: int, into: memoryview) -> bool:
     """Read blocks that have bytes of their own; whether each of them is what the table says."""
-    part = into[start << BLOCK_SHIFT : stop << BLOCK_SHIFT]
+    part = into[start << BLOCK_SHIFT : (start + len(digests)) << BLOCK_SHIFT]
     if os.preadv(files.data, [part], (first + start) << BLOCK_SHIFT) != len(part):
         return False
-    return all(
-        hash_of(part[at << BLOCK_SHIFT : (at + 1) << BLOCK_SHIFT]) == lines[2 * (start + at)]
-        for at in range(stop - start)
-    )
+    return [hash_of(part[at : at + BLOCK_BYTES]) for at in range(0, len(part), BLOCK_BYTES)] == digests

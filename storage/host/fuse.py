@@ -117,14 +117,24 @@ async def _answer_to(begin: Callable[[Callable[..., None]], None]) -> tuple[int,
             trio.lowlevel.reschedule(task)
 
     begin(done)
+
+    def abort(_raise: object) -> trio.lowlevel.Abort:
+        nonlocal waiting
+        waiting = False
+        return trio.lowlevel.Abort.SUCCEEDED
+
     if not answers:
         waiting = True
-        await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.FAILED)
+        await trio.lowlevel.wait_task_rescheduled(abort)
     return answers[0]
 
 
-class _Gathering:
-    """The `trio` that pyfuse3 is shown, as its asyncio layer does it: its own, but for how it waits for requests."""
+class _Gathering(trio.abc.Instrument):
+    """Lets what requests have brought about be sent when trio is about to wait, and not for each by itself.
+
+    pyfuse3 is shown a `trio` (as its asyncio layer shows it one) that takes a request at once if there is one: so trio
+    comes to wait only when the kernel has no more, or `BATCH_REQUESTS_MAX` have been taken.
+    """
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -141,10 +151,20 @@ class _Gathering:
         if self._taken < BATCH_REQUESTS_MAX and self._poll.poll(0):
             self._taken += 1
             return
+        self._send()
+        await trio.lowlevel.wait_readable(fd)
+
+    def before_io_wait(self, timeout: float) -> None:
+        """trio has nothing else to do. What this lets go on (a connection may be found broken) goes on when the loop's
+        next timer is due, a quarter of a second later at most.
+        """
+        if timeout > 0:
+            self._send()
+
+    def _send(self) -> None:
         self._taken = 0
         for call in self._loop.after:
             call()
-        await trio.lowlevel.wait_readable(fd)
 
 
 class FileView:
@@ -156,6 +176,7 @@ class FileView:
         self._directory = directory
         self.mounted = False
         self._serving = False
+        self._gathering = _Gathering(loop)
 
     def mount(self) -> None:
         """From now on the file can be opened. Raises OSError."""
@@ -166,7 +187,7 @@ class FileView:
         unmount(self._directory)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         options = set(pyfuse3.default_options) - {"default_permissions"} | {"fsname=noded-volume"}
-        pyfuse3.trio = _Gathering(self._loop).shown  # type: ignore[attr-defined]
+        pyfuse3.trio = self._gathering.shown  # type: ignore[attr-defined]
         pyfuse3.init(VolumeFile(self._backend), str(self._directory), options)
         self.mounted = self._serving = True
         self._loop.give_way(self._serve)
@@ -179,7 +200,7 @@ class FileView:
 
     def _serve(self) -> None:
         try:
-            trio.run(self._run)
+            trio.run(self._run, instruments=[self._gathering])
         finally:
             pyfuse3.close(unmount=False)
             self._serving = False
@@ -188,17 +209,18 @@ class FileView:
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drive)
+            nursery.start_soon(self._drive, nursery.cancel_scope)
             await pyfuse3.main(min_tasks=2, max_tasks=TASKS_MAX)
             nursery.cancel_scope.cancel()
 
-    async def _drive(self) -> None:
-        """The loop's turns."""
+    async def _drive(self, scope: trio.CancelScope) -> None:
+        """The loop's turns; at their end, the end of `scope`."""
         loop = self._loop
         while not loop.is_stopping:
             patience = loop.patience()
             with trio.move_on_after(patience if patience >= 0 else FOREVER_S):
                 await trio.lowlevel.wait_readable(loop.fileno())
             loop.turn(0)
+        # What is under way is not answered any more: the kernel tells whoever waits for it when the file is gone.
         self.unmount()
-        pyfuse3.terminate()
+        scope.cancel()
