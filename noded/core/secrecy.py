@@ -93,6 +93,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
         "password_pattern",
         "password_pattern_words",
         "change_first_password",
+        "hash_memory_kib",
+        "hash_passes",
     ),
     "sign_in_rules.set.1": (
         "rules.unique_last_passwords",
@@ -101,6 +103,8 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
         "rules.password_pattern",
         "rules.password_pattern_words",
         "rules.change_first_password",
+        "rules.hash_memory_kib",
+        "rules.hash_passes",
     ),
     "user.1": ("password_generation", "password_set_ms", "password_expires_ms"),  # how often it changed, and when
     "vault.announce.1": ("public_key",),  # the public half

@@ -27,7 +27,7 @@ PATH_SEGMENTS_MAX: Final = 64
 QUERY_FIELDS_MAX: Final = 200
 FORM_FIELDS_MAX: Final = 200
 BODY_IDLE_S: Final = 60.0  # a body of which nothing arrives for so long is given up
-TOKEN_CHARS_MAX: Final = 4 * KIB
+TOKEN_CHARS_MAX: Final = 12 * KIB  # with all the groups that an identity provider may tell of
 HOST_CHARS_MAX: Final = 255
 
 # A refused body is read and thrown away up to here; then the connection is closed on a client that is still sending.

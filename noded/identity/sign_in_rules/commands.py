@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import msgspec
+
 from noded.core.command import Command
 from noded.core.store import Transaction
 from noded.identity.sign_in_rules.model import RulesForm, SignInRules, expect_sense
@@ -17,15 +19,4 @@ class SetSignInRules(Command, frozen=True, kw_only=True, tag="sign_in_rules.set.
     def apply(self, tx: Transaction) -> None:
         form = self.rules
         expect_sense(form)
-        tx.put(
-            SignInRules(
-                lockout_failures=form.lockout_failures,
-                lockout_s=form.lockout_s,
-                unique_last_passwords=form.unique_last_passwords,
-                password_expires_days=form.password_expires_days,
-                password_age_min_days=form.password_age_min_days,
-                password_pattern=form.password_pattern,
-                password_pattern_words=form.password_pattern_words,
-                change_first_password=form.change_first_password,
-            )
-        )
+        tx.put(SignInRules(**msgspec.structs.asdict(form)))

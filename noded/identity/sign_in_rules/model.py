@@ -8,6 +8,7 @@ import msgspec
 from noded.core.errors import Invalid
 from noded.core.record import Record
 from noded.core.store import View
+from noded.identity.links import MEMORY_KIB_MAX, PASSES_MAX, HashCost
 from noded.identity.model import Options, User
 
 RULES_ID: Final = "rules"
@@ -32,6 +33,13 @@ class SignInRules(Record, frozen=True, kw_only=True, tag="sign_in_rules.1"):
     password_pattern: str = ""  # a regular expression; empty: every password will do
     password_pattern_words: str = ""  # what it asks for, in the words that users read
     change_first_password: bool = False  # who got a password from somebody else has to choose one before signing in
+    hash_memory_kib: int = 0  # what hashing a password costs; 0: as much as the release finds right
+    hash_passes: int = 0
+
+    @property
+    def hash_cost(self) -> HashCost:
+        """What hashing a password shall cost."""
+        return HashCost(self.hash_memory_kib, self.hash_passes)
 
 
 def rules_of(view: View) -> SignInRules:
@@ -80,6 +88,8 @@ class RulesForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_pattern: str = ""
     password_pattern_words: str = ""
     change_first_password: bool = False
+    hash_memory_kib: int = 0
+    hash_passes: int = 0
 
 
 _MOST: Final = {
@@ -88,7 +98,10 @@ _MOST: Final = {
     "unique_last_passwords": 24,  # as many hashes are kept of a user
     "password_expires_days": 36_500,
     "password_age_min_days": 36_500,
+    "hash_memory_kib": MEMORY_KIB_MAX,
+    "hash_passes": PASSES_MAX,
 }
+_HASH_MEMORY_KIB_MIN: Final = 7168  # below, guessing is cheap (OWASP, "Password Storage")
 
 
 def expect_sense(form: RulesForm) -> None:
@@ -96,6 +109,8 @@ def expect_sense(form: RulesForm) -> None:
     for name, most in _MOST.items():
         if not 0 <= getattr(form, name) <= most:
             raise Invalid(f"{name} must be from 0 to {most}; {getattr(form, name)} was asked for.")
+    if 0 < form.hash_memory_kib < _HASH_MEMORY_KIB_MIN:
+        raise Invalid(f"hash_memory_kib must be 0, for the usual cost, or from {_HASH_MEMORY_KIB_MIN} on.")
     if form.password_expires_days and form.password_age_min_days >= form.password_expires_days:
         raise Invalid("password_age_min_days must be less than password_expires_days, or no password could be changed.")
     try:

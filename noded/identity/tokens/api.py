@@ -18,7 +18,7 @@ from noded.identity.links import Passwords
 from noded.identity.listing import listed
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
-from noded.identity.sign_in_rules.model import is_expired
+from noded.identity.sign_in_rules.model import is_expired, rules_of
 from noded.identity.standing import (
     Standing,
     active_user,
@@ -205,7 +205,9 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     if user is not None and user.locked_until_ms > now_ms():
         raise Unauthenticated(_NO)  # nothing that is said now can be right, so none of it is worth a hash
     password_hash = None if user is None else user.password_hash
-    matches = await request.driver(Passwords).matches(password_hash, claimed.password, _asker(request))
+    matches = await request.driver(Passwords).matches(
+        password_hash, claimed.password, request.cluster.origin.address, rules_of(request.cluster.view()).hash_cost
+    )
     now = now_ms()
     # Hashing took a while: the user as they are now counts, and it is not told which of these it was.
     current = None if user is None else request.cluster.view().get(User, user.id)
@@ -225,11 +227,11 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
 
 async def _renew_hash(request: Request, user: User, password: str) -> None:
     """Hash it as it is done now, if it came from elsewhere or was made cheaper. Who is let in is so in any case."""
-    passwords = request.driver(Passwords)
-    if user.password_hash is None or passwords.is_current(user.password_hash):
+    passwords, cost = request.driver(Passwords), rules_of(request.cluster.view()).hash_cost
+    if user.password_hash is None or passwords.is_current(user.password_hash, cost):
         return
     try:
-        fresh = await passwords.hash(password)
+        fresh = await passwords.hash(password, cost=cost)
         order = RehashPassword(user_id=user.id, password_hash=fresh, of_generation=user.password_generation)
         await request.cluster.propose(order)
     except Refused as reason:
@@ -271,10 +273,6 @@ def _claimed_user(
     named = [user for user in view.find(User, "name", claimed.name) if user.domain_id == domain_id]
     # Whom an identity provider vouches for may be called like somebody who signs in by that name.
     return min(named, key=lambda user: len(user.federated), default=None)
-
-
-def _asker(request: Request) -> str:
-    return request.cluster.origin.address
 
 
 def _prove_by_token(request: Request, text: str) -> Proof:

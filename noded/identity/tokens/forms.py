@@ -35,7 +35,7 @@ class PasswordProof(msgspec.Struct, frozen=True):
 class TokenProof(msgspec.Struct, frozen=True):
     """The method `token`: a token is made from another one."""
 
-    id: Annotated[str, msgspec.Meta(max_length=4096)]
+    id: Annotated[str, msgspec.Meta(max_length=12 * 1024)]
 
     def __repr__(self) -> str:
         return "TokenProof()"

@@ -16,7 +16,7 @@ from noded.core.times import zulu
 from noded.identity import views
 from noded.identity.attributes import Id, Name255, Password, Text, UserOptions, read, told_options
 from noded.identity.guesses.authority import note_failure, note_success
-from noded.identity.links import Passwords
+from noded.identity.links import HashCost, Passwords
 from noded.identity.listing import listed
 from noded.identity.model import FederatedIdentity, User
 from noded.identity.overseeing import expect_command, expect_sight
@@ -118,7 +118,7 @@ async def create_user(request: Request) -> Response:
     password_hash = None
     if form.password is not None:
         expect_strong(rules_of(request.cluster.view()), form.password)
-        password_hash = await request.driver(Passwords).hash(form.password)
+        password_hash = await request.driver(Passwords).hash(form.password, cost=_cost(request))
     user_id = UserId(new_hex_id())
     await request.cluster.propose(
         CreateUser(
@@ -219,7 +219,7 @@ async def update_user(request: Request) -> Response:
         await request.cluster.propose(update)
     else:
         expect_strong(rules_of(request.cluster.view()), change.password)
-        password_hash = await request.driver(Passwords).hash(change.password)
+        password_hash = await request.driver(Passwords).hash(change.password, cost=_cost(request))
         reset = SetPassword(user_id=before.id, password_hash=password_hash, now_ms=now_ms())
         await request.cluster.propose(update, reset)
     return _answer(request, before.id)
@@ -234,7 +234,7 @@ async def change_password(request: Request) -> Response:
     passwords = request.driver(Passwords)
     user = request.cluster.view().get(User, request.params["user_id"])
     asker, known = request.cluster.origin.address, None if user is None else user.password_hash
-    old_matches = await passwords.matches(known, change.original_password, asker)
+    old_matches = await passwords.matches(known, change.original_password, asker, _cost(request))
     now = now_ms()
     if user is not None and not old_matches:
         await note_failure(request, user, now)  # here, too, one could guess
@@ -245,12 +245,16 @@ async def change_password(request: Request) -> Response:
     await request.cluster.propose(
         SetPassword(
             user_id=user.id,
-            password_hash=await passwords.hash(change.password),
+            password_hash=await passwords.hash(change.password, cost=_cost(request)),
             known_generation=user.password_generation,
             now_ms=now,
         )
     )
     return Response()
+
+
+def _cost(request: Request) -> HashCost:
+    return rules_of(request.cluster.view()).hash_cost
 
 
 async def _expect_new(request: Request, user: User, password: str, now: int) -> None:

@@ -52,7 +52,7 @@ async def _reset(context: PeerContext, payload: bytes) -> bytes:
     view = context.cluster.view()
     user = _named(view, call.user, _domain_id(view, call.domain))
     expect_strong(rules_of(view), call.password)
-    password_hash = await context.drivers.get(Passwords).hash(call.password)
+    password_hash = await context.drivers.get(Passwords).hash(call.password, cost=rules_of(view).hash_cost)
     now = now_ms()
     await context.cluster.propose(
         UpdateUser(user_id=user.id, enabled=True),

@@ -4,6 +4,7 @@ import pytest
 
 from noded.identity.host.argon2 import Argon2Passwords
 from noded.identity.host.foreign_hashes import fits, is_foreign
+from noded.identity.links import HashCost
 
 PBKDF2_SUM = "KM2LHUip8CaOxs.wF.aje1Yd68v5n/bUkRj7BNpsTgOzqq0nGhXmn0xvccY.EUlQ1evF9GaYrClt1RjCREJM8Q"
 # Made by passlib 1.7.4, as Keystone uses it, of the password `opensesame`.
@@ -40,3 +41,13 @@ async def test_a_hash_of_another_keystone_lets_in_who_knows_the_password(passwor
 )
 def test_what_costs_too_much_or_is_none_fits_nothing(password_hash: str) -> None:
     assert not fits(password_hash, "opensesame")
+
+
+async def test_a_hash_costs_what_is_asked_for() -> None:
+    passwords, dear = Argon2Passwords(memory_kib=8, passes=1), HashCost(16, 2)
+    made = await passwords.hash("opensesame", cost=dear)
+    assert "m=16,t=2" in made
+    assert (passwords.is_current(made, dear), passwords.is_current(made)) == (True, False)
+    assert await passwords.matches(made, "opensesame")
+    assert not passwords.understands(made.replace("m=16", "m=99999999"))
+    assert not await passwords.matches(made.replace("t=2", "t=9999"), "opensesame")

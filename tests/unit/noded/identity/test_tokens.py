@@ -7,9 +7,11 @@ from cryptography.fernet import Fernet
 from noded.core.command import Command
 from noded.core.errors import Conflict, Unauthenticated, Unavailable
 from noded.core.ids import DomainId, ProjectId, RoleId, UserId
+from noded.gateway.limits import TOKEN_CHARS_MAX
 from noded.identity import domains, grants, groups, projects, roles, tokens, users
 from noded.identity.domains.commands import CreateDomain
 from noded.identity.grants.commands import GrantRole, RevokeRole
+from noded.identity.mapping import GROUPS_MAX
 from noded.identity.model import DEFAULT_DOMAIN, RevokedToken, Scope, TokenKey, User
 from noded.identity.projects.commands import CreateProject, UpdateProject
 from noded.identity.roles.commands import CreateRole
@@ -186,3 +188,11 @@ def test_secrets_stay_out_of_reprs() -> None:
     change = SetPassword(user_id=ALICE, password_hash="topsecret")
     adding = AddTokenKey(key_id="k", secret=b"topsecret", now_ms=0, after_number=0)
     assert all("topsecret" not in repr(each) for each in (record, user, change, adding))
+
+
+async def test_a_token_with_as_many_groups_as_there_may_be_is_no_longer_than_tokens_may_be() -> None:
+    shared = SharedCluster([tokens.SERVICE])
+    await shared.cluster().propose(key(1))
+    groups = tuple(f"{number:032x}" for number in range(GROUPS_MAX))
+    crowded = msgspec.structs.replace(TOKEN, provider_id="i" * 64, protocol="o" * 64, group_ids=groups)
+    assert len(TokenBook().seal(shared.cluster().view(), crowded)) <= TOKEN_CHARS_MAX
