@@ -87,6 +87,7 @@ class User(Record, frozen=True, kw_only=True, tag="user.1"):
     password_set_ms: int = 0  # 0: not known
     password_expires_ms: int | None = None
     federated: tuple[FederatedIdentity, ...] = ()  # who they are to identity providers
+    last_active_day: int = 0  # since 1970; kept while a rule asks for it. 0: not known
 
     @property
     def federated_keys(self) -> tuple[str, ...]:

@@ -4,13 +4,22 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import trio
 
 from noded.core.clock import now_ms
 from noded.identity.model import User
-from noded.identity.sign_in_rules.model import DAY_MS, SignInRules, is_expired
+from noded.identity.sign_in_rules.model import (
+    DAY_MS,
+    SignInRules,
+    is_expired,
+    is_inactive,
+    must_be_noted,
+    rules_of,
+)
 from noded.identity.tokens.passcodes import passcode
+from noded.identity.users.commands import NoteActive
 from tests.api.test_identity_groups import V3, Admin
 from tests.twins.cloud import Cloud, found_cloud
 
@@ -161,6 +170,28 @@ async def test_who_has_to_give_two_factors_does_not_come_in_with_one(cloud: Clou
     assert (await cloud.sign_in(admin.client, "ann", "pw", None)).status_code == 401
     await patch(admin, f"/users/{user['id']}", 200, options={"multi_factor_auth_rules": [["password"]]})
     assert (await cloud.sign_in(admin.client, "ann", "pw", None)).status_code == 201
+
+
+async def test_who_stays_away_too_long_has_to_be_enabled_again(cloud: Cloud, admin: Admin) -> None:
+    await set_rules(admin, inactive_days=30)
+    user = await admin.make("user", name="ann", password="pw")
+    entries = len(cloud.shared.entries)
+    assert (await cloud.sign_in(admin.client, "ann", "pw", None)).status_code == 201
+    assert len(cloud.shared.entries) == entries, "they were made today: nothing has to be noted"
+    away = cloud.shared.cluster().view().need(User, user["id"]).last_active_day - 31
+    long_ago = msgspec.structs.replace(cloud.shared.cluster().view().need(User, user["id"]), last_active_day=away)
+    rules = rules_of(cloud.shared.cluster().view())
+    now = now_ms()
+    assert is_inactive(rules, long_ago, now)
+    assert not is_inactive(rules, msgspec.structs.replace(long_ago, last_active_day=away + 1), now)
+    spared = msgspec.structs.replace(long_ago, options={"ignore_user_inactivity": True})
+    assert not is_inactive(rules, spared, now)
+    assert must_be_noted(rules, long_ago, now)
+    await cloud.shared.cluster().propose(NoteActive(user_id=user["id"], day=away))
+    await patch(admin, f"/users/{user['id']}", 200, enabled=True)
+    assert cloud.shared.cluster().view().need(User, user["id"]).last_active_day == 0
+    assert (await cloud.sign_in(admin.client, "ann", "pw", None)).status_code == 201
+    assert cloud.shared.cluster().view().need(User, user["id"]).last_active_day == away + 31, "noted again"
 
 
 async def test_an_option_spares_a_user_from_locks(cloud: Cloud, admin: Admin) -> None:

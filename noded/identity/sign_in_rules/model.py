@@ -33,6 +33,7 @@ class SignInRules(Record, frozen=True, kw_only=True, tag="sign_in_rules.1"):
     password_pattern: str = ""  # a regular expression; empty: every password will do
     password_pattern_words: str = ""  # what it asks for, in the words that users read
     change_first_password: bool = False  # who got a password from somebody else has to choose one before signing in
+    inactive_days: int = 0  # who has not signed in for longer does not come in until an administrator enables them
     hash_memory_kib: int = 0  # what hashing a password costs; 0: as much as the release finds right
     hash_passes: int = 0
 
@@ -72,6 +73,18 @@ def is_expired(user: User, now_ms: int) -> bool:
     return user.password_expires_ms <= now_ms
 
 
+def is_inactive(rules: SignInRules, user: User, now_ms: int) -> bool:
+    """Whether the user has stayed away for too long."""
+    if rules.inactive_days == 0 or user.last_active_day == 0 or user.options.get("ignore_user_inactivity"):
+        return False
+    return now_ms // DAY_MS - user.last_active_day > rules.inactive_days
+
+
+def must_be_noted(rules: SignInRules, user: User, now_ms: int) -> bool:
+    """Whether the user's sign-in is to be kept: the first one of a day, while a rule asks for it."""
+    return rules.inactive_days > 0 and user.last_active_day < now_ms // DAY_MS
+
+
 def may_be_locked(rules: SignInRules, user: User) -> bool:
     """Whether wrong passwords lock this user at all."""
     return rules.lockout_failures > 0 and not user.options.get("ignore_lockout_failure_attempts")
@@ -88,6 +101,7 @@ class RulesForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_pattern: str = ""
     password_pattern_words: str = ""
     change_first_password: bool = False
+    inactive_days: int = 0
     hash_memory_kib: int = 0
     hash_passes: int = 0
 
@@ -98,6 +112,7 @@ _MOST: Final = {
     "unique_last_passwords": 24,  # as many hashes are kept of a user
     "password_expires_days": 36_500,
     "password_age_min_days": 36_500,
+    "inactive_days": 36_500,
     "hash_memory_kib": MEMORY_KIB_MAX,
     "hash_passes": PASSES_MAX,
 }

@@ -18,7 +18,7 @@ from noded.identity.links import Passwords
 from noded.identity.listing import listed
 from noded.identity.model import SYSTEM_ID, Domain, Scope, User
 from noded.identity.offers import catalogue
-from noded.identity.sign_in_rules.model import is_expired, rules_of
+from noded.identity.sign_in_rules.model import DAY_MS, is_expired, is_inactive, must_be_noted, rules_of
 from noded.identity.standing import (
     Standing,
     active_user,
@@ -46,7 +46,7 @@ from noded.identity.tokens.issuing import RECEIPT, TOKEN_LIFE_MS, Proof, answer,
 from noded.identity.tokens.passcodes import is_right
 from noded.identity.tokens.recognize import worth
 from noded.identity.tokens.seal import METHODS, Token, TokenBook
-from noded.identity.users.commands import RehashPassword
+from noded.identity.users.commands import NoteActive, RehashPassword
 
 SUBJECT: Final = "x-subject-token"
 Wish = ScopeForm | Literal["unscoped"] | None
@@ -221,7 +221,12 @@ async def _prove_by_password(request: Request, claimed: UserProof) -> Proof:
     active_user(request.cluster.view(), current.id)
     if is_expired(current, now):
         raise Unauthenticated(f"The password is expired and needs to be changed for user: {current.id}.")
+    rules = rules_of(request.cluster.view())
+    if is_inactive(rules, current, now):
+        raise Unauthenticated(_NO)
     await _renew_hash(request, current, claimed.password)
+    if must_be_noted(rules, current, now):
+        await request.cluster.propose(NoteActive(user_id=current.id, day=now // DAY_MS))
     return Proof(user=current, methods=("password",), expires_ms=now + TOKEN_LIFE_MS)
 
 

@@ -8,7 +8,7 @@ from noded.identity.guesses.commands import LockUser
 from noded.identity.model import DEFAULT_DOMAIN, User
 from noded.identity.users.api import ROUTES
 from noded.identity.users.authority import LOCAL_CALLS
-from noded.identity.users.commands import CreateUser, DeleteUser, RehashPassword, SetPassword, UpdateUser
+from noded.identity.users.commands import CreateUser, DeleteUser, NoteActive, RehashPassword, SetPassword, UpdateUser
 
 
 def _found(founding: Founding) -> list[Command]:
@@ -27,7 +27,7 @@ SERVICE = Service(
     name="noded.identity.users",
     endpoint=IDENTITY,
     records=(User,),
-    commands=(CreateUser, UpdateUser, SetPassword, RehashPassword, LockUser, DeleteUser),
+    commands=(CreateUser, UpdateUser, SetPassword, RehashPassword, NoteActive, LockUser, DeleteUser),
     routes=ROUTES,
     local_calls=LOCAL_CALLS,
     founding=_found,

@@ -15,7 +15,7 @@ from noded.identity.grants.commands import forget_actor
 from noded.identity.model import Domain, FederatedIdentity, Membership, User
 from noded.identity.oauth1.commands import forget_user as forget_oauth
 from noded.identity.providers import Protocol, protocol_key
-from noded.identity.sign_in_rules.model import expires_ms, rules_of
+from noded.identity.sign_in_rules.model import DAY_MS, expires_ms, rules_of
 from noded.identity.trusts.commands import forget_user as forget_trusts
 
 
@@ -55,6 +55,7 @@ class CreateUser(Command, frozen=True, kw_only=True, tag="user.create.1"):
                 extra=self.extra,
                 options=merged({}, self.options),
                 federated=self.federated,
+                last_active_day=self.now_ms // DAY_MS,
                 password_set_ms=self.now_ms,
                 password_expires_ms=None
                 if self.password_hash is None
@@ -86,6 +87,8 @@ class UpdateUser(Command, frozen=True, kw_only=True, tag="user.update.1"):
             after = msgspec.structs.replace(after, password_generation=before.password_generation + 1)
         elif after.enabled and not before.enabled:
             after = msgspec.structs.replace(after, locked_until_ms=0)
+        if self.enabled is True:
+            after = msgspec.structs.replace(after, last_active_day=0)
         tx.put(after)
 
 
@@ -120,6 +123,19 @@ class SetPassword(Command, frozen=True, kw_only=True, tag="user.set_password.1")
                 password_expires_ms=expires_ms(rules, before.options, self.now_ms, is_own=is_own),
             )
         )
+
+
+class NoteActive(Command, frozen=True, kw_only=True, tag="user.active.1"):
+    """The user signed in on that day."""
+
+    TOLD: ClassVar[str] = "noted that user {user_id} signed in"
+
+    user_id: UserId
+    day: int
+
+    def apply(self, tx: Transaction) -> None:
+        before = tx.need(User, self.user_id)
+        tx.put(msgspec.structs.replace(before, last_active_day=max(before.last_active_day, self.day)))
 
 
 class RehashPassword(Command, frozen=True, kw_only=True, tag="user.rehash.1"):
