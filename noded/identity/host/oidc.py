@@ -10,6 +10,7 @@ run at once, so neither a slow provider nor a flood of tokens holds up anything 
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -195,7 +196,7 @@ class OidcChecker:
         async with self._places:
             try:
                 with trio.fail_after(ANSWER_S_MAX):
-                    content = await self._content(verb, url, _trust(settings), headers, form, login)
+                    content = await self._content(verb, url, _trust(settings.ca_pem), headers, form, login)
                 answer = msgspec.json.decode(content)
             except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, ValueError) as reason:
                 what = str(reason) or f"no answer within {ANSWER_S_MAX:g} s"
@@ -230,8 +231,10 @@ async def ask_by_http(
         return bytes(content)
 
 
-def _trust(settings: OidcSettings) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=settings.ca_pem or None)
+@lru_cache(maxsize=16)
+def _trust(ca_pem: str) -> ssl.SSLContext:
+    """Reading all that the system trusts takes tens of milliseconds: not before each question."""
+    return ssl.create_default_context(cadata=ca_pem or None)
 
 
 def _address(told: Mapping[str, Any], name: str, settings: OidcSettings) -> str:
