@@ -78,6 +78,15 @@ async def test_a_protocol_is_read_by_a_mapping(client: httpx.AsyncClient) -> Non
     patched = await client.patch(f"{FEDERATION}/mappings/m", json=change)
     assert patched.json()["mapping"]["rules"] == other
     assert (await client.delete(f"{FEDERATION}/mappings/m")).status_code == 204
+    empty = [{"local": [], "remote": [{"type": "x", "not_any_of": ["y"]}]}]
+    assert (await put(client, "mappings/m", "mapping", rules=empty))["rules"] == empty
+    for wrong in (
+        {"local": [{"who": {}}]},
+        {"remote": []},
+        {"remote": [{"type": "x", "whitelist": [], "blacklist": []}]},
+    ):
+        refused = await client.put(f"{FEDERATION}/mappings/n", json={"mapping": {"rules": [{**empty[0], **wrong}]}})
+        assert refused.status_code == 400, wrong
     assert (await client.get(f"{FEDERATION}/mappings")).json()["mappings"] == []
 
 

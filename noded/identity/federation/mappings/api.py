@@ -79,7 +79,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """If all of `remote` is so, then `local` is who that is here."""
 
-    local: Annotated[tuple[Local, ...], msgspec.Meta(min_length=1)]
+    local: tuple[Local, ...]
     remote: Annotated[tuple[Requirement, ...], msgspec.Meta(min_length=1)]
 
 
