@@ -7,6 +7,7 @@ and the reader asks the extent server instead, which knows.
 import mmap
 import os
 import struct
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +27,9 @@ OPEN_EXTENTS_MAX: Final = 1024
 MAPS_MAX: Final = 1024
 # A map has a byte a block. What is further down is the extent server's to look for.
 LAYERS_MAX: Final = 255
+# So many hashes take 2 MiB with the numbers of their blocks: those of 512 MiB of what is read most.
+HASHES_MAX: Final = 1 << 17
+_SCATTER: Final = 0x9E37
 _ZEROES: Final = bytes(BLOCK_BYTES)
 _COUNT: Final = struct.Struct("<Q")
 
@@ -73,6 +77,10 @@ class DirectFiles:
         # 0: no layer has the block; 1: the volume's own; 2: the one below; and so on. The lower ones never change, and
         # are all in their files when a map is made. Of the own one, what was settled since is told by `look_again`.
         self._maps: WindowMaps[tuple[int, int]] = WindowMaps(MAPS_MAX)
+        # The hashes of the lower layers' blocks that were read last, by a part of their numbers; and whose they are.
+        # A chain's tables are many files: without this a read of one would wait for the memory of two of them.
+        self._hashes = array("Q", () if self._is_flat else bytes(8 * HASHES_MAX))
+        self._hashed = array("Q", self._hashes)
         self._failed = False
 
     @property
@@ -104,6 +112,7 @@ class DirectFiles:
         self._open = {key: files for key, files in self._open.items() if files is not None}
         if settled is None:
             self._maps.clear()
+            self._hashed = array("Q", bytes(8 * len(self._hashed)))
         elif not self._is_flat:
             blocks = self._extent_bytes >> BLOCK_SHIFT
             for block in settled:
@@ -122,7 +131,10 @@ class DirectFiles:
         if self._is_flat:
             layer = 0
         else:
-            layer = self._map(extent, number >> WINDOW_SHIFT)[number & (WINDOW_BLOCKS - 1)] - 1
+            window = self._maps.get((extent, number >> WINDOW_SHIFT)) or self._map(extent, number >> WINDOW_SHIFT)
+            layer = window[number & (WINDOW_BLOCKS - 1)] - 1
+            if layer > 0:
+                return self._read_below(layer, extent, number)
             if layer < 0:
                 return None if self._is_cut else memoryview(_ZEROES)
         files = self._files(layer, extent)
@@ -137,6 +149,29 @@ class DirectFiles:
         assert files is not None, "the stamp was read from them"
         block = os.pread(files.data, BLOCK_BYTES, number << BLOCK_SHIFT)
         return memoryview(block) if hash_of(block) == digest else None
+
+    def _read_below(self, layer: int, extent: int, number: int) -> memoryview | None:
+        """What a lower layer has never changes: so its hash need not be read twice."""
+        files = self._open.get((layer, extent)) or self._files(layer, extent)
+        block_id = extent << 40 | number << 8 | layer
+        place = (number ^ extent * _SCATTER) & (HASHES_MAX - 1)
+        if files is None:
+            return None
+        if self._hashed[place] == block_id:
+            digest = self._hashes[place]
+        else:
+            digest, stamp = files.table.line(number)
+            if not stamp:
+                self._mistaken(extent, number)
+                return None
+            self._hashed[place], self._hashes[place] = block_id, digest
+        if digest == ZERO_BLOCK_HASH:
+            return memoryview(_ZEROES)
+        block = os.pread(files.data, BLOCK_BYTES, number << BLOCK_SHIFT)
+        if hash_of(block) == digest:
+            return memoryview(block)
+        self._hashed[place] = 0  # the table may have been repaired since
+        return None
 
     def _mistaken(self, extent: int, number: int) -> None:
         """A map says that a layer has a block, and it has it not: a write that was refused. It is made anew."""

@@ -37,6 +37,17 @@ class Extent:
         # Remembered, so that a volume that nothing was written to costs no system call a block.
         self._missing = False
 
+    def entry(self, block: int) -> Entry:
+        """The newest that is known of one block."""
+        found = self.fresh.get(block) or self.frozen.get(block)
+        if found is None:
+            files = self.files()
+            if files is None:
+                return ABSENT
+            digest, stamp = files.table.line(block)
+            return stamp, digest, AT_HOME
+        return found
+
     def entries(self, first: int, count: int) -> list[Entry]:
         """The newest that is known of `count` blocks."""
         found = [ABSENT] * count

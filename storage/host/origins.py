@@ -29,21 +29,13 @@ class OriginMaps:
 
     def resolve(self, replica: DiskReplica, index: int, first: int, count: int) -> list[tuple[Extent, Entry]]:
         """Where the bytes of some blocks are: in the volume's own layer, or in one below it."""
+        if count == 1:
+            # Most reads are of one block: the same as below, without all that is for several.
+            return [self._resolve_one(replica, index, first)]
         extent = replica.extent(index)
         found = [(extent, entry) for entry in extent.entries(first, count)]
         self._keep_open(extent)
         parent = replica.parent
-        if count == 1 and parent is not None and not found[0][1][0]:
-            # Most reads are of one block: the same as below, without all that is for several.
-            if first >= blocks_in(parent, index):
-                return found
-            depth = self._map(parent, index, first >> WINDOW_SHIFT)[first & (WINDOW_BLOCKS - 1)]
-            if not depth:
-                return found
-            extent = parent.chain[depth - 1].extent(index)
-            found = [(extent, extent.entries(first, 1)[0])]
-            self._keep_open(extent)
-            return found
         if parent is None or all(entry[0] for _, entry in found):
             return found
         shown = min(count, blocks_in(parent, index) - first)
@@ -55,6 +47,19 @@ class OriginMaps:
             self._fill(found, parent, index, first, at, depths)
             at = stop
         return found
+
+    def _resolve_one(self, replica: DiskReplica, index: int, block: int) -> tuple[Extent, Entry]:
+        extent, parent = replica.extent(index), replica.parent
+        entry = extent.entry(block)
+        self._keep_open(extent)
+        if entry[0] or parent is None or block >= blocks_in(parent, index):
+            return extent, entry
+        depth = self._map(parent, index, block >> WINDOW_SHIFT)[block & (WINDOW_BLOCKS - 1)]
+        if depth:
+            extent = parent.chain[depth - 1].extent(index)
+            entry = extent.entry(block)
+            self._keep_open(extent)
+        return extent, entry
 
     def forget(self, replica: DiskReplica, index: int, first: int, count: int) -> None:
         """Some blocks of a layer have changed: what was known of it, and of all above it, is out of date."""
