@@ -7,7 +7,6 @@ and the reader asks the extent server instead, which knows.
 import mmap
 import os
 import struct
-from array import array
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -79,8 +78,7 @@ class DirectFiles:
         self._maps: WindowMaps[tuple[int, int]] = WindowMaps(MAPS_MAX)
         # The hashes of the lower layers' blocks that were read last, by a part of their numbers; and whose they are.
         # A chain's tables are many files: without this a read of one would wait for the memory of two of them.
-        self._hashes = array("Q", () if self._is_flat else bytes(8 * HASHES_MAX))
-        self._hashed = array("Q", self._hashes)
+        self._hashes, self._hashed = _numbers(), _numbers()
         self._failed = False
 
     @property
@@ -112,7 +110,7 @@ class DirectFiles:
         self._open = {key: files for key, files in self._open.items() if files is not None}
         if settled is None:
             self._maps.clear()
-            self._hashed = array("Q", bytes(8 * len(self._hashed)))
+            self._hashed = _numbers()
         elif not self._is_flat:
             blocks = self._extent_bytes >> BLOCK_SHIFT
             for block in settled:
@@ -243,6 +241,11 @@ class DirectFiles:
             files = self._open.pop(next(iter(self._open)))
             if files is not None:
                 files.close()
+
+
+def _numbers() -> memoryview:
+    """As many as there may be hashes, all of them 0. It takes memory only where it is written."""
+    return memoryview(mmap.mmap(-1, 8 * HASHES_MAX)).cast("Q")
 
 
 def _runs(digests: list[int], stamps: list[int]) -> Iterator[tuple[int, int]]:
