@@ -4,6 +4,7 @@ from functools import partial
 
 import structlog
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from consensus.liveness.links import Watch
 from consensus.vault.links import VaultAccess
@@ -36,8 +37,11 @@ from storage.volumes.views import Reader, summary, volume_brief, volume_created,
 log = structlog.get_logger(__name__)
 
 
-class NewVolume(Body, frozen=True):
-    """The body of a creation."""
+TYPE_OF_IMAGE = "cinder_img_volume_type"  # the property of an image that says of which type volumes made of it are
+
+
+class NewVolume(Struct, frozen=True, kw_only=True):
+    """The body of a creation. Here alone Cinder passes over what it does not know."""
 
     size: int | str | None = None
     name: str | None = None
@@ -97,6 +101,8 @@ async def create_volume(request: Request) -> Response:
     _check_group(request, new)
     volume_id = VolumeId(dice.new_uuid())
     image = _image(request, new)
+    if image is not None and not new.volume_type:
+        new = replace(new, volume_type=image.words.get(TYPE_OF_IMAGE))
     source = _source(request, new) if image is None else request.cluster.view().need(Volume, image.volume_id)
     if source is None or _is_filled(request, new, source, image):
         size_bytes = _size(new.size)

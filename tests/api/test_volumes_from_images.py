@@ -34,6 +34,16 @@ async def test_a_volume_is_a_clone_of_the_disk_of_an_image(stores: Stores, clien
     assert (await shown(client, f"/volumes/{made['id']}", "volume"))["status"] == "available"
 
 
+async def test_an_image_says_of_which_type_its_volumes_are(client: httpx.AsyncClient) -> None:
+    for name in ("fast", "slow"):
+        assert (await client.post(f"{V3}/types", json={"volume_type": {"name": name}})).status_code == 200
+    image = await make_image(client, name="system", cinder_img_volume_type="fast")
+    assert (await upload(client, image, bytes(4096))).status_code == 204
+    assert (await make(client, imageRef=image["id"]))["volume_type"] == "fast"
+    assert (await make(client, imageRef=image["id"], volume_type="slow"))["volume_type"] == "slow"
+    await post(client, "/volumes", {"volume": {"size": 1, "unheard_of": "words"}}, 202)
+
+
 async def test_a_volume_holds_the_image_or_is_not_made(stores: Stores, client: httpx.AsyncClient) -> None:
     image = await make_image(client, name="large", min_disk=3, visibility="private")
     assert (await upload(client, image, bytes(4096))).status_code == 204
