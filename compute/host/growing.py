@@ -2,10 +2,12 @@
 
 An NBD client learns an export's size when it connects, so the volume server has ended the old connection by now. QEMU
 connects anew only when it has something to ask, and an idle guest never has; so it is told to read one sector by its
-monitor, on the disk's own device. Where that finds the dead connection it fails, and the next one connects. Neither
-reaches the guest. A guest that asked something itself in between is paused by its error policy, and goes on here.
+monitor, on the disk's own device. Where that finds the dead connection it fails, and a new one is made meanwhile; so it
+is told again. None of it reaches the guest. A guest that asked something itself in between is paused by its error
+policy, and goes on here.
 """
 
+import time
 from typing import Any, Final
 from xml.etree import ElementTree as Xml
 
@@ -15,8 +17,10 @@ import libvirt_qemu  # type: ignore[import-untyped]
 from compute.hypervisor import GuestFault
 from noded.core.ids import VolumeId
 
-READS: Final = 4  # QEMU 7.2 takes the third
+RECONNECT_S_MAX: Final = 4.0  # QEMU connects in a thread of its own, which takes as long as it takes
+AGAIN_S: Final = 0.02
 _READ_ONE: Final = 'qemu-io -d /machine/peripheral/{alias}/virtio-backend "read 0 512"'
+_OLD_SIZE: Final = "Cannot grow NBD nodes"  # it has no new connection yet; there is no code for it
 _HMP: Final = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
 
 
@@ -27,9 +31,21 @@ def grow(guest: Any, text: str, volume_id: VolumeId, size_bytes: int) -> None:
     if alias is None or target is None:
         raise GuestFault(f"libvirt does not say which device volume {volume_id} is")
     command = _READ_ONE.format(alias=alias.get("name"))
-    for _ in range(READS):
-        # Whether it went well it says in QEMU's own log; if it did not, the resizing fails and says so.
-        libvirt_qemu.qemuMonitorCommand(guest, command, _HMP)
+    _resize(guest, command, target.get("dev"), size_bytes)
     if guest.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]:
         guest.resume()
-    guest.blockResize(target.get("dev"), size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+
+def _resize(guest: Any, command: str, target: str | None, size_bytes: int) -> None:
+    give_up_at = time.monotonic() + RECONNECT_S_MAX
+    while True:
+        # Whether it went well it says in QEMU's own log alone.
+        libvirt_qemu.qemuMonitorCommand(guest, command, _HMP)
+        try:
+            guest.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        except libvirt.libvirtError as fault:
+            if _OLD_SIZE not in str(fault.get_error_message()) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(AGAIN_S)
+        else:
+            return
