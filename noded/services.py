@@ -27,8 +27,10 @@ import images.catalog
 import images.contents
 import images.discovery
 import images.exports
+import images.import_rules
 import images.members
 import images.metadefs
+import images.tasks
 import net.discovery
 import net.extensions
 import net.networks
@@ -168,6 +170,8 @@ SERVICES: tuple[Service, ...] = (
     storage.backups.SERVICE,
     images.discovery.SERVICE,
     images.catalog.SERVICE,
+    images.import_rules.SERVICE,
+    images.tasks.SERVICE,
     images.contents.SERVICE,
     images.exports.SERVICE,
     images.members.SERVICE,

@@ -71,7 +71,7 @@ class ChangeImage(Command, frozen=True, kw_only=True, tag="image.change.1"):
         if image.generation != self.generation:
             raise Conflict(f"Image {image.id} was changed by somebody else at the same time. Try again.", code=CHANGED)
         formats = (image.disk_format, image.container_format)
-        settled = image.contents is not None or image.upload_id is not None
+        settled = image.contents is not None or image.upload_id is not None or image.task_id is not None
         if settled and (self.form.disk_format, self.form.container_format) != formats:
             raise Forbidden("The formats of an image can't be changed once it has contents.")
         tx.put(replace(image, generation=image.generation + 1, updated_at_ms=self.now_ms, **asdict(self.form)))
@@ -106,12 +106,7 @@ class DeleteImage(Command, frozen=True, kw_only=True, tag="image.delete.1"):
         image = tx.need(Image, self.image_id)
         if image.protected:
             raise Forbidden(f"Image {image.id} is protected and can't be deleted. Remove its protection first.")
-        if image.contents is not None:
-            for volume_id in dict.fromkeys((image.contents.file_id, image.contents.disk_id)):
-                delete_volume(tx, volume_id)
-        for member in tx.find(Membership, "image_id", image.id):
-            tx.delete(Membership, member.id)
-        tx.delete(Image, image.id)
+        discard_image(tx, image.image_id)
 
 
 class AddMember(Command, frozen=True, kw_only=True, tag="image.member.add.1"):
@@ -186,12 +181,50 @@ def create_image(tx: Transaction, image_id: ImageId, form: ImageForm, now_ms: in
     tx.put(Image(id=image_id, created_at_ms=now_ms, updated_at_ms=now_ms, **asdict(form)))
 
 
-def begin_upload(tx: Transaction, image_id: ImageId, upload_id: str, *, staging: bool) -> Image:
-    """Somebody starts to fill the image, or to stage what will. Raises `Conflict` unless it is still empty."""
+def discard_image(tx: Transaction, image_id: ImageId) -> None:
+    """The image goes, and with it whom it was offered to, and its volumes as soon as nothing was made of them."""
+    image = tx.need(Image, image_id)
+    if image.contents is not None:
+        for volume_id in dict.fromkeys((image.contents.file_id, image.contents.disk_id)):
+            delete_volume(tx, volume_id)
+    for member in tx.find(Membership, "image_id", image.id):
+        tx.delete(Membership, member.id)
+    tx.delete(Image, image.id)
+
+
+def begin_import(tx: Transaction, image_id: ImageId, task_id: str) -> None:
+    """A task fills the image from now on, or puts what it has in further stores. Raises `Conflict` for a second one."""
+    image = tx.need(Image, image_id)
+    if image.task_id is not None:
+        raise Conflict(f"Image {image_id} is being imported already, by task {image.task_id}.")
+    if not image.disk_format or not image.container_format:
+        unset = "disk_format" if image.container_format else "container_format"
+        raise Conflict(f"'{unset}' needs to be set before import")
+    tx.put(replace(image, task_id=task_id, import_failed=False))
+
+
+def end_import(tx: Transaction, image_id: ImageId, task_id: str, *, failed: bool) -> None:
+    """The task has ended; the image, if it still exists, is free again."""
+    image = tx.get(Image, image_id)
+    if image is not None and image.task_id == task_id:
+        tx.put(replace(image, task_id=None, import_failed=failed))
+
+
+def begin_upload(
+    tx: Transaction, image_id: ImageId, upload_id: str, *, staging: bool, task_id: str | None = None
+) -> Image:
+    """Somebody (the task, if it is one) starts to fill the image, or to stage what will.
+
+    Raises `Conflict` unless it is still empty.
+    """
     image = tx.need(Image, image_id)
     if image.contents is not None or image.upload_id is not None:
         reason = "has its contents already" if image.contents else "is being uploaded already"
         raise Conflict(f"Image {image_id} {reason}.")
+    if image.task_id != task_id:
+        raise Conflict(
+            f"Image {image_id} {'is being imported' if image.task_id else 'is not being imported any more'}."
+        )
     if not image.disk_format or not image.container_format:
         raise Invalid(f"Set disk_format and container_format of image {image_id} before its data is uploaded.")
     image = replace(image, upload_id=upload_id, staging=staging)

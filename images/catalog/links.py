@@ -1,10 +1,13 @@
-"""What other services may write on an image that they make: what its user may, by the same rules."""
+"""What other services may write on an image that they make, by the rules of its user, and the catalogue's words."""
 
 from collections.abc import Mapping
 
 from images.catalog import forms
 from images.catalog.commands import ImageForm
+from images.catalog.views import STORE, status
 from noded.core.route import Caller
+
+__all__ = ["STORE", "form_for", "status"]
 
 
 def form_for(caller: Caller, keys: Mapping[str, object]) -> ImageForm:

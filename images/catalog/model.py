@@ -15,7 +15,7 @@ IMAGE_BYTES_MAX: Final = 1024 * GIB
 DISK_FORMATS: Final = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS: Final = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 BOOTABLE_FORMATS: Final = ("raw", "qcow2", "ami", "iso")
-IMPORT_METHODS: Final = ("glance-direct",)
+IMPORT_METHODS: Final = ("glance-direct", "web-download", "copy-image")
 
 
 class Visibility(StrEnum):
@@ -36,6 +36,9 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     sha512: str
     file_id: VolumeId  # the volume that holds the file
     disk_id: VolumeId  # the volume that root disks are cloned from; for raw images the same
+    # What it was checked against when it came, where that is not SHA-512: shown in its stead.
+    algorithm: str = ""
+    digest: str = ""
 
 
 class Image(Record, frozen=True, kw_only=True, tag="image.1"):
@@ -62,6 +65,8 @@ class Image(Record, frozen=True, kw_only=True, tag="image.1"):
     created_at_ms: int
     updated_at_ms: int
     staging: bool = False  # what the upload receives waits for an import
+    task_id: str | None = None  # the import that is under way
+    import_failed: bool | None = None  # how the newest import ended; None: there was none
 
     @property
     def image_id(self) -> ImageId:

@@ -51,6 +51,7 @@ IMAGE: Final[Schema] = {
         "self": _text("An image self url", **_READ_ONLY),
         "file": _text("An image file url", **_READ_ONLY),
         "schema": _text("An image schema url", **_READ_ONLY),
+        "stores": _text("Stores that have the image's data", **_READ_ONLY),
     },
     "additionalProperties": {"type": "string"},
     "links": [
@@ -90,10 +91,33 @@ def _collection(name: str, item: Schema) -> Schema:
     }
 
 
+TASK: Final[Schema] = {
+    "name": "task",
+    "properties": {
+        "id": _text("An identifier for the task"),
+        "type": _text("The type of task represented by this content", enum=["import"]),
+        "status": _text("The current status of this task", enum=["pending", "processing", "success", "failure"]),
+        "input": _maybe("object", "The parameters required by task, JSON blob"),
+        "result": _maybe("object", "The result of current task, JSON blob"),
+        "owner": _text("An identifier for the owner of this task"),
+        "message": _text("Human-readable informative message only included when appropriate (usually on failure)"),
+        "image_id": _text("Image associated with the task"),
+        "request_id": _text("Human-readable informative request-id"),
+        "user_id": _text("User associated with the task"),
+        "expires_at": _maybe("string", "Datetime when this resource would be subject to removal"),
+        "created_at": _text("Datetime when this resource was created"),
+        "updated_at": _text("Datetime when this resource was updated"),
+        "self": _text("A task self url", **_READ_ONLY),
+        "schema": _text("A task schema url", **_READ_ONLY),
+    },
+}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "image": IMAGE,
     "images": _collection("images", IMAGE),
     "member": MEMBER,
+    "task": TASK,
+    "tasks": _collection("tasks", TASK),
     "members": {
         "name": "members",
         "properties": {

@@ -5,7 +5,8 @@ from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUp
 from images.contents.departure import departure
 from images.contents.examine import examine_uploads
 from images.contents.model import Upload
-from images.contents.reconcile import UploadsReconciler
+from images.contents.reconcile.imports import ImportsReconciler
+from images.contents.reconcile.uploads import UploadsReconciler
 from images.endpoint import IMAGE
 from noded.core.service import Service
 
@@ -15,7 +16,7 @@ SERVICE = Service(
     records=(Upload,),
     commands=(AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload),
     routes=ROUTES,
-    reconcilers=(UploadsReconciler,),
+    reconcilers=(UploadsReconciler, ImportsReconciler),
     departure=departure,
     examines_machine=(examine_uploads,),
 )

@@ -1,50 +1,60 @@
-"""What the routes of an image's data do: receive a file, hand it out (Glance v2, "Image data")."""
+"""What the routes of an image's data do: receive a file, hand it out, import it (Glance v2, "Image data")."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import msgspec
-import structlog
-import trio
 
-from consensus.liveness.links import Watch
 from images.catalog.commands import visible
+from images.catalog.links import STORE
 from images.catalog.model import IMAGE_BYTES_MAX, IMPORT_METHODS, Contents, Image
-from images.contents.commands import AbortUpload, AddDisk, BeginUpload, FinishUpload, StageUpload
+from images.contents.commands import FinishUpload, StageUpload
 from images.contents.links import ImageBytes, Received
-from images.contents.live import LiveUploads
 from images.contents.model import Upload
 from images.contents.ranges import asked_range
-from images.formats.inspection import Inspection, Verdict
+from images.contents.reconcile.receiving import Receiving
+from images.formats.inspection import Verdict
+from images.import_rules.model import Guard
+from images.tasks.commands import EndTask, StartTask, expect_ready
+from images.tasks.model import Digest, Method, TaskKind
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
-from noded.core.errors import Conflict, Forbidden, Invalid, Kind, Refused, TooLarge
-from noded.core.ids import VolumeId
-from noded.core.retry import propose_chosen
+from noded.core.errors import Conflict, Forbidden, Invalid, Kind, NotFound, Refused, TooLarge
 from noded.core.route import Allow, Done, Request, Response, Route
-from storage.extents.layout import extent_count
-from storage.volumes.commands import PLACES_CHANGED, choose_layout
 from storage.volumes.links import VolumeFiles
-from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, whole_blocks
 
-log = structlog.get_logger(__name__)
-
-CONVERTED_FORMATS = frozenset({"qcow2"})  # of these a raw volume is made, for servers to be cloned from
-ABORT_S_MAX = 15.0
 MEDIA_TYPE = "application/octet-stream"
+DIGESTS = {"sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal digits
 
 
-class Method(msgspec.Struct, frozen=True):
+class MethodBody(msgspec.Struct, frozen=True):
     """How the data comes."""
 
     name: str
+    uri: str = ""
 
 
 class Import(msgspec.Struct, frozen=True):
-    """The body of an import. Which stores it asks for means nothing: there is one."""
+    """The body of an import. Whether all stores must succeed means nothing: there is one."""
 
-    method: Method
+    method: MethodBody
+    stores: tuple[str, ...] | None = None
+    all_stores: bool = False
+
+
+class ValidationData(msgspec.Struct, frozen=True):
+    """What the data of a location must add up to."""
+
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
+
+
+class NewLocation(msgspec.Struct, frozen=True):
+    """The body of a new location."""
+
+    url: str
+    validation_data: ValidationData = ValidationData()
 
 
 async def upload_file(request: Request) -> Response:
@@ -58,89 +68,170 @@ async def stage_file(request: Request) -> Response:
 
 
 async def import_image(request: Request) -> Response:
-    """Make what was staged the image's contents. All the work was done by then, so this is one entry of the log."""
+    """Fill the image by one of the import methods.
+
+    For what was staged all the work was done by then, and further stores there are none: those two are one entry of
+    the log. What is fetched from elsewhere takes its time: a task of this node.
+    """
     body = await request.json(Import)
-    if body.method.name not in IMPORT_METHODS:
-        known = ", ".join(IMPORT_METHODS)
-        raise Invalid(f"Unknown import method name '{body.method.name[:64]}'. It must be one of {known}.")
+    method, url = _method(body, request.cluster)
+    image = _imported(request, method)
+    now, task_id = now_ms(), dice.new_uuid()
+    start = StartTask(
+        task_id=task_id,
+        kind=TaskKind.API_IMAGE_IMPORT,
+        method=method,
+        image_id=image.image_id,
+        project_id=image.project_id,
+        user_id=request.caller.user_id,
+        request_id=request.request_id,
+        url=url,
+        node_id=request.cluster.node_id,
+        now_ms=now,
+    )
+    end = EndTask(task_id=task_id, turn=0, now_ms=now)
+    if method is Method.WEB_DOWNLOAD:
+        await request.cluster.propose(start)
+    elif method is Method.COPY_IMAGE:
+        await request.cluster.propose(start, end)
+    else:
+        await request.cluster.propose(start, _import_staged(request.cluster, image), end)
+    return Response()
+
+
+def _method(body: Import, cluster: Cluster) -> tuple[Method, str]:
+    """How, and for a download from where. Raises a refusal for what can't be."""
+    name = body.method.name
+    if name not in IMPORT_METHODS:
+        raise Invalid(f"Unknown import method name '{name[:64]}'. It must be one of {', '.join(IMPORT_METHODS)}.")
+    if body.stores is not None and body.all_stores:
+        raise Invalid("Give either stores or all_stores.")
+    for store in body.stores or ():
+        expect_store(store)
+    method = Method(name)
+    if method is not Method.WEB_DOWNLOAD:
+        return method, ""
+    if not body.method.uri:
+        raise Invalid("The method 'web-download' needs a uri.")
+    Guard.of(cluster.view()).expect_url(body.method.uri)
+    return method, body.method.uri
+
+
+def _imported(request: Request, method: Method) -> Image:
+    """The image of the path, if the caller may import to it now."""
     image = _own(request)
-    upload = request.cluster.view().get(Upload, image.upload_id) if image.upload_id else None
+    expect_ready(image, method)
+    return image
+
+
+def _import_staged(cluster: Cluster, image: Image) -> FinishUpload:
+    upload = cluster.view().get(Upload, image.upload_id) if image.upload_id else None
     if upload is None or upload.staged is None:
         raise Conflict(f"Image {image.id} needs to be staged before the method 'glance-direct' can be used.")
     staged = upload.staged
+    return FinishUpload(
+        upload_id=upload.id,
+        size_bytes=staged.size_bytes,
+        virtual_bytes=staged.virtual_bytes,
+        md5=staged.md5,
+        sha512=staged.sha512,
+        now_ms=now_ms(),
+    )
+
+
+async def add_location(request: Request) -> Response:
+    """Fill the image with what is at a URL, and, where a digest is given, only if the data adds up to it.
+
+    The data is fetched once and kept here: an image never depends on a server elsewhere.
+    """
+    body = await request.json(NewLocation)
+    image = _imported(request, Method.WEB_DOWNLOAD)
+    Guard.of(request.cluster.view()).expect_url(body.url)
     await request.cluster.propose(
-        FinishUpload(
-            upload_id=upload.id,
-            size_bytes=staged.size_bytes,
-            virtual_bytes=staged.virtual_bytes,
-            md5=staged.md5,
-            sha512=staged.sha512,
+        StartTask(
+            task_id=dice.new_uuid(),
+            kind=TaskKind.LOCATION_IMPORT,
+            method=Method.WEB_DOWNLOAD,
+            image_id=image.image_id,
+            project_id=image.project_id,
+            user_id=request.caller.user_id,
+            request_id=request.request_id,
+            url=body.url,
+            expected=_expected(body.validation_data),
+            node_id=request.cluster.node_id,
             now_ms=now_ms(),
         )
     )
-    return Response()
+    return Response(headers={"Location": f"{request.base_url}/image/v2/images/{image.id}/locations"})
+
+
+def _expected(told: ValidationData) -> Digest | None:
+    if not told.os_hash_algo and not told.os_hash_value:
+        return None
+    if told.os_hash_algo not in DIGESTS:
+        raise Invalid(f"os_hash_algo must be one of {', '.join(DIGESTS)}, not {str(told.os_hash_algo)[:64]}.")
+    value = (told.os_hash_value or "").lower()
+    if len(value) != DIGESTS[told.os_hash_algo] or not set(value) <= set("0123456789abcdef"):
+        raise Invalid(f"os_hash_value must have {DIGESTS[told.os_hash_algo]} hexadecimal digits.")
+    return Digest(algorithm=told.os_hash_algo, value=value)
+
+
+async def list_locations(request: Request) -> Response:
+    """Where the data is: in the one store, under the image's own name. Nothing can be fetched by it."""
+    image = _visible(request)
+    if image.contents is None:
+        return Response(body=[])
+    return Response(body=[{"url": f"{STORE}://{image.id}", "metadata": {"store": STORE}}])
+
+
+async def list_stores(request: Request) -> Response:  # noqa: ARG001  # every handler takes the request
+    """The one store. All images are in it, on several nodes each."""
+    store = {"id": STORE, "description": "The cluster's storage, on several nodes", "default": "true"}
+    return Response(body={"stores": [store]})
+
+
+async def list_store_details(request: Request) -> Response:  # noqa: ARG001  # every handler takes the request
+    """The one store, with what there is to know of it."""
+    store = {
+        "id": STORE,
+        "type": "noded",
+        "description": "The cluster's storage, on several nodes",
+        "default": "true",
+        "weight": 0,
+        "properties": {},
+    }
+    return Response(body={"stores": [store]})
+
+
+async def remove_from_store(request: Request) -> Response:
+    """Refused: what is in one store alone goes with its image."""
+    if request.params["store"] != STORE:
+        raise NotFound.of("store", request.params["store"])
+    image = _own(request)
+    if image.contents is None:
+        raise NotFound(f"Image {image.id} is not in store {STORE}: it has no data yet.")
+    raise Forbidden(f"Store {STORE} is the only one that has image {image.id}. Delete the image instead.")
+
+
+def expect_store(name: str | None) -> None:
+    """Raises a refusal for a store that there is not."""
+    if name is not None and name != STORE:
+        raise Conflict(f"There is no store {name[:64]}; the one store is {STORE}.")
 
 
 async def _receive(request: Request, *, staging: bool) -> Response:
     image = _empty(request)
     if request.headers.get("content-type", "").split(";")[0].strip() != MEDIA_TYPE:
         raise Refused(f"Send the image's data as {MEDIA_TYPE}.", kind=Kind.UNSUPPORTED_TYPE)
+    expect_store(request.headers.get("x-image-meta-store"))
     size_bytes = _declared_size(request)
-    upload_id = dice.new_uuid()
-    with request.driver(LiveUploads).receiving(upload_id):
-        file_id = VolumeId(dice.new_uuid())
-        await propose_chosen(
-            request.cluster,
-            lambda: BeginUpload(
-                upload_id=upload_id,
-                image_id=image.image_id,
-                node_id=request.cluster.node_id,
-                file_id=file_id,
-                size_bytes=whole_blocks(size_bytes),
-                layout=_layout(request, file_id, size_bytes),
-                now_ms=now_ms(),
-                staging=staging,
-            ),
-            PLACES_CHANGED,
-        )
-        try:
-            received, verdict = await _fill(request, upload_id, file_id, Inspection(image.disk_format or ""))
-            await (_stage if staging else _finish)(request.cluster, upload_id, received, verdict)
-        except BaseException:
-            await _abort(request.cluster, upload_id)
-            raise
+
+    async def finish(upload_id: str, received: Received, verdict: Verdict) -> None:
+        await (_stage if staging else _finish)(request.cluster, upload_id, received, verdict)
+
+    receiving = Receiving(request.cluster, request.driver, image)
+    await receiving.run(request.stream(), size_bytes, finish, staging=staging)
     return Response()
-
-
-async def _fill(
-    request: Request, upload_id: str, file_id: VolumeId, inspection: Inspection
-) -> tuple[Received, Verdict]:
-    files, image_bytes = request.driver(VolumeFiles), request.driver(ImageBytes)
-    async with files.open(file_id, writable=True) as file:
-        received = await image_bytes.receive(request.stream(), file.path, inspection)
-        verdict = inspection.verdict()
-        if verdict.disk_format in CONVERTED_FORMATS:
-            disk_id = await _add_disk(request, upload_id, verdict)
-            async with files.open(disk_id, writable=True) as disk:
-                await image_bytes.convert(file.path, verdict.disk_format, disk.socket)
-    return received, verdict
-
-
-async def _add_disk(request: Request, upload_id: str, verdict: Verdict) -> VolumeId:
-    disk_id = VolumeId(dice.new_uuid())
-    size_bytes = whole_blocks(verdict.virtual_bytes)
-    await propose_chosen(
-        request.cluster,
-        lambda: AddDisk(
-            upload_id=upload_id,
-            disk_id=disk_id,
-            size_bytes=size_bytes,
-            layout=_layout(request, disk_id, size_bytes),
-            now_ms=now_ms(),
-        ),
-        PLACES_CHANGED,
-    )
-    return disk_id
 
 
 async def _finish(cluster: Cluster, upload_id: str, received: Received, verdict: Verdict) -> None:
@@ -166,20 +257,6 @@ async def _stage(cluster: Cluster, upload_id: str, received: Received, verdict: 
             sha512=received.sha512,
         )
     )
-
-
-async def _abort(cluster: Cluster, upload_id: str) -> None:
-    # Also when the client has gone or the daemon stops.
-    with trio.move_on_after(ABORT_S_MAX, shield=True):
-        try:
-            await cluster.propose(AbortUpload(upload_id=upload_id))
-        except Refused as refused:
-            log.warning("upload not aborted; the reconciler will", upload=upload_id, why=refused.message)
-
-
-def _layout(request: Request, volume_id: VolumeId, size_bytes: int) -> Layout:
-    extents = range(extent_count(whole_blocks(size_bytes), IMAGE_EXTENT_BYTES))
-    return choose_layout(request.cluster.view(), request.driver(Watch).usable(), volume_id, extents)
 
 
 def _declared_size(request: Request) -> int:
@@ -268,6 +345,23 @@ ROUTES = (
         handler=import_image,
         allow=Allow.MEMBER,
         done=Done.ACCEPTED,
+    ),
+    Route(
+        verb="POST",
+        path="/v2/images/{image_id}/locations",
+        handler=add_location,
+        allow=Allow.MEMBER,
+        done=Done.ACCEPTED,
+    ),
+    Route(verb="GET", path="/v2/images/{image_id}/locations", handler=list_locations, allow=Allow.ADMIN),
+    Route(verb="GET", path="/v2/info/stores", handler=list_stores, allow=Allow.READER),
+    Route(verb="GET", path="/v2/info/stores/detail", handler=list_store_details, allow=Allow.ADMIN),
+    Route(
+        verb="DELETE",
+        path="/v2/stores/{store}/{image_id}",
+        handler=remove_from_store,
+        allow=Allow.MEMBER,
+        done=Done.EMPTY,
     ),
     Route(verb="GET", path="/v2/images/{image_id}/file", handler=download_file, allow=Allow.READER),
 )

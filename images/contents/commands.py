@@ -28,9 +28,10 @@ class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"
     layout: Layout
     now_ms: int
     staging: bool = False  # what comes waits for an import
+    task_id: str | None = None  # the import that receives it
 
     def apply(self, tx: Transaction) -> None:
-        image = begin_upload(tx, self.image_id, self.upload_id, staging=self.staging)
+        image = begin_upload(tx, self.image_id, self.upload_id, staging=self.staging, task_id=self.task_id)
         _create(tx, image, self.file_id, self.size_bytes, self.layout, self.node_id, self.now_ms)
         tx.put(
             Upload(
@@ -89,6 +90,8 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
     md5: str
     sha512: str
     now_ms: int
+    algorithm: str = ""  # what it was checked against, where that is not SHA-512
+    digest: str = ""
 
     def apply(self, tx: Transaction) -> None:
         upload = _sealed(tx, self.upload_id, self.size_bytes, self.virtual_bytes)
@@ -99,6 +102,8 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
             sha512=self.sha512,
             file_id=upload.file_id,
             disk_id=upload.disk_id or upload.file_id,
+            algorithm=self.algorithm,
+            digest=self.digest,
         )
         fill_image(tx, upload.image_id, self.upload_id, contents, self.now_ms)
         tx.delete(Upload, self.upload_id)

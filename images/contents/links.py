@@ -1,11 +1,13 @@
 """What the image service asks of this machine: bytes into a file and out of it, and one format made into another."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from images.formats.inspection import Inspection
+from images.import_rules.model import Guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,15 +17,19 @@ class Received:
     size_bytes: int
     md5: str
     sha512: str
+    digest: str = ""  # of the algorithm that was asked for beside these
 
 
 class ImageBytes(Protocol):
     """Moves images' bytes without stopping anything else that the daemon does."""
 
-    async def receive(self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection) -> Received:
+    async def receive(
+        self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection, *, algorithm: str = ""
+    ) -> Received:
         """Write all pieces to the start of the file at `path`, which is empty, while hashing and inspecting them.
 
-        Raises `Invalid` as soon as the inspection does, and `TooLarge` when the file's end is reached before theirs.
+        `algorithm` names one more digest that is wanted, as hashlib knows it. Raises `Invalid` as soon as the
+        inspection does, and `TooLarge` when the file's end is reached before theirs.
         """
 
     def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -35,3 +41,22 @@ class ImageBytes(Protocol):
     async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
         """Write the disk inside the file at `path` to the empty NBD export at `socket`. Raises `Invalid` if the file
         is broken inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What a server began to send."""
+
+    size_bytes: int | None  # where the server says it
+    pieces: AsyncIterator[bytes]
+
+
+class WebSource(Protocol):
+    """Fetches what users name, without being led to where they may not look."""
+
+    def open(self, url: str, guard: Guard) -> AbstractAsyncContextManager[Download]:
+        """The body of the answer to a GET of `url`, redirects followed.
+
+        Every connection is to an address that `guard` lets pass. Raises `Invalid` where it does not, and where the
+        server answers with anything else than what was asked for; `Unavailable` when it can't be reached, or goes.
+        """

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-# As a Glance with one store says it: the versions above 2.9, and 2.8, are about having several.
-_MINOR_VERSIONS: Final = (9, 7, 6, 5, 4, 3, 2, 1, 0)
+# As a Glance without a cache says it: 2.14 and 2.16 are about that. An image here is everywhere from the start.
+_MINOR_VERSIONS: Final = (17, 15, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 
 
 def versions(base_url: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
-from images.catalog.commands import ImageForm, begin_upload, create_image, fill_image
+from images.catalog.commands import ImageForm, begin_upload, create_image, discard_image, fill_image
 from images.catalog.model import Contents, Image
 from images.exports.model import Export
 from noded.core.command import Command
@@ -138,7 +138,7 @@ class AbortExport(Command, frozen=True, kw_only=True, tag="image.export.abort.1"
         _release(tx, export)
         image = tx.get(Image, self.image_id)
         if image is not None and image.upload_id == export.id:
-            tx.delete(Image, image.id)
+            discard_image(tx, image.image_id)
             tell(
                 tx,
                 message_id=export.message_id,

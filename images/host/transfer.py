@@ -42,7 +42,9 @@ class ImageTransfer:
         self._threads = trio.CapacityLimiter(THREADS_MAX)
         self._conversions = trio.CapacityLimiter(CONVERSIONS_MAX)
 
-    async def receive(self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection) -> Received:
+    async def receive(
+        self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection, *, algorithm: str = ""
+    ) -> Received:
         """See `ImageBytes.receive`."""
         target = await trio.to_thread.run_sync(_Target, path, limiter=self._threads)
         md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
@@ -53,12 +55,16 @@ class ImageTransfer:
             (lambda piece: sha512.update(piece.data), 1),
             (target.take, WRITES_MAX),
         ]
+        further = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+        if further is not None:
+            takers.append((lambda piece: further.update(piece.data), 1))
         try:
             size_bytes = await self._spread(pieces, takers)
             await trio.to_thread.run_sync(target.finish, limiter=self._threads)
         finally:
             target.close()
-        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
+        digest = "" if further is None else further.hexdigest()
+        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest(), digest=digest)
 
     async def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `ImageBytes.send`."""

@@ -28,6 +28,8 @@ SECRET: Final[Mapping[str, tuple[str, ...]]] = {
     "credential.update.1": ("blob",),
     "domain_config.1": ("secret_options",),
     "domain_config.set.1": ("secret_options",),
+    "image_task.1": ("url",),  # a signature may be in it
+    "image.task.start.1": ("url",),
     "join_token.1": ("secret_hash",),  # it is what members know a token by at their doors
     "join_token.create.1": ("secret_hash",),
     "members.found.1": ("authority_key_pem",),

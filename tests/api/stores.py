@@ -8,9 +8,10 @@ import trio
 from consensus.members import SERVICE as members_service
 from consensus.members.commands import AdmitNode
 from images.catalog.disks import CatalogDisks
-from images.contents.links import ImageBytes
+from images.contents.links import ImageBytes, WebSource
 from images.contents.live import LiveUploads
 from images.exports.orders import CatalogExports
+from images.host.fetch import HttpSource
 from noded.core.cluster import Cluster
 from noded.core.ids import NodeId
 from noded.core.reconciler import Reconciler
@@ -50,6 +51,7 @@ async def found_working_stores(directory: Path) -> tuple[Cloud, list[tuple[Recon
         cluster = cloud.shared.cluster(node)
         give_storage(drivers, cluster, number, directory)
         drivers.add(ImageBytes, SimulatedBytes())
+        drivers.add(WebSource, HttpSource())
         drivers.add(LiveUploads, LiveUploads())
         drivers.add(ImageDisks, CatalogDisks())
         drivers.add(ImageExports, CatalogExports())

@@ -16,6 +16,7 @@ from tests.unit.images.builders import qcow2
 
 IMAGES = "/image/v2/images"
 PATCH = {"content-type": "application/openstack-images-v2.1-json-patch"}
+METHODS = ["glance-direct", "web-download", "copy-image"]
 OCTETS = {"content-type": "application/octet-stream"}
 
 
@@ -204,7 +205,7 @@ async def test_data_of_another_type_is_refused(client: httpx.AsyncClient) -> Non
 async def test_schemas_and_import_methods_can_be_read(client: httpx.AsyncClient) -> None:
     for name in ("image", "images", "member", "members"):
         assert (await client.get(f"/image/v2/schemas/{name}")).json()["name"] == name
-    assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == ["glance-direct"]
+    assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == METHODS
 
 
 async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Pa
 
 async def test_what_is_staged_waits_for_its_import(stores: Stores, client: httpx.AsyncClient) -> None:
     answer = await client.post(IMAGES, json={"disk_format": "raw", "container_format": "bare"})
-    assert answer.headers["openstack-image-import-methods"] == "glance-direct"
+    assert answer.headers["openstack-image-import-methods"] == ",".join(METHODS)
     path = f"{IMAGES}/{answer.json()['id']}"
 
     async def status() -> str:
@@ -240,7 +241,7 @@ async def test_what_is_staged_waits_for_its_import(stores: Stores, client: httpx
 
     direct = {"method": {"name": "glance-direct"}, "all_stores": True}
     assert (await imported(direct), await status()) == (409, "queued")
-    for body in ({}, {"method": {}}, {"method": {"name": "web-download", "uri": "http://10.0.0.1/"}}):
+    for body in ({}, {"method": {}}, {"method": {"name": "web-download", "uri": "http://127.0.0.1/"}}):
         assert await imported(body) == 400
     staged = await client.put(f"{path}/stage", content=b"x", headers={"content-type": "text/plain"})
     assert staged.status_code == 415
@@ -272,4 +273,74 @@ async def test_the_unmodified_client_stages_and_imports(
         await openstack(base, ca, "image", "create", "--import", "--file", str(source), "both")
         assert json.loads(await openstack(base, ca, "image", "show", "both", "-f", "json"))["status"] == "active"
         methods = json.loads(await openstack(base, ca, "image", "import", "info", "-f", "json"))
-        assert methods["import-methods"] == ["glance-direct"]
+        assert methods["import-methods"] == METHODS
+
+
+async def test_the_one_store_is_told_and_images_say_that_they_are_there(client: httpx.AsyncClient) -> None:
+    [store] = (await client.get("/image/v2/info/stores")).json()["stores"]
+    assert (store["id"], store["default"]) == ("pool", "true")
+    assert (await client.get("/image/v2/info/stores/detail")).json()["stores"][0]["type"] == "noded"
+    image = await make(client)
+    path = f"{IMAGES}/{image['id']}"
+    gone = f"/image/v2/stores/pool/{image['id']}"
+    assert ("stores" in image, (await client.delete(gone)).status_code) == (False, 404)
+    elsewhere = await client.put(f"{path}/file", content=b"x", headers={**OCTETS, "x-image-meta-store": "tape"})
+    assert elsewhere.status_code == 409
+    assert (await client.get(f"{path}/locations")).json() == []
+    await upload(client, image, b"data")
+    assert (await client.get(path)).json()["stores"] == "pool"
+    assert (await client.delete(gone)).status_code == 403
+    assert (await client.delete(gone.replace("pool", "tape"))).status_code == 404
+    [location] = (await client.get(f"{path}/locations")).json()
+    assert location["metadata"] == {"store": "pool"}
+    copy = {"method": {"name": "copy-image"}, "all_stores": True, "all_stores_must_succeed": False}
+    answer = await client.post(f"{path}/import", json=copy)
+    assert answer.status_code == 202
+    shown = (await client.get(path)).json()
+    assert (shown["os_glance_importing_to_stores"], shown["os_glance_failed_import"]) == ("", "")
+    [task] = (await client.get(f"{path}/tasks")).json()["tasks"]
+    assert (task["status"], task["request_id"]) == ("success", answer.headers["x-openstack-request-id"])
+    for wrong in ({"stores": ["tape"]}, {"stores": ["pool"], "all_stores": True}):
+        refused = await client.post(f"{path}/import", json={"method": {"name": "copy-image"}, **wrong})
+        assert refused.status_code in {400, 409}
+
+
+async def test_tasks_are_started_and_listed_by_an_administrator(stores: Stores, client: httpx.AsyncClient) -> None:
+    keys = {"disk_format": "raw", "container_format": "bare", "name": "made"}
+    source = {"import_from": "http://does-not.exist.invalid/", "import_from_format": "raw", "image_properties": keys}
+    made = await client.post("/image/v2/tasks", json={"type": "import", "input": source})
+    task = made.json()
+    assert (made.status_code, task["status"], task["input"]["image_properties"]) == (201, "processing", keys)
+    assert made.headers["location"].endswith(task["self"])
+    other = await client.post("/image/v2/tasks", json={"type": "export", "input": source})
+    inside = {**source, "import_from": "http://127.0.0.1/"}
+    inwards = await client.post("/image/v2/tasks", json={"type": "import", "input": inside})
+    assert (other.status_code, inwards.status_code) == (400, 400)
+    await stores[0].shared.settle(*stores[1])
+    shown = (await client.get(f"/image/v2/tasks/{task['id']}")).json()
+    assert (shown["status"], "does-not.exist" in shown["message"], shown["result"]) == ("failure", True, None)
+    for query, count in (("", 1), ("?status=failure", 1), ("?status=success", 0), ("?type=import&limit=0", 0)):
+        assert len((await client.get(f"/image/v2/tasks{query}")).json()["tasks"]) == count
+    for wrong in ("limit=x", "marker=x", "sort_key=x", "sort_dir=x", "status=x"):
+        assert (await client.get(f"/image/v2/tasks?{wrong}")).status_code == 400
+    assert (await client.get("/image/v2/tasks/x")).status_code == 404
+    user = await stores[0].token_with(client, "manager")
+    assert (await client.get("/image/v2/tasks", headers=user)).status_code == 403
+    for name in ("task", "tasks"):
+        assert (await client.get(f"/image/v2/schemas/{name}")).json()["name"] == name
+
+
+async def test_an_administrator_says_from_where_images_may_come(client: httpx.AsyncClient) -> None:
+    path = "/noded/v1/image-import-rules"
+    assert (await client.get(path)).json()["image_import_rules"]["allowed_ports"] == [80, 443]
+    rules = {"allowed_ports": [], "allowed_networks": ["127.0.0.0/8"]}
+    assert (await client.put(path, json={"image_import_rules": rules})).json()["image_import_rules"] == {
+        "allowed_schemes": ["http", "https"],
+        "allowed_hosts": [],
+        "disallowed_hosts": [],
+        "disallowed_ports": [],
+        "disallowed_networks": [],
+        **rules,
+    }
+    wrong = {"image_import_rules": {"allowed_networks": ["10.0.0.1/8"]}}
+    assert (await client.put(path, json=wrong)).status_code == 400

@@ -21,6 +21,8 @@ from consensus.store import Change
 from images.catalog import SERVICE as CATALOG
 from images.contents import SERVICE as CONTENTS
 from images.host.drivers import add_image_drivers
+from images.import_rules import SERVICE as IMPORT_RULES
+from images.tasks import SERVICE as TASKS
 from noded.core.ids import NodeId, Revision, VolumeId
 from noded.core.reconciler import Reconciler
 from noded.core.route import Caller, Response
@@ -40,7 +42,7 @@ from tests.twins.loopback import own_address
 from tests.twins.request import Asked, route
 from tests.unit.images.builders import caller
 
-SERVICES = (*(each for each in ALL if each.name.startswith("storage.")), CATALOG, CONTENTS)
+SERVICES = (*(each for each in ALL if each.name.startswith("storage.")), CATALOG, IMPORT_RULES, TASKS, CONTENTS)
 SETTLE_S_MAX = 60.0
 
 

@@ -12,10 +12,12 @@ from images.catalog import SERVICE as CATALOG
 from images.catalog.model import Image
 from images.catalog.views import status
 from images.contents import SERVICE as CONTENTS
-from images.contents.links import ImageBytes, Received
+from images.contents.links import ImageBytes, Received, WebSource
 from images.contents.live import LiveUploads
 from images.host.transfer import ImageTransfer
+from images.import_rules import SERVICE as IMPORT_RULES
 from images.members import SERVICE as MEMBERS
+from images.tasks import SERVICE as TASKS
 from noded.core.errors import Invalid
 from noded.core.ids import DiskId, Revision
 from noded.core.route import Caller, Response
@@ -28,9 +30,10 @@ from storage.volumes.model import Volume
 from tests.twins.cluster import SharedCluster
 from tests.twins.request import Asked, route
 from tests.twins.storage import SimulatedDisks, SimulatedVolumes, give_storage
+from tests.twins.web import SimulatedWeb
 from tests.unit.images.builders import caller
 
-SERVICES = (POOLS, VOLUMES, CATALOG, CONTENTS, MEMBERS)
+SERVICES = (POOLS, VOLUMES, CATALOG, IMPORT_RULES, TASKS, CONTENTS, MEMBERS)
 ROUTES = [line for service in SERVICES for line in service.routes]
 
 
@@ -58,11 +61,13 @@ class Stage:
         self.shared = SharedCluster(SERVICES, self.names)
         self.volumes: dict[str, SimulatedVolumes] = {}
         self.bytes: dict[str, SimulatedBytes] = {}
+        self.web = SimulatedWeb()
         for number, name in enumerate(self.names, 1):
             drivers = self.shared.drivers[name]
             self.volumes[name] = give_storage(drivers, self.shared.cluster(name), number, directory)
             self.bytes[name] = SimulatedBytes()
             drivers.add(ImageBytes, self.bytes[name])
+            drivers.add(WebSource, self.web)
             drivers.add(LiveUploads, LiveUploads())
         self._reconcilers = {
             name: [

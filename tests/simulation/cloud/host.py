@@ -28,7 +28,7 @@ from consensus.members.model import Node
 from consensus.own_certificates.links import ApiFace
 from consensus.proposals import LogCluster
 from consensus.vault.links import VaultAccess
-from images.contents.links import ImageBytes
+from images.contents.links import ImageBytes, WebSource
 from images.contents.live import LiveUploads
 from net.host.simulated import SimulatedDataplane
 from net.links import Dataplane, PortWiring, ServerFacts
@@ -57,6 +57,7 @@ from tests.simulation.cloud.air import Air, WiredNode
 from tests.simulation.schedule import SLOWNESS
 from tests.twins.segment import SegmentDiscovery
 from tests.twins.storage import MemoryCapacity, SimulatedDisks, SimulatedHardware, SimulatedLuks, SimulatedVolumes
+from tests.twins.web import SimulatedWeb
 
 CHECKPOINT_ENTRIES: Final = 40
 
@@ -222,6 +223,7 @@ class Daemon:
         for protocol in (VolumeAttachments, VolumeFiles, VolumeServers):
             drivers.add(protocol, volumes)
         drivers.add(ImageBytes, SimulatedBytes())
+        drivers.add(WebSource, SimulatedWeb())
         drivers.add(LiveUploads, LiveUploads())
         drivers.add(Hypervisor, host.hypervisor)
         drivers.add(ServerFacts, StoreServerFacts(self.cluster))
