@@ -8,11 +8,12 @@ import msgspec
 from images.catalog.commands import visible
 from images.catalog.links import STORE
 from images.catalog.model import IMAGE_BYTES_MAX, IMPORT_METHODS, Contents, Image
-from images.contents.commands import FinishUpload, StageUpload
+from images.contents.commands import AbortUpload, FinishUpload, StageUpload
 from images.contents.links import ImageBytes, Received
 from images.contents.model import Upload
-from images.contents.ranges import asked_range
-from images.contents.reconcile.receiving import Receiving
+from images.contents.ranges import asked_range, sent_part
+from images.contents.reconcile.receiving import Attempt, receive_whole
+from images.contents.reconcile.resuming import receive_part
 from images.formats.inspection import Verdict
 from images.import_rules.model import Guard
 from images.tasks.commands import EndTask, StartTask, expect_ready
@@ -219,8 +220,30 @@ def expect_store(name: str | None) -> None:
         raise Conflict(f"There is no store {name[:64]}; the one store is {STORE}.")
 
 
+async def show_progress(request: Request) -> Response:
+    """Where an upload in parts goes on (HEAD): `Upload-Offset`, and `Upload-Length` where the whole is known."""
+    image = _visible(request)
+    if image.contents is not None:
+        return await download_file(request)
+    upload = request.cluster.view().get(Upload, image.upload_id) if image.upload_id else None
+    headers = {"Upload-Offset": str(upload.kept_bytes if upload else 0), "Cache-Control": "no-store"}
+    if upload is not None and upload.total_bytes is not None:
+        headers["Upload-Length"] = str(upload.total_bytes)
+    return Response(headers=headers, done=Done.EMPTY)
+
+
+async def give_up_upload(request: Request) -> Response:
+    """Throw away what has come of an image so far: it is as empty as before."""
+    image = _own(request)
+    if image.upload_id is None or request.cluster.view().get(Upload, image.upload_id) is None:
+        raise Conflict(f"Image {image.id} is not being uploaded.")
+    await request.cluster.propose(AbortUpload(upload_id=image.upload_id, even_kept=True))
+    return Response()
+
+
 async def _receive(request: Request, *, staging: bool) -> Response:
-    image = _empty(request)
+    said = request.headers.get("content-range")
+    image = _empty(request) if said is None else _unfinished(request, staging=staging)
     if request.headers.get("content-type", "").split(";")[0].strip() != MEDIA_TYPE:
         raise Refused(f"Send the image's data as {MEDIA_TYPE}.", kind=Kind.UNSUPPORTED_TYPE)
     expect_store(request.headers.get("x-image-meta-store"))
@@ -229,9 +252,29 @@ async def _receive(request: Request, *, staging: bool) -> Response:
     async def finish(upload_id: str, received: Received, verdict: Verdict) -> None:
         await (_stage if staging else _finish)(request.cluster, upload_id, received, verdict)
 
-    receiving = Receiving(request.cluster, request.driver, image)
-    await receiving.run(request.stream(), size_bytes, finish, staging=staging)
-    return Response()
+    if said is None:
+        attempt = Attempt(request.cluster, request.driver)
+        await receive_whole(attempt, image, request.stream(), size_bytes, finish, staging=staging)
+        return Response()
+    part = sent_part(said)
+    if size_bytes not in (None, part.end - part.start):
+        raise Invalid(f"Content-Range says {part.end - part.start} bytes, Content-Length {size_bytes}.")
+    attempt = Attempt(request.cluster, request.driver, image.upload_id)
+    kept_bytes = await receive_part(attempt, image, part, request.stream(), finish, staging=staging)
+    if kept_bytes is None:
+        return Response()
+    return Response(headers={"Upload-Offset": str(kept_bytes)}, done=Done.ACCEPTED)
+
+
+def _unfinished(request: Request, *, staging: bool) -> Image:
+    """The image of the path, if a part of its file may come now."""
+    image = _own(request)
+    upload = request.cluster.view().get(Upload, image.upload_id) if image.upload_id else None
+    if image.contents is not None or (image.upload_id is not None and (upload is None or not upload.resumable)):
+        raise Conflict(f"Image {image.id} has its data already, or is receiving it in another way.")
+    if upload is not None and (upload.staged is not None or image.staging is not staging):
+        raise Conflict(f"The upload of image {image.id} goes on where it began, and not after its end.")
+    return image
 
 
 async def _finish(cluster: Cluster, upload_id: str, received: Received, verdict: Verdict) -> None:
@@ -259,11 +302,11 @@ async def _stage(cluster: Cluster, upload_id: str, received: Received, verdict: 
     )
 
 
-def _declared_size(request: Request) -> int:
-    """The size that the client announces, or the limit where it announces none: volumes are thin."""
+def _declared_size(request: Request) -> int | None:
+    """The size that the client announces, where it does."""
     text = request.headers.get("content-length")
     if text is None:
-        return IMAGE_BYTES_MAX
+        return None
     if not text.isascii() or not text.isdecimal():
         raise Invalid(f"Content-Length is not a number of bytes: {text[:64]}.")
     if int(text) > IMAGE_BYTES_MAX:
@@ -360,6 +403,14 @@ ROUTES = (
         verb="DELETE",
         path="/v2/stores/{store}/{image_id}",
         handler=remove_from_store,
+        allow=Allow.MEMBER,
+        done=Done.EMPTY,
+    ),
+    Route(verb="HEAD", path="/v2/images/{image_id}/file", handler=show_progress, allow=Allow.READER),
+    Route(
+        verb="DELETE",
+        path="/v2/images/{image_id}/file",
+        handler=give_up_upload,
         allow=Allow.MEMBER,
         done=Done.EMPTY,
     ),

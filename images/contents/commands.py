@@ -11,7 +11,7 @@ from noded.core.command import Command
 from noded.core.errors import Conflict
 from noded.core.ids import ImageId, NodeId, VolumeId
 from noded.core.store import Transaction, View
-from storage.volumes.commands import create_volume, delete_volume, seal_volume
+from storage.volumes.commands import create_volume, delete_volume, hold_volume, seal_volume
 from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, Purpose, Volume
 
 
@@ -29,6 +29,8 @@ class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"
     now_ms: int
     staging: bool = False  # what comes waits for an import
     task_id: str | None = None  # the import that receives it
+    resumable: bool = False
+    total_bytes: int | None = None  # of a resumable one, where it is known
 
     def apply(self, tx: Transaction) -> None:
         image = begin_upload(tx, self.image_id, self.upload_id, staging=self.staging, task_id=self.task_id)
@@ -40,8 +42,51 @@ class BeginUpload(Command, frozen=True, kw_only=True, tag="image.upload.begin.1"
                 node_id=self.node_id,
                 file_id=self.file_id,
                 started_at_ms=self.now_ms,
+                resumable=self.resumable,
+                total_bytes=self.total_bytes,
+                kept_at_ms=self.now_ms,
             )
         )
+
+
+class ResumeUpload(Command, frozen=True, kw_only=True, tag="image.upload.resume.1"):
+    """A node carries an upload on, from where it was kept. Whoever had it before may not write any more."""
+
+    TOLD: ClassVar[str] = "carried an upload on from byte {kept_bytes}"
+
+    upload_id: str
+    node_id: NodeId
+    kept_bytes: int  # as it was when the node looked
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        upload = tx.need(Upload, self.upload_id)
+        if not upload.resumable or upload.staged is not None or upload.kept_bytes != self.kept_bytes:
+            raise Conflict(f"The upload goes on at byte {upload.kept_bytes}, not {self.kept_bytes}.")
+        if upload.disk_id is not None:  # of a last part that was not finished
+            delete_volume(tx, upload.disk_id)
+        hold_volume(tx, upload.file_id, phase="", node_id=self.node_id)
+        tx.put(replace(upload, node_id=self.node_id, disk_id=None, kept_at_ms=self.now_ms))
+
+
+class KeepUpload(Command, frozen=True, kw_only=True, tag="image.upload.keep.1"):
+    """So much of a resumable upload is on all replicas. `release`: its node does nothing with it for now."""
+
+    TOLD: ClassVar[str] = "kept {kept_bytes} bytes of an upload"
+
+    upload_id: str
+    node_id: NodeId
+    kept_bytes: int
+    release: bool
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        upload = tx.need(Upload, self.upload_id)
+        if upload.node_id != self.node_id or not upload.resumable or upload.staged is not None:
+            raise Conflict("The upload is another node's by now.")
+        if self.release:
+            hold_volume(tx, upload.file_id, phase="", node_id=None)
+        tx.put(replace(upload, kept_bytes=max(self.kept_bytes, upload.kept_bytes), kept_at_ms=self.now_ms))
 
 
 class AddDisk(Command, frozen=True, kw_only=True, tag="image.upload.disk.1"):
@@ -112,7 +157,7 @@ class FinishUpload(Command, frozen=True, kw_only=True, tag="image.upload.finish.
 class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"):
     """The upload failed: its volumes go, and the image, if it still exists, is queued again. Again: nothing.
 
-    Nor is anything done to what is staged: only the end of its image ends it.
+    Nor is anything done to what is staged or may be carried on, unless that is said.
     """
 
     TOLD: ClassVar[str] = "gave up an upload"
@@ -120,10 +165,11 @@ class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"
     FREES_ROOM: ClassVar[bool] = True
 
     upload_id: str
+    even_kept: bool = False  # also what is staged, or could be carried on: somebody decided so
 
     def apply(self, tx: Transaction) -> None:
         upload = tx.get(Upload, self.upload_id)
-        if upload is None or waits(tx, upload):
+        if upload is None or (waits(tx, upload) and not self.even_kept):
             return
         for volume_id in upload.volume_ids:
             if tx.get(Volume, volume_id) is not None:
@@ -133,8 +179,8 @@ class AbortUpload(Command, frozen=True, kw_only=True, tag="image.upload.abort.1"
 
 
 def waits(view: View, upload: Upload) -> bool:
-    """Whether it is staged, and its image may still be imported."""
-    return upload.staged is not None and view.get(Image, upload.image_id) is not None
+    """Whether it is staged or may be carried on, and its image is still there."""
+    return (upload.staged is not None or upload.resumable) and view.get(Image, upload.image_id) is not None
 
 
 def _sealed(tx: Transaction, upload_id: str, size_bytes: int, virtual_bytes: int) -> Upload:

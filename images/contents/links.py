@@ -20,6 +20,19 @@ class Received:
     digest: str = ""  # of the algorithm that was asked for beside these
 
 
+class Taken(Protocol):
+    """What was seen so far of a file that comes in parts."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def is_usable(self) -> bool:
+        """Whether all that it counts was taken and written: not if that was cut off in the middle."""
+
+    def received(self) -> Received:
+        """What it adds up to."""
+
+
 class ImageBytes(Protocol):
     """Moves images' bytes without stopping anything else that the daemon does."""
 
@@ -31,6 +44,19 @@ class ImageBytes(Protocol):
         `algorithm` names one more digest that is wanted, as hashlib knows it. Raises `Invalid` as soon as the
         inspection does, and `TooLarge` when the file's end is reached before theirs.
         """
+
+    def begin(self, inspection: Inspection) -> Taken:
+        """Nothing was seen yet of a file that comes in parts."""
+
+    async def append(self, pieces: AsyncIterator[bytes], path: Path, taken: Taken, *, last: bool) -> None:
+        """Write all pieces behind what was taken, and take them.
+
+        `last` false: bytes that do not fill a whole piece at the end are left out. When the sender fails, what came
+        before is taken, and on the disk; only a cancellation leaves `taken` of no use.
+        """
+
+    async def catch_up(self, path: Path, taken: Taken, size_bytes: int) -> None:
+        """Take what is in the file, up to `size_bytes`: it was received by somebody else."""
 
     def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` to before `end`, in pieces."""

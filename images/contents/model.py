@@ -30,6 +30,12 @@ class Upload(Record, frozen=True, kw_only=True, tag="image_upload.1"):
     started_at_ms: int
     staged: Staged | None = None  # everything is in the volumes: any node may make it the image's contents
 
+    # Of an upload that may be carried on when its sender, its daemon or its node is gone:
+    resumable: bool = False
+    total_bytes: int | None = None  # of the whole file, where that was said
+    kept_bytes: int = 0  # so much of it is on all replicas
+    kept_at_ms: int = 0
+
     @property
     def volume_ids(self) -> tuple[VolumeId, ...]:
         """What must go if the upload fails."""

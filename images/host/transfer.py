@@ -15,12 +15,13 @@ import mmap
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from images.contents.links import Received
+from images.contents.links import Received, Taken
 from images.formats.inspection import Inspection
 from images.host import qemu_img
 from noded.core.errors import TooLarge, Unavailable
@@ -35,6 +36,9 @@ _BLOCK_BYTES: Final = 4 * KIB
 _ZEROES: Final = bytes(PIECE_BYTES)
 
 
+_Taker = tuple[Callable[["_Piece"], None], int]  # what is done with each piece, on how many threads
+
+
 class ImageTransfer:
     """Implements `images.contents.links.ImageBytes`."""
 
@@ -46,25 +50,46 @@ class ImageTransfer:
         self, pieces: AsyncIterator[bytes], path: Path, inspection: Inspection, *, algorithm: str = ""
     ) -> Received:
         """See `ImageBytes.receive`."""
-        target = await trio.to_thread.run_sync(_Target, path, limiter=self._threads)
-        md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
-        sha512 = hashlib.sha512()
-        takers: list[tuple[Callable[[_Piece], None], int]] = [
-            (lambda piece: inspection.eat(bytes(piece.data)), 1),
-            (lambda piece: md5.update(piece.data), 1),
-            (lambda piece: sha512.update(piece.data), 1),
-            (target.take, WRITES_MAX),
-        ]
-        further = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
-        if further is not None:
-            takers.append((lambda piece: further.update(piece.data), 1))
+        taken = _Digests(inspection, algorithm)
+        await self._append(pieces, path, taken, last=True, is_new=True)
+        return taken.received()
+
+    def begin(self, inspection: Inspection) -> Taken:
+        """See `ImageBytes.begin`."""
+        return _Digests(inspection, "")
+
+    async def append(self, pieces: AsyncIterator[bytes], path: Path, taken: Taken, *, last: bool) -> None:
+        """See `ImageBytes.append`."""
+        assert isinstance(taken, _Digests)
+        await self._append(pieces, path, taken, last=last, is_new=False)
+
+    async def catch_up(self, path: Path, taken: Taken, size_bytes: int) -> None:
+        """See `ImageBytes.catch_up`."""
+        assert isinstance(taken, _Digests)
+        with _volume_faults("is read for"):
+            await self._spread(self.send(path, taken.size_bytes, size_bytes), taken, [])
+
+    async def _append(
+        self, pieces: AsyncIterator[bytes], path: Path, taken: "_Digests", *, last: bool, is_new: bool
+    ) -> None:
+        target = await trio.to_thread.run_sync(partial(_Target, path, is_new=is_new), limiter=self._threads)
         try:
-            size_bytes = await self._spread(pieces, takers)
-            await trio.to_thread.run_sync(target.finish, limiter=self._threads)
+            try:
+                await self._spread(pieces, taken, [(target.take, WRITES_MAX)], last=last)
+            except Exception:
+                if taken.is_usable:  # what came before the sender went shall be there when it comes back
+                    await self._finish(target, taken)
+                raise
+            await self._finish(target, taken)
         finally:
             target.close()
-        digest = "" if further is None else further.hexdigest()
-        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest(), digest=digest)
+
+    async def _finish(self, target: "_Target", taken: "_Digests") -> None:
+        try:
+            await trio.to_thread.run_sync(target.finish, limiter=self._threads)
+        except Unavailable:
+            taken.is_usable = False
+            raise
 
     async def send(self, path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `ImageBytes.send`."""
@@ -83,24 +108,26 @@ class ImageTransfer:
 
     async def digest(self, path: Path, size_bytes: int) -> Received:
         """See `ImageBytes.digest`."""
-        md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
-        takers: list[tuple[Callable[[_Piece], None], int]] = [
-            (lambda piece: md5.update(piece.data), 1),
-            (lambda piece: sha512.update(piece.data), 1),
-        ]
-        with _volume_faults("is read for"):
-            size_bytes = await self._spread(self.send(path, 0, size_bytes), takers)
-        return Received(size_bytes=size_bytes, md5=md5.hexdigest(), sha512=sha512.hexdigest())
+        taken = _Digests(None, "")
+        await self.catch_up(path, taken, size_bytes)
+        return taken.received()
 
     async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
         """See `ImageBytes.convert`."""
         async with self._conversions:
             await qemu_img.convert(path, disk_format, socket)
 
-    async def _spread(self, pieces: AsyncIterator[bytes], takers: "list[tuple[Callable[[_Piece], None], int]]") -> int:
-        """Give every piece to every taker, on as many threads as it may have; how many bytes came."""
+    async def _spread(
+        self, pieces: AsyncIterator[bytes], taken: "_Digests", takers: "list[_Taker]", *, last: bool = True
+    ) -> None:
+        """Give every piece to every taker, on as many threads as it may have, after what was taken before.
+
+        Where the sender fails, all takers have had what it had sent by then. `last` false: a piece that is not full
+        at the end is left out, so that what follows begins at the border of one.
+        """
+        takers = [*taken.takers(), *takers]
         free = _Buffers(PIECES_MAX, len(takers))
-        size_bytes = 0
+        fault: Exception | None = None
         try:
             async with trio.open_nursery() as nursery, AsyncExitStack() as senders:
                 channels = []
@@ -110,16 +137,27 @@ class ImageTransfer:
                     for _ in range(threads):
                         nursery.start_soon(self._work, receiver.clone(), take, free)
                     receiver.close()
-                async for piece in await senders.enter_async_context(aclosing(_gathered(pieces, free))):
-                    size_bytes += piece.size
+                gathered = aclosing(_gathered(pieces, free, taken.size_bytes, last=last))
+                each = await senders.enter_async_context(gathered)
+                while True:
+                    try:
+                        piece = await anext(each, None)
+                    except Exception as sender_fault:  # noqa: BLE001  # raised again when all is taken
+                        fault = sender_fault
+                        break
+                    if piece is None:
+                        break
                     for channel in channels:
                         await channel.send(piece)
+                    taken.size_bytes += piece.size
         except BaseExceptionGroup as group:
+            taken.is_usable = False
             raise _first(group) from None
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
-        return size_bytes
+        if fault is not None:
+            raise fault
 
     async def _work(
         self, receiver: "trio.MemoryReceiveChannel[_Piece]", take: "Callable[[_Piece], None]", free: "_Buffers"
@@ -128,6 +166,40 @@ class ImageTransfer:
             async for piece in receiver:
                 await trio.to_thread.run_sync(take, piece, limiter=self._threads)
                 free.taken(piece)
+
+
+class _Digests:
+    """Implements `images.contents.links.Taken`: what was seen of a file so far."""
+
+    def __init__(self, inspection: Inspection | None, algorithm: str) -> None:
+        self.size_bytes = 0
+        self.is_usable = True
+        self._inspection = inspection
+        self._md5 = hashlib.md5(usedforsecurity=False)  # what Glance calls `checksum`
+        self._sha512 = hashlib.sha512()
+        self._further = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+
+    def takers(self) -> "list[_Taker]":
+        """What is done with each piece, in the pieces' order."""
+        takers: list[_Taker] = [
+            (lambda piece: self._md5.update(piece.data), 1),
+            (lambda piece: self._sha512.update(piece.data), 1),
+        ]
+        inspection, further = self._inspection, self._further
+        if inspection is not None:
+            takers.append((lambda piece: inspection.eat(bytes(piece.data)), 1))
+        if further is not None:
+            takers.append((lambda piece: further.update(piece.data), 1))
+        return takers
+
+    def received(self) -> Received:
+        """See `Taken.received`."""
+        return Received(
+            size_bytes=self.size_bytes,
+            md5=self._md5.hexdigest(),
+            sha512=self._sha512.hexdigest(),
+            digest="" if self._further is None else self._further.hexdigest(),
+        )
 
 
 class _Piece:
@@ -167,9 +239,11 @@ class _Buffers:
             self._give.send_nowait(piece.buffer)
 
 
-async def _gathered(pieces: AsyncIterator[bytes], free: _Buffers) -> AsyncGenerator[_Piece, None]:
-    """The same bytes in pieces of `PIECE_BYTES`, the last one perhaps smaller."""
-    buffer, filled, offset = await free.one(), 0, 0
+async def _gathered(
+    pieces: AsyncIterator[bytes], free: _Buffers, offset: int, *, last: bool
+) -> AsyncGenerator[_Piece, None]:
+    """The same bytes in pieces of `PIECE_BYTES` from `offset` on; at the end a smaller one, if it is the last."""
+    buffer, filled = await free.one(), 0
     async for came in pieces:
         rest = memoryview(came)
         while rest:
@@ -179,7 +253,7 @@ async def _gathered(pieces: AsyncIterator[bytes], free: _Buffers) -> AsyncGenera
             if filled == PIECE_BYTES:
                 yield free.piece(buffer, offset, filled)
                 buffer, filled, offset = await free.one(), 0, offset + PIECE_BYTES
-    if filled:
+    if filled and last:
         yield free.piece(buffer, offset, filled)
 
 
@@ -190,9 +264,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class _Target:
-    """The file that is written. It is new, so zeroes need not be written."""
+    """The file that is written. Where it is new, zeroes need not be."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool) -> None:
+        self._is_new = is_new
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_DIRECT)
         except OSError as error:
@@ -204,7 +279,7 @@ class _Target:
     def take(self, piece: _Piece) -> None:
         if piece.offset + piece.size > self._size:
             raise TooLarge(f"The image is larger than the {self._size} bytes that were announced.")
-        if piece.data == _ZEROES:
+        if self._is_new and piece.data == _ZEROES:
             return
         # Whole blocks: a part of one would have to be read before it is written.
         whole = -(-piece.size // _BLOCK_BYTES) * _BLOCK_BYTES

@@ -237,6 +237,49 @@ async def test_an_upload_whose_daemon_is_killed_leaves_nothing_on_any_disk(nodes
     assert image(nodes, image_id).contents is not None
 
 
+async def test_an_upload_in_parts_whose_node_dies_is_carried_on_by_another_and_leaves_nothing_else(
+    nodes: StorageNodes,
+) -> None:
+    content, image_id = os.urandom(6 * MIB), await new_image(nodes)
+    stalled = trio.Event()
+
+    async def put(number: int, start: int, end: int, pieces: AsyncIterator[bytes]) -> None:
+        said = {"content-range": f"bytes {start}-{end - 1}/{len(content)}", "content-type": "application/octet-stream"}
+        await nodes.ask(number, "PUT", FILE, params={"image_id": image_id}, pieces=pieces, headers=said)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        async for piece in in_pieces(os.urandom(2 * MIB)):  # what is sent again need not be the same
+            yield piece
+        stalled.set()
+        await trio.sleep_forever()
+
+    async def ghost() -> None:
+        with contextlib.suppress(Refused):
+            await put(1, 3 * MIB, 6 * MIB, stalls())
+
+    await put(1, 0, 3 * MIB, in_pieces(content[: 3 * MIB]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ghost)
+        await stalled.wait()
+        # The node dies: its daemon, and the volume's server, which wrote without having told anyone.
+        nodes.scopes[NodeId(nodes.ids[0])].cancel()
+        nodes.node(1).signal_volume_server(all_volumes(nodes)[0].volume_id, signal.SIGKILL)
+        progress = await nodes.ask(2, "HEAD", FILE, params={"image_id": image_id})
+        assert progress.headers["Upload-Offset"] == str(3 * MIB)
+        await put(2, 3 * MIB, 6 * MIB, in_pieces(content[3 * MIB :]))
+        nursery.cancel_scope.cancel()
+    contents = image(nodes, image_id).contents
+    assert contents is not None
+    assert contents.sha512 == hashlib.sha512(content).hexdigest()
+    answer = await nodes.ask(3, "GET", FILE, params={"image_id": image_id})
+    assert await content_of(answer) == content
+    assert await held(nodes) == {contents.file_id}
+    await nodes.start_daemon(1)
+    await nodes.ask(2, "DELETE", "/v2/images/{image_id}", params={"image_id": image_id})
+    await nodes.until(lambda: all_volumes(nodes) == [])
+    assert await held(nodes) == set()
+
+
 async def test_a_deleted_images_blocks_stay_for_the_servers_made_from_it(nodes: StorageNodes) -> None:
     image_id = await new_image(nodes)
     await upload(nodes, image_id, in_pieces(b"\xaa" * MIB))

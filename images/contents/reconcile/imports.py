@@ -10,7 +10,7 @@ import trio
 from images.catalog.model import IMAGE_BYTES_MAX, Image
 from images.contents.commands import FinishUpload
 from images.contents.links import Received, WebSource
-from images.contents.reconcile.receiving import Receiving
+from images.contents.reconcile.receiving import Attempt, receive_whole
 from images.formats.inspection import Verdict
 from images.import_rules.model import Guard
 from images.tasks.commands import SUPERSEDED, EndTask, ForgetTasks, TakeTask
@@ -170,8 +170,16 @@ class ImportsReconciler:
         async with self._drivers.get(WebSource).open(task.url, guard) as download:
             if download.size_bytes is not None and download.size_bytes > IMAGE_BYTES_MAX:
                 raise TooLarge(f"An image may have at most {IMAGE_BYTES_MAX} bytes; there are {download.size_bytes}.")
-            receiving = Receiving(self._cluster, self._drivers.get, image, task_id=task.id)
-            await receiving.run(download.pieces, download.size_bytes, finish, algorithm=algorithm)
+            attempt = Attempt(self._cluster, self._drivers.get)
+            await receive_whole(
+                attempt,
+                image,
+                download.pieces,
+                download.size_bytes,
+                finish,
+                task_id=task.id,
+                algorithm=algorithm,
+            )
         log.info("image imported", task=task.id, image=task.image_id)
 
 

@@ -18,12 +18,13 @@ from images.formats.inspection import Inspection, Verdict
 from noded.core import dice
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
+from noded.core.command import Command
 from noded.core.errors import Refused
 from noded.core.ids import VolumeId
 from noded.core.retry import propose_chosen
 from storage.extents.layout import extent_count
 from storage.volumes.commands import PLACES_CHANGED, choose_layout
-from storage.volumes.links import VolumeFiles
+from storage.volumes.links import OpenVolume, VolumeFiles
 from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, whole_blocks
 
 log = structlog.get_logger(__name__)
@@ -43,75 +44,54 @@ class FindDriver(Protocol):
     def __call__(self, protocol: type[D], /) -> D: ...
 
 
-class Receiving:
-    """One attempt to fill an image, or to stage what will."""
+class Attempt:
+    """One upload, and the entries of the log by which it begins, gets a disk, and ends badly."""
 
-    def __init__(self, cluster: Cluster, driver: FindDriver, image: Image, *, task_id: str | None = None) -> None:
-        self._cluster = cluster
-        self._driver = driver
-        self._image = image
-        self._task_id = task_id
-        self._upload_id = dice.new_uuid()
+    def __init__(self, cluster: Cluster, driver: FindDriver, upload_id: str | None = None) -> None:
+        self.cluster = cluster
+        self.driver = driver
+        self.upload_id = dice.new_uuid() if upload_id is None else upload_id
 
-    async def run(
+    async def begin(
         self,
-        pieces: AsyncIterator[bytes],
+        image: Image,
         size_bytes: int | None,
-        finish: Finish,
         *,
         staging: bool = False,
-        algorithm: str = "",
-    ) -> None:
-        """Receive all pieces. `size_bytes`: how many there will be, where that is known; `algorithm`: a further digest.
-
-        On any fault the upload is aborted: the image is as empty as before.
-        """
-        with self._driver(LiveUploads).receiving(self._upload_id):
-            file_id = VolumeId(dice.new_uuid())
-            await self._begin(file_id, IMAGE_BYTES_MAX if size_bytes is None else size_bytes, staging=staging)
-            try:
-                received, verdict = await self._fill(pieces, file_id, algorithm)
-                await finish(self._upload_id, received, verdict)
-            except BaseException:
-                await self._abort()
-                raise
-
-    async def _begin(self, file_id: VolumeId, size_bytes: int, *, staging: bool) -> None:
+        task_id: str | None = None,
+        resumable: bool = False,
+    ) -> VolumeId:
+        """A volume waits for the file. `size_bytes`: of the file, where that is known."""
+        file_id = VolumeId(dice.new_uuid())
+        room_bytes = IMAGE_BYTES_MAX if size_bytes is None else size_bytes  # volumes are thin
         await propose_chosen(
-            self._cluster,
+            self.cluster,
             lambda: BeginUpload(
-                upload_id=self._upload_id,
-                image_id=self._image.image_id,
-                node_id=self._cluster.node_id,
+                upload_id=self.upload_id,
+                image_id=image.image_id,
+                node_id=self.cluster.node_id,
                 file_id=file_id,
-                size_bytes=whole_blocks(size_bytes),
-                layout=self._layout(file_id, size_bytes),
+                size_bytes=whole_blocks(room_bytes),
+                layout=self._layout(file_id, room_bytes),
                 now_ms=now_ms(),
                 staging=staging,
-                task_id=self._task_id,
+                task_id=task_id,
+                resumable=resumable,
+                total_bytes=size_bytes if resumable else None,
             ),
             PLACES_CHANGED,
         )
+        return file_id
 
-    async def _fill(self, pieces: AsyncIterator[bytes], file_id: VolumeId, algorithm: str) -> tuple[Received, Verdict]:
-        files, image_bytes = self._driver(VolumeFiles), self._driver(ImageBytes)
-        inspection = Inspection(self._image.disk_format or "")
-        async with files.open(file_id, writable=True) as file:
-            received = await image_bytes.receive(pieces, file.path, inspection, algorithm=algorithm)
-            verdict = inspection.verdict()
-            if verdict.disk_format in CONVERTED_FORMATS:
-                disk_id = await self._add_disk(verdict)
-                async with files.open(disk_id, writable=True) as disk:
-                    await image_bytes.convert(file.path, verdict.disk_format, disk.socket)
-        return received, verdict
-
-    async def _add_disk(self, verdict: Verdict) -> VolumeId:
-        disk_id = VolumeId(dice.new_uuid())
-        size_bytes = whole_blocks(verdict.virtual_bytes)
+    async def convert(self, file: OpenVolume, verdict: Verdict) -> None:
+        """Make a volume of the disk inside the file, where the file is not the disk itself."""
+        if verdict.disk_format not in CONVERTED_FORMATS:
+            return
+        disk_id, size_bytes = VolumeId(dice.new_uuid()), whole_blocks(verdict.virtual_bytes)
         await propose_chosen(
-            self._cluster,
+            self.cluster,
             lambda: AddDisk(
-                upload_id=self._upload_id,
+                upload_id=self.upload_id,
                 disk_id=disk_id,
                 size_bytes=size_bytes,
                 layout=self._layout(disk_id, size_bytes),
@@ -119,16 +99,51 @@ class Receiving:
             ),
             PLACES_CHANGED,
         )
-        return disk_id
+        async with self.driver(VolumeFiles).open(disk_id, writable=True) as disk:
+            await self.driver(ImageBytes).convert(file.path, verdict.disk_format, disk.socket)
 
-    async def _abort(self) -> None:
-        # Also when the client has gone or the daemon stops.
+    async def abort(self) -> None:
+        """The image is as empty as before."""
+        await self.propose_at_last(AbortUpload(upload_id=self.upload_id, even_kept=True))
+
+    async def propose_at_last(self, command: Command) -> None:
+        """Say how it ended, also when the client has gone or the daemon stops."""
         with trio.move_on_after(ABORT_S_MAX, shield=True):
             try:
-                await self._cluster.propose(AbortUpload(upload_id=self._upload_id))
+                await self.cluster.propose(command)
             except Refused as refused:
-                log.warning("upload not aborted; the reconciler will", upload=self._upload_id, why=refused.message)
+                log.warning("end of an upload not told", upload=self.upload_id, why=refused.message)
 
     def _layout(self, volume_id: VolumeId, size_bytes: int) -> Layout:
         extents = range(extent_count(whole_blocks(size_bytes), IMAGE_EXTENT_BYTES))
-        return choose_layout(self._cluster.view(), self._driver(Watch).usable(), volume_id, extents)
+        return choose_layout(self.cluster.view(), self.driver(Watch).usable(), volume_id, extents)
+
+
+async def receive_whole(
+    attempt: Attempt,
+    image: Image,
+    pieces: AsyncIterator[bytes],
+    size_bytes: int | None,
+    finish: Finish,
+    *,
+    staging: bool = False,
+    task_id: str | None = None,
+    algorithm: str = "",
+) -> None:
+    """Receive all of a file at once. `size_bytes`: how large it is, where that is known; `algorithm`: a further digest.
+
+    On any fault the upload is aborted: the image is as empty as before.
+    """
+    with attempt.driver(LiveUploads).receiving(attempt.upload_id):
+        file_id = await attempt.begin(image, size_bytes, staging=staging, task_id=task_id)
+        try:
+            inspection = Inspection(image.disk_format or "")
+            async with attempt.driver(VolumeFiles).open(file_id, writable=True) as file:
+                mover = attempt.driver(ImageBytes)
+                received = await mover.receive(pieces, file.path, inspection, algorithm=algorithm)
+                verdict = inspection.verdict()
+                await attempt.convert(file, verdict)
+            await finish(attempt.upload_id, received, verdict)
+        except BaseException:
+            await attempt.abort()
+            raise
