@@ -1,6 +1,6 @@
 """What the dashboard asks of the daemon: to be a client of its own APIs, with the caller's token and nothing more."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,5 +52,9 @@ class LocalApi(Protocol):
         token: str | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        content: AsyncIterator[bytes] | None = None,
     ) -> Answer:
-        """Send one request as the token's user. Never raises for what the API refuses."""
+        """Send one request as the token's user: `body` as JSON, or `content` as it comes.
+
+        Never raises for what the API refuses.
+        """

@@ -178,3 +178,42 @@ def as_command(form: Mapping[str, str]) -> str:
     if form.get("count", "1") not in {"", "1"}:
         words += ["--min", form["count"], "--max", form["count"]]
     return shlex.join([*words, form.get("name") or "NAME"])
+
+
+# What the page of an image shows in places of its own, or nobody asks for.
+_IMAGE_FACTS = frozenset({
+    "id", "name", "status", "visibility", "protected", "os_hidden", "checksum", "os_hash_algo", "os_hash_value",
+    "owner", "size", "virtual_size", "container_format", "disk_format", "created_at", "updated_at", "tags", "min_disk",
+    "min_ram", "self", "file", "schema", "stores", "os_glance_importing_to_stores", "os_glance_failed_import",
+    "os_glance_import_task",
+})  # fmt: skip
+
+
+def image_properties(image: Mapping[str, Any]) -> dict[str, str]:
+    """What a user wrote on an image beside what every image has."""
+    return {name: str(value) for name, value in sorted(image.items()) if name not in _IMAGE_FACTS}
+
+
+def upload_progress(headers: Mapping[str, str]) -> Thing | None:
+    """How much of an image's file is there; None where nothing of it is being kept."""
+    offset, length = headers.get("upload-offset", "0"), headers.get("upload-length")
+    if offset == "0":
+        return None
+    return {"offset": int(offset), "length": int(length) if length is not None else None}
+
+
+def image_changes(form: Mapping[str, str]) -> list[dict[str, object]]:
+    """The JSON patch that a form of the image's page stands for."""
+    values: dict[str, object] = {field: form[field] or None for field in ("name", "visibility") if field in form}
+    values |= {field: form[field] == "true" for field in ("protected", "os_hidden") if field in form}
+    values |= {field: int(form[field]) for field in ("min_disk", "min_ram") if form.get(field, "").isdecimal()}
+    changes: list[dict[str, object]] = [
+        {"op": "replace", "path": f"/{field}", "value": value} for field, value in values.items()
+    ]
+    if "property" in form:
+        path = "/" + form["property"].strip().replace("~", "~0").replace("/", "~1")
+        if form.get("remove"):
+            changes.append({"op": "remove", "path": path})
+        else:
+            changes.append({"op": "add", "path": path, "value": form.get("value", "")})
+    return changes

@@ -1,6 +1,6 @@
 """How does the dashboard use the APIs? As a client within the process: the same application, no socket between."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -27,14 +27,17 @@ class InProcessApi:
         token: str | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        content: AsyncIterator[bytes] | None = None,
     ) -> Answer:
-        content = b"" if body is None else msgspec.json.encode(body)
-        sent = {"host": "localhost", "content-length": str(len(content)), **(headers or {})}
+        whole = b"" if body is None else msgspec.json.encode(body)
+        sent = {"host": "localhost", **(headers or {})}
         if token is not None:
             sent["x-auth-token"] = token
-        if content:
-            sent["content-type"] = "application/json"
-        exchange = _Exchange(content)
+        if content is None:
+            sent["content-length"] = str(len(whole))
+        if whole:
+            sent.setdefault("content-type", "application/json")
+        exchange = _Exchange(_once(whole) if content is None else content)
         path, _, query = path.partition("?")
         scope: dict[str, Any] = {
             "type": "http",
@@ -51,11 +54,15 @@ class InProcessApi:
         return exchange.answer()
 
 
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
 class _Exchange:
     """Both ends of one request: what the application reads, and what it answers."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content: bytes | None = content
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
+        self._content: AsyncIterator[bytes] | None = content
         self._status = 0
         self._headers: dict[str, str] = {}
         self._received = bytearray()
@@ -63,8 +70,10 @@ class _Exchange:
     async def receive(self) -> dict[str, Any]:
         if self._content is None:
             await trio.sleep_forever()  # the client neither says more nor goes away
-        content, self._content = self._content, None
-        return {"type": "http.request", "body": content, "more_body": False}
+        piece = await anext(self._content, None)
+        if piece is None:
+            self._content = None
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
 
     async def send(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

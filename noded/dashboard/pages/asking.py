@@ -1,5 +1,6 @@
 """How does a page ask the APIs as the signed-in user, and how does it answer the browser? Shared by every page."""
 
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
 import trio
@@ -11,10 +12,18 @@ from noded.dashboard.links import Answer, LocalApi
 from noded.dashboard.render import disabled, page
 
 
-async def ask(request: Request, verb: str, path: str, body: object = None) -> Answer:
-    """Call an API as the signed-in user."""
+async def ask(
+    request: Request,
+    verb: str,
+    path: str,
+    body: object = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    content: AsyncIterator[bytes] | None = None,
+) -> Answer:
+    """Call an API as the signed-in user, with `body` as JSON or `content` as it comes."""
     token = session.token_of(request.headers)
-    return await request.driver(LocalApi).call(verb, path, token=token, body=body)
+    return await request.driver(LocalApi).call(verb, path, token=token, body=body, headers=headers, content=content)
 
 
 async def ask_all(request: Request, **paths: str) -> dict[str, Answer]:

@@ -17,6 +17,7 @@ HEARTBEAT_S = 15.0  # tells a dead connection from a quiet one
 
 _STATIC = {
     "style.css": "text/css; charset=utf-8",
+    "upload.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

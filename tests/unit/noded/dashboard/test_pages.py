@@ -1,5 +1,7 @@
 """The pages as a browser gets them: from the gateway, which asks itself, of a cloud with simulated machines."""
 
+import hashlib
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +12,8 @@ import pytest
 import trio
 
 from consensus import history, members
+from images.contents.links import ImageBytes
+from images.contents.live import LiveUploads
 from noded import dashboard, inspection
 from noded.dashboard.links import LocalApi
 from noded.dashboard.session import COOKIE
@@ -18,12 +22,13 @@ from noded.inspection.links import Registry, VitalsReader
 from noded.inspection.model import Space, StoreDigest, Vitals
 from storage.backups.reconcile import BackupsReconciler
 from tests.scenarios.compute.stage import SERVICES, Stage, open_stage
+from tests.scenarios.images.stage import SimulatedBytes
 from tests.twins.cloud import ADMIN_PASSWORD, BASE, api_certificate, serving
 
 MORE = (members.SERVICE, history.SERVICE, inspection.SERVICE, dashboard.SERVICE)
 PATIENCE_S = 10.0
 SPACE = Space(total_bytes=8 << 30, used_bytes=1 << 30)
-PAGES = ("/", "/servers", "/servers/new", "/images", "/networks", "/volumes", "/nodes", "/history")
+PAGES = ("/", "/servers", "/servers/new", "/images", "/images/new", "/networks", "/volumes", "/nodes", "/history")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2eB4pI3k1bW3p0bW3p0bW3p0bW3p0bW3p0bW3p0bW3 me"
 
 
@@ -50,6 +55,8 @@ async def stage() -> AsyncIterator[Stage]:
             drivers.add(LocalApi, InProcessApi(stage.cloud.gateways[node]))
             drivers.add(Registry, AllServices())
             drivers.add(VitalsReader, Idle())
+            drivers.add(ImageBytes, SimulatedBytes())
+            drivers.add(LiveUploads, LiveUploads())
         yield stage
 
 
@@ -130,6 +137,61 @@ async def test_a_volume_is_backed_up_restored_and_its_backup_deleted_by_forms(st
         page = (await browser.get("/volumes")).text
         assert ("No backups yet." in page, f"restore_backup_{backup['id']}" in page) == (True, True)
         assert (await browser.post(f"/volumes/backups/{backup['id']}/dance")).status_code == 404
+
+
+async def test_an_image_is_made_filled_in_parts_changed_and_deleted_from_its_page(stage: Stage) -> None:
+    async with signed_in(stage) as browser:
+        made = await browser.post("/images", data={"name": "disk", "disk_format": "raw", "visibility": "shared"})
+        page = made.headers["location"].split("?")[0]
+        assert 'id="upload"' in (await browser.get(page)).text
+        assert "script" in (await browser.get("/static/upload.js")).headers["content-type"]
+        content = os.urandom((1 << 20) + 5)
+        octets = {"content-type": "application/octet-stream"}
+        for first, last, kept, status in ((0, (1 << 20) - 1, 1 << 20, "saving"), (1 << 20, (1 << 20) + 4, 0, "active")):
+            said = {"content-range": f"bytes {first}-{last}/{len(content)}", **octets}
+            told = (await browser.put(f"{page}/file", content=content[first : last + 1], headers=said)).json()
+            assert told == {"offset": kept, "status": status, "fault": ""}
+            assert (await browser.get(f"{page}/progress")).json() == told
+            shown = (await browser.get(page)).text
+            assert (("Go on with the same file" in shown), (hashlib.sha512(content).hexdigest() in shown)) == (
+                status == "saving",
+                status == "active",
+            )
+        for action, form in (
+            ("change", {"property": "hw/bus", "value": "virtio"}),
+            ("change", {"name": "renamed", "min_disk": "3", "visibility": "shared"}),
+            ("share", {"member": "b" * 32}),
+        ):
+            assert (await browser.post(f"{page}/{action}", data=form)).headers["location"].endswith("?notice=Done.")
+        shown = (await browser.get(page)).text
+        assert all(word in shown for word in ("hw/bus", "virtio", "renamed", "3 GiB of disk", "b" * 32))
+        for action, form in (
+            ("unshare", {"member": "b" * 32}),
+            ("change", {"property": "hw/bus", "remove": "1"}),
+            ("deactivate", {}),
+            ("reactivate", {}),
+        ):
+            assert (await browser.post(f"{page}/{action}", data=form)).headers["location"].endswith("?notice=Done.")
+        shown = (await browser.get(page)).text
+        assert ("hw/bus" in shown, "b" * 32 in shown) == (False, False)
+        assert (await browser.post(f"{page}/dance")).status_code == 404
+        assert (await browser.post(f"{page}/delete")).headers["location"].startswith("/images?")
+        assert (await browser.get(page)).status_code == 404
+
+
+async def test_what_the_api_refuses_is_said_on_the_images_page(stage: Stage) -> None:
+    async with signed_in(stage) as browser:
+        refused = await browser.post("/images", data={"name": "x", "disk_format": "floppy"})
+        assert "floppy" in refused.text
+        form = {"name": "x", "disk_format": "raw", "uri": "http://127.0.0.1/"}
+        inwards = await browser.post("/images", data=form)
+        assert "filtering" in inwards.headers["location"]
+        page = inwards.headers["location"].split("?")[0]
+        said = {"content-range": "bytes 5-9/10", "content-type": "application/octet-stream"}
+        told = (await browser.put(f"{page}/file", content=b"01234", headers=said)).json()
+        assert (told["offset"], "begins at byte 0" in told["fault"]) == (0, True)
+        elsewhere = {**said, "origin": "https://evil.test"}
+        assert (await browser.put(f"{page}/file", content=b"01234", headers=elsewhere)).status_code == 403
 
 
 @pytest.mark.parametrize("path", PAGES)

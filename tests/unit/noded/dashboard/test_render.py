@@ -83,6 +83,8 @@ CUT_OFF |= {"since": "2026-01-01T00:00:00Z", "why": NASTY}
 IMAGE = {"id": "i1", "name": NASTY, "status": "active", "disk_format": "raw", "size": 5, "virtual_size": 9}
 IMAGE |= {"visibility": "public", "created_at": "2026-01-01T00:00:00Z"}
 EMPTY_IMAGE = IMAGE | {"name": None, "disk_format": None, "size": None, "virtual_size": None, "status": "queued"}
+WHOLE_IMAGE = IMAGE | {"visibility": "shared", "protected": True, "os_hidden": True, "container_format": NASTY}
+WHOLE_IMAGE |= {"min_disk": 1, "min_ram": 2, "owner": NASTY, "os_hash_value": None, "tags": [NASTY]}
 FLAVOR = {"id": "1", "name": "tiny", "vcpus": 1, "ram": 128, "disk": 1}
 NETWORK = {"id": "w1", "name": NASTY, "status": "ACTIVE", "mtu": 1450}
 SUBNET = {"network_id": "w1", "cidr": "10.0.0.0/24", "name": NASTY}
@@ -174,7 +176,28 @@ PAGES: Mapping[str, Mapping[str, list[Any]]] = {
         "fault": ["", NASTY],
         "command": ["openstack"],
     },
-    "images.html": {"images": [[], [IMAGE, EMPTY_IMAGE]], "fault": ["", NASTY], "tone": [views.tone]},
+    "images.html": {
+        "images": [[], [IMAGE, EMPTY_IMAGE]],
+        "offered": [[], [IMAGE | {"owner": NASTY}]],
+        "fault": ["", NASTY],
+        "tone": [views.tone],
+    },
+    "new_image.html": {
+        "form": [{}, {"name": NASTY, "disk_format": "raw", "visibility": "public", "uri": NASTY}],
+        "formats": [["raw", NASTY]],
+        "visibilities": [["private", "public"]],
+        "fault": ["", NASTY],
+    },
+    "image.html": {
+        "image": [WHOLE_IMAGE, WHOLE_IMAGE | {"status": "queued", "name": None, "visibility": "private", "tags": []}],
+        "properties": [{}, {NASTY: NASTY}],
+        "members": [[], [{"member_id": NASTY, "status": NASTY}]],
+        "tasks": [[], [{"message": NASTY}]],
+        "progress": [None, {"offset": 5, "length": 10}, {"offset": 5, "length": None}],
+        "is_own": [True, False],
+        "visibilities": [["private", "public"]],
+        "tone": [views.tone],
+    },
     "networks.html": {
         "networks": [[], [NETWORK, NETWORK | {"name": "", "id": "w2"}]],
         "subnets": [[], [SUBNET]],
