@@ -6,7 +6,16 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec.structs import asdict, replace
 
-from images.catalog.model import BOOTABLE_FORMATS, Contents, Image, Membership, Visibility, membership_id
+from images.catalog.model import (
+    BOOTABLE_CONTAINERS,
+    BOOTABLE_FORMATS,
+    PACKED_FORMATS,
+    Contents,
+    Image,
+    Membership,
+    Visibility,
+    membership_id,
+)
 from noded.core.command import Command
 from noded.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from noded.core.ids import ImageId, ProjectId, VolumeId
@@ -290,10 +299,13 @@ def boot_source(view: View, caller: Caller, image_id: str, *, encrypted: bool = 
     if image.contents is None or image.deactivated:
         reason = "is deactivated" if image.contents else "has no contents yet"
         raise Invalid(f"Image {image.id} is not active: it {reason}.", code="ImageNotActive")
-    if image.disk_format not in BOOTABLE_FORMATS:
+    in_archive = image.container_format not in BOOTABLE_CONTAINERS
+    # An image of before disks were taken out of these formats has none but its own file.
+    is_packed = image.disk_format in PACKED_FORMATS and image.contents.disk_id == image.contents.file_id
+    if image.disk_format not in BOOTABLE_FORMATS or in_archive or is_packed:
         raise Invalid(
-            f"Image {image.id} has the format {image.disk_format}, which servers can't be made from; "
-            f"convert it to qcow2 or raw and upload it again.",
+            f"Image {image.id} has the format {image.disk_format} in {image.container_format}, which servers can't "
+            f"be made from; convert it to qcow2 or raw and upload it again, in bare.",
             code="ImageUnacceptable",
         )
     volume = view.need(Volume, image.contents.disk_id)

@@ -14,7 +14,10 @@ IMAGE_BYTES_MAX: Final = 1024 * GIB
 
 DISK_FORMATS: Final = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS: Final = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
-BOOTABLE_FORMATS: Final = ("raw", "qcow2", "ami", "iso")
+# Servers are made from the disk inside; an archive round it (any container but these) is not opened.
+BOOTABLE_FORMATS: Final = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "ami", "iso")
+PACKED_FORMATS: Final = ("qcow2", "vmdk", "vhd", "vhdx", "vdi")  # the disk is taken out when the file comes
+BOOTABLE_CONTAINERS: Final = ("bare", "ami")
 IMPORT_METHODS: Final = ("glance-direct", "web-download", "copy-image")
 
 

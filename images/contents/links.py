@@ -64,9 +64,11 @@ class ImageBytes(Protocol):
     async def digest(self, path: Path, size_bytes: int) -> Received:
         """What `receive` would have said of the first `size_bytes` of the file."""
 
-    async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
-        """Write the disk inside the file at `path` to the empty NBD export at `socket`. Raises `Invalid` if the file
-        is broken inside."""
+    async def convert(self, path: Path, size_bytes: int, disk_format: str, socket: Path) -> None:
+        """Write the disk inside a file, the first `size_bytes` at `path`, to the empty NBD export at `socket`.
+
+        Raises `Invalid` if the file is broken inside.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import structlog
 import trio
 
+from images.formats.inspection import QEMU_FORMATS
 from noded.core.errors import Invalid, Unavailable
 from noded.core.units import GIB
 
@@ -18,10 +19,11 @@ MEMORY_BYTES_MAX: Final = 2 * GIB
 CPU_S_MAX: Final = 3600
 CONVERT_S_MAX: Final = 2 * 3600.0
 WORDS_CHARS_MAX: Final = 500
+_SECTOR_BYTES: Final = 512
 
 
-async def convert(path: Path, disk_format: str, socket: Path) -> None:
-    """Write the disk inside the file to the export, which is empty and shows zeroes. Raises `Invalid`.
+async def convert(path: Path, size_bytes: int, disk_format: str, socket: Path) -> None:
+    """Write the disk inside the file, its first `size_bytes`, to the export, which shows zeroes. Raises `Invalid`.
 
     `-n`: the target exists. `-W`: out of order, so that several requests are under way. The format is always given,
     never guessed: a guess would follow what the file says.
@@ -37,11 +39,10 @@ async def convert(path: Path, disk_format: str, socket: Path) -> None:
         "-m",
         "8",
         "--target-is-zero",
-        "-f",
-        disk_format,
         "-O",
         "raw",
-        str(path),
+        "--image-opts",
+        _source(path, size_bytes, QEMU_FORMATS.get(disk_format, disk_format)),
         f"nbd+unix:///?socket={quote(str(socket), safe='/')}",
     ]
     with trio.move_on_after(CONVERT_S_MAX) as patience:
@@ -50,6 +51,13 @@ async def convert(path: Path, disk_format: str, socket: Path) -> None:
         raise Unavailable(f"The image was not converted within {CONVERT_S_MAX / 3600:.0f} hours.")
     if done.returncode:
         raise _refusal(done, disk_format)
+
+
+def _source(path: Path, size_bytes: int, driver: str) -> str:
+    """The file as QEMU's options name it. It ends where it ended when it came: some formats are read from their end."""
+    filename = str(path).replace(",", ",,")
+    size = -(-size_bytes // _SECTOR_BYTES) * _SECTOR_BYTES
+    return f"driver={driver},file.driver=raw,file.size={size},file.file.driver=file,file.file.filename={filename}"
 
 
 def _refusal(done: "subprocess.CompletedProcess[bytes]", disk_format: str) -> Invalid | Unavailable:

@@ -112,10 +112,10 @@ class ImageTransfer:
         await self.catch_up(path, taken, size_bytes)
         return taken.received()
 
-    async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
+    async def convert(self, path: Path, size_bytes: int, disk_format: str, socket: Path) -> None:
         """See `ImageBytes.convert`."""
         async with self._conversions:
-            await qemu_img.convert(path, disk_format, socket)
+            await qemu_img.convert(path, size_bytes, disk_format, socket)
 
     async def _spread(
         self, pieces: AsyncIterator[bytes], taken: "_Digests", takers: "list[_Taker]", *, last: bool = True

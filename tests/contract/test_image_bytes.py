@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from images.formats.inspection import Inspection
+from images.formats.inspection import QEMU_FORMATS, Inspection
 from images.host.transfer import PIECE_BYTES, ImageTransfer
 from noded.core.errors import Invalid, TooLarge
 
@@ -80,6 +80,30 @@ def short_path() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+async def test_a_file_that_comes_in_parts_adds_up_also_where_the_first_ones_were_seen_by_another(
+    tmp_path: Path,
+) -> None:
+    data = os.urandom(3 * PIECE_BYTES + 17)
+    path, transfer = empty(tmp_path / "volume", 4 * MIB), ImageTransfer()
+    first = transfer.begin(Inspection("raw"))
+    await transfer.append(cut(data[: 2 * PIECE_BYTES + 5], 65536), path, first, last=False)
+    assert (first.size_bytes, first.is_usable) == (2 * PIECE_BYTES, True)
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield data[2 * PIECE_BYTES : 3 * PIECE_BYTES + 1]
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await transfer.append(breaks(), path, first, last=True)
+    assert (first.size_bytes, first.is_usable) == (3 * PIECE_BYTES, True)
+    second = ImageTransfer().begin(Inspection("raw"))
+    await transfer.catch_up(path, second, first.size_bytes)
+    for taken in (first, second):
+        await transfer.append(cut(data[3 * PIECE_BYTES :], 1009), path, taken, last=True)
+        assert taken.received().sha512 == hashlib.sha512(data).hexdigest()
+    assert path.read_bytes()[: len(data)] == data
+
+
 @asynccontextmanager
 async def exported(disk: Path, socket: Path) -> AsyncIterator[None]:
     """The file by NBD on a unix socket, as a volume server does it."""
@@ -107,7 +131,30 @@ async def test_the_disk_inside_a_qcow2_file_comes_out_by_nbd(tmp_path: Path, sho
     qcow2, content = make_qcow2(tmp_path)
     target = empty(tmp_path / "target", len(content))
     async with exported(target, short_path / "nbd"):
-        await ImageTransfer().convert(qcow2, "qcow2", short_path / "nbd")
+        await ImageTransfer().convert(qcow2, qcow2.stat().st_size, "qcow2", short_path / "nbd")
+    assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("claimed", "options"),
+    [("vmdk", ""), ("vmdk", "subformat=streamOptimized"), ("vhd", "force_size=on"), ("vhdx", ""), ("vdi", "")],
+)
+async def test_the_disk_comes_out_of_files_of_other_clouds(
+    tmp_path: Path, short_path: Path, claimed: str, options: str
+) -> None:
+    content = os.urandom(100_000).ljust(16 * MIB, b"\0")
+    raw, packed = tmp_path / "disk.raw", tmp_path / "disk.packed"
+    raw.write_bytes(content)
+    tool_format = QEMU_FORMATS.get(claimed, claimed)
+    more = ["-o", options] if options else []
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", tool_format, *more, raw, packed], check=True)
+    inspection, volume = Inspection(claimed), empty(tmp_path / "volume", 32 * MIB)
+    await ImageTransfer().receive(cut(packed.read_bytes(), 65536), volume, inspection)
+    verdict = inspection.verdict()
+    assert (verdict.disk_format, verdict.virtual_bytes) == (claimed, len(content))
+    target = empty(tmp_path / "target", len(content))
+    async with exported(target, short_path / "nbd"):
+        await ImageTransfer().convert(volume, packed.stat().st_size, claimed, short_path / "nbd")
     assert target.read_bytes() == content
 
 
@@ -121,6 +168,6 @@ async def test_a_file_that_is_broken_inside_is_refused_without_naming_our_paths(
     target = empty(tmp_path / "target", len(content))
     async with exported(target, short_path / "nbd"):
         with pytest.raises(Invalid) as refused:
-            await ImageTransfer().convert(qcow2, "qcow2", short_path / "nbd")
+            await ImageTransfer().convert(qcow2, qcow2.stat().st_size, "qcow2", short_path / "nbd")
     assert str(tmp_path) not in refused.value.message
     assert "broken inside" in refused.value.message

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from consensus.liveness.links import Watch
-from images.catalog.model import IMAGE_BYTES_MAX, Image
+from images.catalog.model import IMAGE_BYTES_MAX, PACKED_FORMATS, Image
 from images.contents.commands import AbortUpload, AddDisk, BeginUpload
 from images.contents.links import ImageBytes, Received
 from images.contents.live import LiveUploads
@@ -29,7 +29,6 @@ from storage.volumes.model import IMAGE_EXTENT_BYTES, Layout, whole_blocks
 
 log = structlog.get_logger(__name__)
 
-CONVERTED_FORMATS = frozenset({"qcow2"})  # of these a raw volume is made, for servers to be cloned from
 ABORT_S_MAX = 15.0
 
 D = TypeVar("D")
@@ -83,9 +82,9 @@ class Attempt:
         )
         return file_id
 
-    async def convert(self, file: OpenVolume, verdict: Verdict) -> None:
+    async def convert(self, file: OpenVolume, file_bytes: int, verdict: Verdict, container_format: str | None) -> None:
         """Make a volume of the disk inside the file, where the file is not the disk itself."""
-        if verdict.disk_format not in CONVERTED_FORMATS:
+        if verdict.disk_format not in PACKED_FORMATS or container_format != "bare":
             return
         disk_id, size_bytes = VolumeId(dice.new_uuid()), whole_blocks(verdict.virtual_bytes)
         await propose_chosen(
@@ -100,7 +99,7 @@ class Attempt:
             PLACES_CHANGED,
         )
         async with self.driver(VolumeFiles).open(disk_id, writable=True) as disk:
-            await self.driver(ImageBytes).convert(file.path, verdict.disk_format, disk.socket)
+            await self.driver(ImageBytes).convert(file.path, file_bytes, verdict.disk_format, disk.socket)
 
     async def abort(self) -> None:
         """The image is as empty as before."""
@@ -137,12 +136,12 @@ async def receive_whole(
     with attempt.driver(LiveUploads).receiving(attempt.upload_id):
         file_id = await attempt.begin(image, size_bytes, staging=staging, task_id=task_id)
         try:
-            inspection = Inspection(image.disk_format or "")
+            inspection = Inspection(image.disk_format or "", image.container_format or "bare")
             async with attempt.driver(VolumeFiles).open(file_id, writable=True) as file:
                 mover = attempt.driver(ImageBytes)
                 received = await mover.receive(pieces, file.path, inspection, algorithm=algorithm)
                 verdict = inspection.verdict()
-                await attempt.convert(file, verdict)
+                await attempt.convert(file, received.size_bytes, verdict, image.container_format)
             await finish(attempt.upload_id, received, verdict)
         except BaseException:
             await attempt.abort()

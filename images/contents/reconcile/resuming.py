@@ -53,7 +53,7 @@ async def receive_part(
                 await receiving.run(file, part, stream)
                 if part.is_last:
                     verdict = session.inspection.verdict()
-                    await attempt.convert(file, verdict)
+                    await attempt.convert(file, session.taken.size_bytes, verdict, image.container_format)
             if part.is_last:
                 await finish(attempt.upload_id, session.taken.received(), verdict)
                 return None
@@ -94,7 +94,7 @@ async def _begun(attempt: Attempt, image: Image, part: Part, *, staging: bool) -
 
 
 def _new_session(attempt: Attempt, image: Image) -> Session:
-    inspection = Inspection(image.disk_format or "")
+    inspection = Inspection(image.disk_format or "", image.container_format or "bare")
     return Session(inspection, attempt.driver(ImageBytes).begin(inspection))
 
 

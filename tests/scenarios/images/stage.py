@@ -46,7 +46,7 @@ class SimulatedBytes(ImageTransfer):
         start = await super().digest(path, min(size_bytes, MIB))
         return replace_received(start, size_bytes=size_bytes)
 
-    async def convert(self, path: Path, disk_format: str, socket: Path) -> None:
+    async def convert(self, path: Path, size_bytes: int, disk_format: str, socket: Path) -> None:
         if self.broken:
             raise Invalid("The image is broken inside.")
         with socket.open("r+b") as file:

@@ -114,7 +114,7 @@ async def test_zeroes_replace_what_was_written_and_not_kept(stage: Stage) -> Non
     await expect_whole(stage, image_id, content)
 
 
-async def test_a_part_that_is_not_the_next_one_is_refused_and_changes_nothing(stage: Stage) -> None:
+async def test_a_part_that_is_not_the_next_one_is_refused_and_ends_nothing(stage: Stage) -> None:
     image_id, part = await stage.new_image(), os.urandom(MIB)
     with pytest.raises(Conflict, match="begins at byte 0"):
         await put(stage, image_id, f"{MIB}-{2 * MIB - 1}/*", part)
@@ -124,7 +124,7 @@ async def test_a_part_that_is_not_the_next_one_is_refused_and_changes_nothing(st
             await put(stage, image_id, said, body)
     with pytest.raises(Conflict, match="was said to have"):
         await put(stage, image_id, f"{MIB}-{2 * MIB - 1}/{2 * MIB}", part)
-    for last, body in ((2 * MIB - 1, part + b"x"), (3 * MIB - 1, part[:-1])):
+    for last, body in ((3 * MIB - 1, part[:-1]), (2 * MIB - 1, part + b"x")):
         with pytest.raises(Invalid, match="The body"):
             await put(stage, image_id, f"{MIB}-{last}/{3 * MIB}", body)
         assert stage.status(image_id) == "saving"
