@@ -18,7 +18,7 @@ from images.metadefs.model import Namespace
 from images.metadefs.schemas import SCHEMAS
 from noded.core import dice
 from noded.core.clock import now_ms
-from noded.core.errors import NotFound
+from noded.core.errors import Forbidden, NotFound
 from noded.core.retry import propose_chosen
 from noded.core.route import Allow, Done, Request, Response, Route
 
@@ -54,7 +54,7 @@ async def update_namespace(request: Request) -> Response:
 
 async def delete_namespace(request: Request) -> Response:
     """The namespace and all in it go."""
-    await request.cluster.propose(DeleteNamespace(namespace_id=_visible(request).id))
+    await request.cluster.propose(DeleteNamespace(namespace_id=_writable(request).id))
     return Response()
 
 
@@ -236,6 +236,14 @@ def _visible(request: Request) -> Namespace:
     return namespace
 
 
+def _writable(request: Request) -> Namespace:
+    """The namespace, for administrators. To others one that they don't see is not there, as everywhere in Glance."""
+    namespace = _visible(request)
+    if not request.caller.is_admin:
+        raise Forbidden("You are not authorized to perform this: it needs the role admin.")
+    return namespace
+
+
 def _prefix(request: Request, namespace: Namespace) -> str:
     name = request.query.get("resource_type")
     if name is None:
@@ -247,11 +255,11 @@ async def _change(request: Request, change: Callable[[NamespaceForm], NamespaceF
     """Write what `change` makes of the namespace; its id."""
 
     def choose() -> ChangeNamespace:
-        namespace = _visible(request)
+        namespace = _writable(request)
         form = change(NamespaceForm.of(namespace))
         return ChangeNamespace(namespace_id=namespace.id, generation=namespace.generation, form=form, now_ms=now_ms())
 
-    id = _visible(request).id
+    id = _writable(request).id
     await propose_chosen(request.cluster, choose, CHANGED)
     return id
 
@@ -283,36 +291,37 @@ _PROPERTIES, _PROPERTY = _ONE + "/properties", _ONE + "/properties/{property}"
 _OBJECTS, _OBJECT = _ONE + "/objects", _ONE + "/objects/{object}"
 _TAGS, _TAG = _ONE + "/tags", _ONE + "/tags/{tag}"
 _TYPES, _TYPE = _ONE + "/resource_types", _ONE + "/resource_types/{resource_type}"
+# Who may write is decided in the handler, after what they may see.
 _READER, _ADMIN = Allow.READER, Allow.ADMIN
 
 ROUTES = (
     Route(verb="GET", path=_ALL, handler=list_namespaces, allow=_READER),
     Route(verb="POST", path=_ALL, handler=create_namespace, allow=_ADMIN, done=Done.CREATED),
     Route(verb="GET", path=_ONE, handler=show_namespace, allow=_READER),
-    Route(verb="PUT", path=_ONE, handler=update_namespace, allow=_ADMIN),
-    Route(verb="DELETE", path=_ONE, handler=delete_namespace, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="PUT", path=_ONE, handler=update_namespace, allow=_READER),
+    Route(verb="DELETE", path=_ONE, handler=delete_namespace, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_PROPERTIES, handler=list_properties, allow=_READER),
-    Route(verb="POST", path=_PROPERTIES, handler=create_property, allow=_ADMIN, done=Done.CREATED),
-    Route(verb="DELETE", path=_PROPERTIES, handler=delete_properties, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="POST", path=_PROPERTIES, handler=create_property, allow=_READER, done=Done.CREATED),
+    Route(verb="DELETE", path=_PROPERTIES, handler=delete_properties, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_PROPERTY, handler=show_property, allow=_READER),
-    Route(verb="PUT", path=_PROPERTY, handler=update_property, allow=_ADMIN),
-    Route(verb="DELETE", path=_PROPERTY, handler=delete_property, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="PUT", path=_PROPERTY, handler=update_property, allow=_READER),
+    Route(verb="DELETE", path=_PROPERTY, handler=delete_property, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_OBJECTS, handler=list_objects, allow=_READER),
-    Route(verb="POST", path=_OBJECTS, handler=create_object, allow=_ADMIN, done=Done.CREATED),
-    Route(verb="DELETE", path=_OBJECTS, handler=delete_objects, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="POST", path=_OBJECTS, handler=create_object, allow=_READER, done=Done.CREATED),
+    Route(verb="DELETE", path=_OBJECTS, handler=delete_objects, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_OBJECT, handler=show_object, allow=_READER),
-    Route(verb="PUT", path=_OBJECT, handler=update_object, allow=_ADMIN),
-    Route(verb="DELETE", path=_OBJECT, handler=delete_object, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="PUT", path=_OBJECT, handler=update_object, allow=_READER),
+    Route(verb="DELETE", path=_OBJECT, handler=delete_object, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_TAGS, handler=list_tags, allow=_READER),
-    Route(verb="POST", path=_TAGS, handler=set_tags, allow=_ADMIN, done=Done.CREATED),
-    Route(verb="DELETE", path=_TAGS, handler=delete_tags, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="POST", path=_TAGS, handler=set_tags, allow=_READER, done=Done.CREATED),
+    Route(verb="DELETE", path=_TAGS, handler=delete_tags, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path=_TAG, handler=show_tag, allow=_READER),
-    Route(verb="POST", path=_TAG, handler=create_tag, allow=_ADMIN, done=Done.CREATED),
-    Route(verb="PUT", path=_TAG, handler=update_tag, allow=_ADMIN),
-    Route(verb="DELETE", path=_TAG, handler=delete_tag, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="POST", path=_TAG, handler=create_tag, allow=_READER, done=Done.CREATED),
+    Route(verb="PUT", path=_TAG, handler=update_tag, allow=_READER),
+    Route(verb="DELETE", path=_TAG, handler=delete_tag, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path="/v2/metadefs/resource_types", handler=list_resource_types, allow=_READER),
     Route(verb="GET", path=_TYPES, handler=list_associations, allow=_READER),
-    Route(verb="POST", path=_TYPES, handler=create_association, allow=_ADMIN, done=Done.CREATED),
-    Route(verb="DELETE", path=_TYPE, handler=delete_association, allow=_ADMIN, done=Done.EMPTY),
+    Route(verb="POST", path=_TYPES, handler=create_association, allow=_READER, done=Done.CREATED),
+    Route(verb="DELETE", path=_TYPE, handler=delete_association, allow=_READER, done=Done.EMPTY),
     Route(verb="GET", path="/v2/schemas/metadefs/{name}", handler=show_schema, allow=_READER),
 )

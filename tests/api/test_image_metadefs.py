@@ -202,6 +202,9 @@ async def test_other_projects_see_what_is_public_and_write_nothing(cloud: Cloud,
         await ask(theirs, "GET", "/private", None, 404)
         await ask(theirs, "GET", "/private/properties", None, 404)
         await ask(theirs, "POST", "/public/tags/a", None, 403)
+        for verb, path in (("POST", "/tags/a"), ("DELETE", ""), ("DELETE", "/properties"), ("DELETE", "/objects/a")):
+            await ask(theirs, verb, f"/public{path}", None, 403)
+            await ask(theirs, verb, f"/private{path}", None, 404)
         assert "Secret::Type" not in (await theirs.get(f"{METADEFS}/resource_types")).text
 
 
