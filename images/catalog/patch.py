@@ -5,7 +5,7 @@ from typing import Final
 
 from images.catalog.commands import ImageForm
 from images.catalog.forms import check_writable, remove_key, set_key
-from images.catalog.views import BASE_KEYS
+from images.catalog.views import BASE_KEYS, DERIVED_KEYS
 from noded.core.errors import Conflict, Invalid
 from noded.core.route import Caller
 
@@ -27,6 +27,8 @@ def patched(form: ImageForm, changes: Sequence[Mapping[str, object]], caller: Ca
 
 def _one(form: ImageForm, change: Mapping[str, object], caller: Caller) -> ImageForm:
     verb, key = _verb(change), _key(change)
+    if verb == "remove" and key in DERIVED_KEYS:
+        return form  # whoever writes an image anew leaves out what it doesn't know, openstacksdk among them
     check_writable(key)
     known = key in BASE_KEYS or key in form.properties
     if verb == "remove":

@@ -11,6 +11,10 @@ BASE_KEYS: Final = (
     "min_disk", "min_ram", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "tags", "created_at",
     "updated_at", "self", "file", "schema", "stores",
 )  # fmt: skip
+# What is told of where the data is and how it came: nobody writes it.
+DERIVED_KEYS: Final = frozenset({
+    "stores", "os_glance_import_task", "os_glance_importing_to_stores", "os_glance_failed_import",
+})  # fmt: skip
 HASH_ALGORITHM: Final = "sha512"
 STORE: Final = "pool"  # the one store: the cluster's storage, whatever disks it has
 STATUSES: Final = ("queued", "saving", "uploading", "importing", "active", "deactivated")

@@ -3,15 +3,13 @@
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from storage.volumes.model import Volume
-from tests.api.stores import Stores, openstack
-from tests.twins.cloud import api_certificate, serving
+from tests.api.stores import Stores
 from tests.unit.images.builders import qcow2
 
 IMAGES = "/image/v2/images"
@@ -208,26 +206,6 @@ async def test_schemas_and_import_methods_can_be_read(client: httpx.AsyncClient)
     assert (await client.get("/image/v2/info/import")).json()["import-methods"]["value"] == METHODS
 
 
-async def test_the_unmodified_client_manages_images(stores: Stores, tmp_path: Path) -> None:
-    context, ca = api_certificate(tmp_path)
-    source, target = tmp_path / "source.img", tmp_path / "target.img"
-    source.write_bytes(os.urandom(300_000))
-    async with serving(stores[0], context) as base:
-        created = await openstack(
-            base, ca, "image", "create", "--file", str(source), "--property", "colour=red", "disk", "-f", "json"
-        )
-        assert json.loads(created)["status"] == "active"
-        listed = json.loads(await openstack(base, ca, "image", "list", "-f", "json"))
-        assert [(image["Name"], image["Status"]) for image in listed] == [("disk", "active")]
-        await openstack(base, ca, "image", "set", "--name", "renamed", "--tag", "blue", "disk")
-        shown = json.loads(await openstack(base, ca, "image", "show", "renamed", "-f", "json"))
-        assert (shown["tags"], shown["properties"]["colour"]) == (["blue"], "red")
-        await openstack(base, ca, "image", "save", "--file", str(target), "renamed")
-        assert target.read_bytes() == source.read_bytes()
-        await openstack(base, ca, "image", "delete", "renamed")
-        assert json.loads(await openstack(base, ca, "image", "list", "-f", "json")) == []
-
-
 async def test_what_is_staged_waits_for_its_import(stores: Stores, client: httpx.AsyncClient) -> None:
     answer = await client.post(IMAGES, json={"disk_format": "raw", "container_format": "bare"})
     assert answer.headers["openstack-image-import-methods"] == ",".join(METHODS)
@@ -256,24 +234,6 @@ async def test_what_is_staged_waits_for_its_import(stores: Stores, client: httpx
     bad = await make(client, disk_format="qcow2")
     assert (await client.put(f"{IMAGES}/{bad['id']}/stage", content=b"no" * 999, headers=OCTETS)).status_code == 400
     assert (await client.get(f"{IMAGES}/{bad['id']}")).json()["status"] == "queued"
-
-
-async def test_the_unmodified_client_stages_and_imports(
-    stores: Stores, client: httpx.AsyncClient, tmp_path: Path
-) -> None:
-    await make(client, name="disk")  # the command would send its standard input as the data
-    context, ca = api_certificate(tmp_path)
-    source = tmp_path / "source.img"
-    source.write_bytes(os.urandom(300_000))
-    async with serving(stores[0], context) as base:
-        await openstack(base, ca, "image", "stage", "--file", str(source), "disk")
-        await openstack(base, ca, "image", "import", "disk")
-        shown = json.loads(await openstack(base, ca, "image", "show", "disk", "-f", "json"))
-        assert (shown["status"], shown["checksum"]) == ("active", hashlib.md5(source.read_bytes()).hexdigest())
-        await openstack(base, ca, "image", "create", "--import", "--file", str(source), "both")
-        assert json.loads(await openstack(base, ca, "image", "show", "both", "-f", "json"))["status"] == "active"
-        methods = json.loads(await openstack(base, ca, "image", "import", "info", "-f", "json"))
-        assert methods["import-methods"] == METHODS
 
 
 async def test_the_one_store_is_told_and_images_say_that_they_are_there(client: httpx.AsyncClient) -> None:
