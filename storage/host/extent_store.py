@@ -177,6 +177,16 @@ class ExtentStore:
         self._keep_open(holder)
         return lines, block << BLOCK_SHIFT
 
+    def check(self, replica: DiskReplica, extent: int, offset: int, length: int) -> tuple[bytes, int]:
+        """See `serving.Store`."""
+        holder = replica.extent(extent)
+        first, blocks = offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT
+        stop = first + (length >> BLOCK_SHIFT)
+        lines = holder.check(first, stop - first, self._journal.fd, replica.newest_stamp)
+        following = holder.next_known(stop, blocks)
+        self._keep_open(holder)
+        return lines, following << BLOCK_SHIFT if following < blocks else 0
+
     def digest(self, replica: DiskReplica, extent: int, offset: int) -> Digest:
         """See `serving.Store`."""
         holder = replica.extent(extent)

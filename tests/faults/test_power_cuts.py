@@ -16,7 +16,7 @@ from noded.core.ids import DiskId
 from storage.extents import frame
 from storage.extents.frame import Op, Why
 from storage.extents.layout import BLOCK_BYTES
-from storage.extents.messages import BlockState, Welcome, volume_key
+from storage.extents.messages import BLOCK_LINE, BlockState, Welcome, volume_key
 from storage.host.block_table import BlockTable, place_of
 from storage.host.extent_store import ExtentStore
 from tests.unit.storage.talk import VOLUME, Talk, block, refusal
@@ -149,6 +149,12 @@ def test_a_bit_that_rots_never_reaches_the_owner(tmp_path: Path) -> None:
     assert disk.talk.read(1) == block(1)
     assert refusal(disk.talk.ask(disk.talk.read_frame(2))) == Why.DAMAGED
     assert refusal(disk.talk.ask(disk.talk.read_frame(1, 3))) == Why.DAMAGED
+    checked = disk.talk.ask(disk.talk.frame(Op.CHECK, offset=0, length=64 * BLOCK_BYTES)).payload
+    assert [(number, digest != 0) for number, _, digest in BLOCK_LINE.iter_unpack(checked)] == [
+        (1, True),
+        (2, False),
+        (3, True),
+    ]
     disk.talk.repair(Op.REPAIR, 2, block(2), stamp=frame.first_stamp(1) + 2, mark=0, flags=frame.ALWAYS)
     assert disk.talk.read(1, 3) == block(1) + block(2) + block(3)
     disk.store.close()
@@ -172,6 +178,9 @@ def test_a_line_that_rots_loses_what_was_known_of_some_blocks_until_they_are_men
     assert all(state.is_lost for state in told.values())
     for number in (1, 2, 3):
         assert refusal(disk.talk.ask(disk.talk.read_frame(number))) == Why.DAMAGED
+    checked = disk.talk.ask(disk.talk.frame(Op.CHECK, offset=0, length=32 * BLOCK_BYTES)).payload
+    assert all(digest == 0 for _, _, digest in BLOCK_LINE.iter_unpack(checked))
+    assert len(checked) == 31 * BLOCK_LINE.size
     assert disk.talk.read(40) == block(40)
     # A guest's write, one that an owner sends again, and a repair by whatever mark: each makes its block known again.
     disk.talk.write(1, block(5), stamp=mark - 1)
