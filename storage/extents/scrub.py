@@ -37,9 +37,11 @@ class Scrub:
 
     def __init__(self, owner: "Owner") -> None:
         self._owner = owner
+        self.begun_ms = 0
         self.is_running = False
         self.is_done = False
-        self.extent = 0  # all before it have been checked
+        self.first = 0  # the extent that it began with
+        self.extent = 0  # all from there to before this one have been checked
         self._offset = 0
         # Of each disk, the blocks that had rotted, and those that differed from what the others had.
         self.rotten: Counter[str] = Counter()
@@ -51,11 +53,13 @@ class Scrub:
         self._paid_at = 0.0
         self._stamp_seen = 0
 
-    def start(self, extent: int) -> None:
-        """Check all extents from this one on. Where a pass is under way already, it goes on."""
-        if not self.is_running:
+    def start(self, begun_ms: int, extent: int) -> None:
+        """Check all extents from this one on. A pass is known by when it was begun; the same one goes on."""
+        if begun_ms != self.begun_ms:
+            self.begun_ms = begun_ms
             self.is_running, self.is_done = True, False
-            self.extent, self._offset, self._piece = extent, 0, None
+            self.first = self.extent = extent
+            self._offset, self._piece = 0, None
             self.rotten.clear()
             self.different.clear()
             self.gone = self.blocks = 0

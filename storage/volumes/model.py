@@ -85,6 +85,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str | None = None
 
 
+class ScrubPass(msgspec.Struct, frozen=True, kw_only=True):
+    """A pass over all replicas: when it began, how many extents are checked, and what was found, disk by disk."""
+
+    begun_ms: int
+    extents: int = 0
+    rotten: dict[DiskId, int] = {}  # blocks that the disk had not kept as they were written
+    different: dict[DiskId, int] = {}  # blocks that were older, or other, than what most had
+    gone: int = 0  # blocks that no disk has any more
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
@@ -143,6 +153,9 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     waits_for: str | None = None
     made_from: Source = Source()
     group_id: str | None = None
+    scrub: ScrubPass | None = None  # the one under way
+    scrubbed_ms: int = 0  # when the last one that went to the end began; 0: there was none
+    scrub_found: ScrubPass | None = None  # what it found
 
     @property
     def attachment_ids(self) -> tuple[AttachmentId, ...]:

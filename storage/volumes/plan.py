@@ -104,7 +104,7 @@ def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[
     for volume in view.all(Volume):
         if volume.node_id is not None or not (volume.out_of_sync or volume.joining) or not is_needed(view, volume):
             continue
-        if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
+        if _repairable(view, volume, disks, reachable) and repairer_of(volume, disks, reachable) == node_id:
             mine.append(volume.volume_id)
     return mine
 
@@ -128,7 +128,7 @@ def _cutter(view: View, cut: Cut, reachable: Collection[NodeId]) -> NodeId | Non
     if volume is not None and volume.node_id in reachable:
         return volume.node_id
     disks = {disk.disk_id: disk for disk in view.all(Disk)}
-    drawn = _repairer(volume, disks, reachable) if volume is not None and volume.node_id is None else None
+    drawn = repairer_of(volume, disks, reachable) if volume is not None and volume.node_id is None else None
     return drawn or max(reachable, key=lambda node: _weight(cut.id, node), default=None)
 
 
@@ -149,7 +149,7 @@ def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reacha
     )
 
 
-def _repairer(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
+def repairer_of(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
     """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
     nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
     up = sorted(nodes & set(reachable))

@@ -240,8 +240,8 @@ class Server:
 
     def _tick(self) -> None:
         if self.alive:
-            if self.world.weather.scrub:
-                self.owner.scrub.start(0)
+            if self.world.weather.scrub and not self.owner.scrub.is_running:
+                self.owner.scrub.start(int(1000 * self.world.now), 0)
             self.owner.tick()
             self.flush()
             self.world.later(TICK_S, self._tick)

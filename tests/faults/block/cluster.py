@@ -19,16 +19,18 @@ from typing import TypeVar
 
 import trio
 
+from noded.core.clock import now_ms
 from noded.core.dice import new_uuid
 from noded.core.ids import DiskId, NodeId, VolumeId
 from storage.host import disk_client
 from storage.host.lock import holder, send_signal
 from storage.host.paths import control_socket, extent_lock, extent_socket, nbd_socket, volume_file, volume_lock
+from storage.pools.commands import ScrubDisk
 from storage.pools.model import Disk as PoolDisk
 from storage.volumes.claims import volume_map
 from storage.volumes.commands import attach_volume, create_volume
 from storage.volumes.model import Purpose
-from tests.faults.block.guests import GUESTS, Disk, FileWay, Guest, NbdWay, Way, is_idle, read_all, write_all
+from tests.faults.block.guests import GUESTS, Disk, FileWay, Guest, NbdWay, Way, is_idle, read_all
 from tests.faults.log import shim
 from tests.faults.log.disk import Disk as RealDisk
 from tests.faults.log.network import Network
@@ -379,12 +381,18 @@ class Cluster:
             return
         raise Stuck("the volume can't be read")
 
-    async def renew_all(self) -> None:
-        """Write every block anew: what has rotted on a disk and is not read stays so until it is written."""
-        with trio.move_on_after(SETTLE_S_MAX):
-            await write_all(self.guest_disk, self.way_to(self.where))
-            return
-        raise Stuck("the volume can't be written")
+    async def scrub(self) -> list[str]:
+        """Have all disks checked, as an operator does: what has rotted and is not read is found and mended by that.
+
+        What it says of blocks that no replica has any more.
+        """
+        asked_ms = now_ms()
+        for host in self.hosts:
+            order = ScrubDisk(disk_id=self.disk_id(host), now_ms=asked_ms)
+            await self.nodes.shared.cluster(NodeId(host.node.node_id)).propose(order)
+        await self.until(lambda: self.nodes.volume(self.volume_id).scrubbed_ms >= asked_ms, "it is not scrubbed")
+        found = self.nodes.volume(self.volume_id).scrub_found
+        return [f"{found.gone} blocks have rotted on all replicas"] if found is not None and found.gone else []
 
     async def replicas(self) -> list[str]:
         """How the replicas differ, in sentences; each is read from end to end."""

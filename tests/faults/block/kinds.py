@@ -14,7 +14,8 @@ FAIL_S_MAX = 20.0
 
 Fault = Callable[[Cluster], Awaitable[None]]
 KINDS: dict[str, Fault] = {}
-ROTS = {"data-rots", "checksums-rot", "metadata-rots", "journal-rots"}
+# After these, something may be wrong on a disk that nobody has read: an operator has all disks checked.
+ROTS = {"data-rots", "checksums-rot", "metadata-rots", "journal-rots", "read-fails"}
 
 
 def kind(fault: Fault) -> Fault:

@@ -59,9 +59,9 @@ class Run:
             await cluster.rest()
             await cluster.look_at_all()
             if kind in ROTS:
-                await cluster.renew_all()
+                wrong = await cluster.scrub()
                 await cluster.settle()
-            wrong = await cluster.replicas()
+            wrong += await cluster.replicas()
         except* Stuck as group:
             stuck = " And: ".join(str(one) for one in group.exceptions)
             say(cluster.last_words())

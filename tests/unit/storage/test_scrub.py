@@ -25,7 +25,7 @@ def rig() -> Rig:
 
 
 def scrub(rig: Rig, extent: int = 0) -> None:
-    rig.owner.scrub.start(extent)
+    rig.owner.scrub.start(1, extent)
     rig.pass_time(SECONDS_MAX)
 
 
@@ -85,7 +85,7 @@ def test_a_block_that_rotted_everywhere_is_counted_and_stays_an_error(rig: Rig) 
 
 def test_guests_write_on_while_a_piece_is_being_mended(rig: Rig) -> None:
     rig.stores[B].damaged.add((0, 0))
-    rig.owner.scrub.start(0)
+    rig.owner.scrub.start(1, 0)
     rig.time += 1
     rig.owner.tick()
     written = rig.write(0, block(50)), rig.write(1, block(51))
@@ -115,7 +115,7 @@ def test_a_pass_waits_until_every_replica_counts(rig: Rig) -> None:
 def test_a_replica_that_goes_in_the_middle_has_the_piece_looked_at_again(rig: Rig) -> None:
     rig.stores[C].damaged.add((1, 1))
     rig.silent.add(C)
-    rig.owner.scrub.start(0)
+    rig.owner.scrub.start(1, 0)
     rig.pass_time(2)
     rig.disconnect(C)
     rig.silent.clear()
@@ -129,7 +129,7 @@ def test_a_replica_that_goes_in_the_middle_has_the_piece_looked_at_again(rig: Ri
 
 def test_a_pass_is_no_faster_than_it_may_be(rig: Rig) -> None:
     rig.owner.in_sync.volume = replace(rig.owner.in_sync.volume, scrub_bytes_s=BLOCK_BYTES)
-    rig.owner.scrub.start(0)
+    rig.owner.scrub.start(1, 0)
     rig.pass_time(4)
     assert rig.owner.scrub.is_running
     rig.pass_time(60)
