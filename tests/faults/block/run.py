@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.faults.block.cluster import SETTLE_S_MAX, Cluster, Stuck, say
 from tests.faults.block.judge import judge
 from tests.faults.block.kinds import KINDS, ROTS
+from tests.faults.block.layers import differences
 from tests.faults.log.clients import longest_gap
 from tests.faults.log.results import Injected
 from tests.faults.log.run import schedule
@@ -61,7 +62,7 @@ class Run:
             if kind in ROTS:
                 wrong = await cluster.scrub()
                 await cluster.settle()
-            wrong += await cluster.replicas()
+            wrong += await differences(cluster)
         except* Stuck as group:
             stuck = " And: ".join(str(one) for one in group.exceptions)
             say(cluster.last_words())
