@@ -97,6 +97,22 @@ async def kill_all_hosts(cluster: Cluster) -> None:
 
 
 @kind
+async def two_hosts_die(cluster: Cluster) -> None:
+    """two hosts with replicas die while the third one's extent server lags, and that one serves the guests alone"""
+    lagging, *dying = cluster.dice.sample([host for host in cluster.hosts if cluster.has_replica(host)], 3)
+    cluster.out()
+    cluster.signal_extents(lagging, signal.SIGSTOP)
+    await hold(cluster, 0.1, 0.4)
+    await cluster.kill(*dying)
+    await cluster.kill_guests()
+    cluster.signal_extents(lagging, signal.SIGCONT)
+    cluster.give_volume(lagging)
+    cluster.start_guests()
+    await hold(cluster, 6, 8)
+    await cluster.start(*dying)
+
+
+@kind
 async def pause_extent_server(cluster: Cluster) -> None:
     """an extent server is stopped past all time-outs, then goes on as if nothing had been"""
     host = cluster.anyone()
