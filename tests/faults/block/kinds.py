@@ -97,22 +97,6 @@ async def kill_all_hosts(cluster: Cluster) -> None:
 
 
 @kind
-async def two_hosts_die(cluster: Cluster) -> None:
-    """two hosts with replicas die while the third one's extent server lags, and that one serves the guests alone"""
-    lagging, *dying = cluster.dice.sample([host for host in cluster.hosts if cluster.has_replica(host)], 3)
-    cluster.out()
-    cluster.signal_extents(lagging, signal.SIGSTOP)
-    await hold(cluster, 0.1, 0.4)
-    await cluster.kill(*dying)
-    await cluster.kill_guests()
-    cluster.signal_extents(lagging, signal.SIGCONT)
-    cluster.give_volume(lagging)
-    cluster.start_guests()
-    await hold(cluster, 6, 8)
-    await cluster.start(*dying)
-
-
-@kind
 async def pause_extent_server(cluster: Cluster) -> None:
     """an extent server is stopped past all time-outs, then goes on as if nothing had been"""
     host = cluster.anyone()
@@ -345,6 +329,23 @@ async def packet_loss(cluster: Cluster) -> None:
     cluster.network.shape(lossy=cluster.network.all_ways(), percent=20)
     await hold(cluster, 2, 4)
     cluster.network.shape()
+
+
+@kind
+async def others_die(cluster: Cluster) -> None:
+    """a replica is cut off for a moment, in which all other hosts die; it serves the guests alone, then they return"""
+    [last, *_] = cluster.others()
+    dying = [host for host in cluster.hosts if host is not last]
+    cluster.out()
+    cluster.network.shape(cut=cluster.network.everyone(last.number))
+    await hold(cluster, 0.1, 0.5)
+    await cluster.kill(*dying)
+    # It stays cut off: a dead host's kernel here would still send what its processes have left it.
+    cluster.give_volume(last)
+    cluster.start_guests()
+    await hold(cluster, 6, 8)
+    cluster.network.shape()
+    await cluster.start(*dying)
 
 
 # -- rot
