@@ -43,7 +43,12 @@ class ForgetfulJournal(Journal):
 
 
 class OpenSession(Session[DiskReplica]):
-    """Lets everybody write."""
+    """Lets everybody write, and tells no former owner that it is one."""
+
+    def _ping(self, changes: int, mark: int) -> None:
+        writer, self._sealed = self._sealed, False
+        super()._ping(changes, mark)
+        self._sealed = writer
 
     def _writable(self, op: int, flags: int, extent: int, offset: int, length: int) -> DiskReplica:
         replica = self._bound(extent, offset, length)
