@@ -19,7 +19,7 @@ from storage.extents.layout import BLOCK_BYTES
 from storage.extents.messages import BLOCK_LINE, BlockState, Welcome, volume_key
 from storage.host.block_table import BlockTable, place_of
 from storage.host.extent_store import ExtentStore
-from tests.unit.storage.talk import VOLUME, Talk, block, refusal
+from tests.unit.storage.talk import CLONE, VOLUME, Talk, block, refusal
 
 DISK = DiskId("d")
 SEGMENT_BYTES = 4 << 20
@@ -211,3 +211,23 @@ def test_a_stamp_beyond_all_is_taken_for_no_newer_write(tmp_path: Path) -> None:
     assert disk.talk.read(1, 3) == block(1) + block(9) + block(3)
     assert disk.talk.stamps(above=mark) == {}
     disk.store.close()
+
+
+def test_a_volume_whose_facts_have_rotted_still_shows_through_in_its_clones(tmp_path: Path) -> None:
+    """Its clones showed zeroes in the place of its blocks, and guests read them."""
+    disk = CutDisk(tmp_path, 1)
+    for number in range(1, 4):
+        disk.talk.write(number, block(number))
+    disk.store.settle()
+    disk.talk.write(2, block(9))  # in the journal only
+    clone = Talk(disk.store, CLONE, parents=(VOLUME,))
+    clone.write(3, block(7))
+    disk.store._journal.close()
+    facts = disk.directory / "volumes" / VOLUME / "volume"
+    facts.write_bytes(bytes(facts.stat().st_size))
+    for _ in range(2):
+        store = ExtentStore(disk.directory, DISK, segment_bytes=SEGMENT_BYTES)
+        assert Talk(store, CLONE, 2, writer=False).read(1, 3) == block(1) + block(9) + block(7)
+        welcome = msgspec.msgpack.decode(Talk(store, VOLUME, 2, writer=False).welcome.payload, type=Welcome)
+        assert welcome.watermark == 0
+        store.close()
