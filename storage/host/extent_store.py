@@ -427,6 +427,10 @@ class ExtentStore:
             # what it may get later shows through. That it is up to date where it must be is the log's affair.
             above = Hello(hello.parents[0], 0, 0, hello.extent_bytes, hello.parents[1:])
             parent = self._replicas.get(volume_key(above.volume_id)) or self._create(above)
+        settling = self._settling
+        if settling is not None and any(part.replica.volume_id == hello.volume_id for part in settling.extents):
+            # One of the same name was removed: what is on its way into its files must not get into these.
+            self.finish_settling(wait=True)
         replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
         self._replicas[replica.key] = replica
         return replica
