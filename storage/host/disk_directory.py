@@ -1,7 +1,7 @@
 """Which disk is a directory, and which volumes does it hold? Found at start, and made when a volume first comes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +111,14 @@ def _facts_of_a_parent(path: Path, known: Sequence[VolumeFacts]) -> VolumeFacts 
                 parents=facts.parents[above + 1 :],
             )
     return None
+
+
+def put_under(replica: DiskReplica, others: Iterable[DiskReplica]) -> bool:
+    """Let those show its blocks that read through to it and have missed it so far; whether there are any."""
+    missed = [other for other in others if other.parent is None and other.parents[:1] == (replica.volume_id,)]
+    for other in missed:
+        other.rest_on(replica)
+    return bool(missed)
 
 
 def create_replica(directory: Path, facts: VolumeFacts, parent: DiskReplica | None) -> DiskReplica:

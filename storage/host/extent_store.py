@@ -425,7 +425,7 @@ class ExtentStore:
         if hello.parents:
             # A clone may have extents here beyond its parent, which has none: an empty place is kept for it, so that
             # what it may get later shows through. That it is up to date where it must be is the log's affair.
-            above = Hello(hello.parents[0], 0, 0, hello.extent_bytes, hello.parents[1:])
+            above = Hello(hello.parents[0], 0, hello.size_bytes, hello.extent_bytes, hello.parents[1:])
             parent = self._replicas.get(volume_key(above.volume_id)) or self._create(above)
         settling = self._settling
         if settling is not None and any(part.replica.volume_id == hello.volume_id for part in settling.extents):
@@ -433,6 +433,8 @@ class ExtentStore:
             self.finish_settling(wait=True)
         replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
         self._replicas[replica.key] = replica
+        if disk_directory.put_under(replica, self._replicas.values()):
+            self._origins.clear()
         return replica
 
     def _keep_facts(self, replica: DiskReplica) -> None:

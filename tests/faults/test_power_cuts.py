@@ -231,3 +231,32 @@ def test_a_volume_whose_facts_have_rotted_still_shows_through_in_its_clones(tmp_
         welcome = msgspec.msgpack.decode(Talk(store, VOLUME, 2, writer=False).welcome.payload, type=Welcome)
         assert welcome.watermark == 0
         store.close()
+
+
+def test_what_reads_through_to_a_volume_shows_its_blocks_when_the_facts_of_both_have_rotted(tmp_path: Path) -> None:
+    disk = CutDisk(tmp_path, 1)
+    disk.talk.write(1, block(1))
+    Talk(disk.store, CLONE, parents=(VOLUME,)).write(3, block(7))
+    disk.store.close()
+    for facts in disk.directory.glob("volumes/*/volume"):
+        facts.write_bytes(bytes(facts.stat().st_size))
+    store = ExtentStore(disk.directory, DISK, segment_bytes=SEGMENT_BYTES)
+    clone = Talk(store, CLONE, 2, parents=(VOLUME,))
+    assert clone.read(1, 3) == block(1) + block(0) + block(7)
+    store.close()
+
+
+def test_a_volume_that_comes_after_what_reads_through_to_it_shows_through(tmp_path: Path) -> None:
+    disk = CutDisk(tmp_path, 1)
+    disk.talk.write(1, block(1))
+    clone = Talk(disk.store, CLONE, parents=(VOLUME,))
+    [replica] = [each for each in disk.store._replicas.values() if each.volume_id == CLONE]
+    parent = replica.parent
+    assert parent is not None
+    replica.rest_on(None)  # as when its facts had rotted
+    del disk.store._replicas[parent.key]
+    Talk(disk.store, VOLUME, 2)
+    disk.store.settle()
+    assert replica.parent is not None
+    assert clone.read(2) == block(0)
+    disk.store.close()
