@@ -15,6 +15,7 @@ from tests.faults.log.run import schedule
 __all__ = ["Run", "schedule"]
 
 WRITES_AROUND = 40
+FIRST_FOUND_MAX = 3
 
 
 class Run:
@@ -91,4 +92,5 @@ class Run:
 
 def _progress(line: str, fault: Injected) -> None:
     line += f": {fault.acknowledged} acknowledged, {fault.reads} reads, longest without a write {fault.gap_s:.1f} s"
-    say(line + ("" if fault.is_clean else f"  VIOLATED {fault.stuck}"))
+    found = [*fault.verdict.lost, *fault.verdict.stale, *fault.verdict.wrong][:FIRST_FOUND_MAX]
+    say(line + ("" if fault.is_clean else f"  VIOLATED {fault.stuck or '; '.join(found)}"))
