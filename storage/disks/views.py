@@ -10,8 +10,7 @@ from noded.core.ids import DiskId, NodeId
 from noded.core.store import View
 from storage.pools.commands import zones_of
 from storage.pools.model import Disk, DiskState, policy, pool_policy
-from storage.volumes.commands import scrub_asked_ms
-from storage.volumes.model import Volume, disks_of, is_leaving, is_needed
+from storage.volumes.model import Volume, disks_of, is_leaving, is_needed, scrub_asked_ms
 
 BLOCK_BYTES: Final = 4096
 NAMED_MAX: Final = 20

@@ -11,8 +11,7 @@ from typing import Final
 from noded.core.ids import NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import policy
-from storage.volumes.commands import checker, scrub_asked_ms
-from storage.volumes.model import Volume, is_needed
+from storage.volumes.model import Volume, checker, is_needed, scrub_asked_ms
 
 DAY_MS: Final = 86_400_000
 

@@ -21,9 +21,7 @@ from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
 from storage.types.commands import need_type, need_type_for_new
 from storage.types.model import unmet
-from storage.volumes.checked import checker as checker  # noqa: PLC0414  # for other services
 from storage.volumes.checked import keep_scrub as keep_scrub  # noqa: PLC0414  # for other services
-from storage.volumes.checked import scrub_asked_ms as scrub_asked_ms  # noqa: PLC0414  # for other services
 from storage.volumes.grouping import enter_group as enter_group  # noqa: PLC0414  # for other services
 from storage.volumes.grouping import leave_group as leave_group  # noqa: PLC0414  # for other services
 from storage.volumes.layers import ask_for_cut as ask_for_cut  # noqa: PLC0414  # for other services

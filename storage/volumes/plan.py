@@ -4,12 +4,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import xxhash
-
 from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
-from storage.volumes.model import Cut, Leftover, Volume, ancestors, children, disks_of, is_needed, may_read_through
+from storage.volumes.model import (
+    Cut,
+    Leftover,
+    Volume,
+    ancestors,
+    children,
+    draw_weight,
+    is_needed,
+    may_read_through,
+    repairer_of,
+)
 
 DROP_AFTER_MS: Final = 5_000
 
@@ -129,7 +137,7 @@ def _cutter(view: View, cut: Cut, reachable: Collection[NodeId]) -> NodeId | Non
         return volume.node_id
     disks = {disk.disk_id: disk for disk in view.all(Disk)}
     drawn = repairer_of(volume, disks, reachable) if volume is not None and volume.node_id is None else None
-    return drawn or max(reachable, key=lambda node: _weight(cut.id, node), default=None)
+    return drawn or max(reachable, key=lambda node: draw_weight(cut.id, node), default=None)
 
 
 def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> bool:
@@ -147,16 +155,3 @@ def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reacha
         and may_read_through(view, volume, join.extent, join.disk_id, stays=True)
         for join in volume.joining
     )
-
-
-def repairer_of(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
-    """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
-    nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
-    up = sorted(nodes & set(reachable))
-    if volume.joining and volume.owner_id in up:
-        return volume.owner_id  # each replica that comes would change the draw, and what was begun would begin anew
-    return max(up, key=lambda node: _weight(volume.id, node), default=None)
-
-
-def _weight(id: str, node_id: NodeId) -> int:
-    return xxhash.xxh3_64_intdigest(f"{id}/{node_id}".encode())
