@@ -27,7 +27,7 @@ class ScrubsReconciler:
 
     name = "volume-scrubs"
     watches = (Disk, MovePolicy)
-    period_s = 60.0
+    period_s = 10.0
 
     def __init__(self, cluster: Cluster, drivers: Drivers) -> None:
         self._cluster = cluster
