@@ -82,6 +82,7 @@ import storage.pools
 import storage.qos
 import storage.quota_sets
 import storage.quotas
+import storage.scrubs
 import storage.services
 import storage.snapshots
 import storage.switches
@@ -162,6 +163,7 @@ SERVICES: tuple[Service, ...] = (
     storage.groups.SERVICE,
     storage.messages.SERVICE,
     storage.qos.SERVICE,
+    storage.scrubs.SERVICE,
     storage.services.SERVICE,
     storage.switches.SERVICE,
     storage.transfers.SERVICE,

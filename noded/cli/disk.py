@@ -8,6 +8,7 @@ import msgspec
 from noded.cli import show_disks
 from noded.cli.asking import as_json, ask, plainly, print_answer
 from noded.config import Config
+from noded.core.clock import now_ms
 from noded.core.units import MIB
 
 LONG_S_MAX = 120.0  # making a file system, or removing what lies on a disk
@@ -26,7 +27,7 @@ def disk() -> None:
 def disk_list(config: Config, as_json: bool) -> None:
     """List the disks: how full they are, what they hold, and what moves."""
     answer = ask(config.run, "disks.list")
-    print_answer(answer, as_json, lambda: show_disks.listing(msgspec.msgpack.decode(answer)))
+    print_answer(answer, as_json, lambda: show_disks.listing(msgspec.msgpack.decode(answer), now_ms()))
 
 
 @disk.command("add")
@@ -121,6 +122,16 @@ def disk_weight(config: Config, disk: str, weight: float, as_json: bool) -> None
     _tell(config, "disks.set", as_json, disk=disk, weight=weight)
 
 
+@disk.command("scrub")
+@click.argument("disk")
+@as_json
+@click.pass_obj
+@plainly
+def disk_scrub(config: Config, disk: str, as_json: bool) -> None:
+    """Have all that a disk holds read, compared with the other replicas, and mended. `list` shows how far that is."""
+    _tell(config, "disks.set", as_json, disk=disk, scrub=True)
+
+
 @disk.command("remove")
 @click.argument("disk")
 @as_json
@@ -137,6 +148,8 @@ def disk_remove(config: Config, disk: str, as_json: bool) -> None:
 @click.option("--per-disk", type=int, metavar="N", help="The same on one disk.")
 @click.option("--rate", type=int, metavar="MIB", help="How fast one volume is copied, in MiB a second.")
 @click.option("--overcommit", type=float, metavar="N", help="So many times its size the pool may promise; 0: any.")
+@click.option("--scrub-days", type=int, metavar="DAYS", help="How often each replica is checked; 0: when asked for.")
+@click.option("--scrub-rate", type=int, metavar="MIB", help="How fast each replica is checked, in MiB a second.")
 @click.option("--balance/--no-balance", "balances", default=None, help="Whether disks are filled evenly.")
 @as_json
 @click.pass_obj
@@ -148,10 +161,12 @@ def disk_policy(
     per_disk: int | None,
     rate: int | None,
     overcommit: float | None,
+    scrub_days: int | None,
+    scrub_rate: int | None,
     balances: bool | None,
     as_json: bool,
 ) -> None:
-    """Show or change how patiently and how fast replicas are moved, and how much thin volumes may be promised."""
+    """Show or change how replicas are moved and how often checked, and how much thin volumes may be promised."""
     bytes_s = None if rate is None else rate * MIB
     asked = {
         "patience_s": patience,
@@ -160,6 +175,8 @@ def disk_policy(
         "bytes_s": bytes_s,
         "balances": balances,
         "overcommit": overcommit,
+        "scrub_days": scrub_days,
+        "scrub_bytes_s": None if scrub_rate is None else scrub_rate * MIB,
     }
     answer = ask(config.run, "disks.policy", msgspec.msgpack.encode(asked))
     print_answer(answer, as_json, lambda: show_disks.policy(msgspec.msgpack.decode(answer)))

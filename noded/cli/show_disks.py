@@ -8,15 +8,16 @@ from rich.text import Text
 
 from noded.core.units import GIB, MIB
 
+DAY_MS = 86_400_000
 _STYLES = {"in use": "green", "draining": "yellow", "full": "yellow", "away": "bold red", "failed": "bold red"}
 
 # Texts, not markup: directories are of users' making.
 
 
-def listing(found: dict[str, Any]) -> RenderableType:
+def listing(found: dict[str, Any], now_ms: int) -> RenderableType:
     """A line a disk, then the pool."""
     table = Table(box=None, pad_edge=False)
-    for column in ("disk", "node", "directory", "state", "used", "weight", "replicas", "moves", "copied in"):
+    for column in ("disk", "node", "directory", "state", "used", "weight", "replicas", "moves", "copied in", "checked"):
         table.add_column(column, no_wrap=column in {"state", "used"}, overflow="fold")
     for disk in sorted(found["disks"], key=lambda disk: (disk["node"], disk["name"])):
         table.add_row(
@@ -29,6 +30,7 @@ def listing(found: dict[str, Any]) -> RenderableType:
             f"{disk['replicas']}" + (f", {disk['behind']} behind" if disk["behind"] else ""),
             _moves(disk),
             f"{disk['moved_in_bytes'] / GIB:.2f} GiB",
+            _checked(disk, now_ms),
         )
     faults = [Text(f"! {disk['name']}: {disk['fault']}", style="yellow") for disk in found["disks"] if disk["fault"]]
     pool = found["pool"]
@@ -85,13 +87,29 @@ def policy(found: dict[str, Any]) -> RenderableType:
     limit = found["overcommit"]
     promise = f"at most {limit:g} times the size of all disks" if limit else "as much as is asked for"
     balance = "filled evenly" if found["balances"] else "left as they are"
+    often = f"every {found['scrub_days']} days" if found["scrub_days"] else "only when somebody asks"
     return Group(
         Text(f"patience with what is away: {found['patience_s']} s"),
         Text(f"replicas made at once: {found['at_once']} in the cluster, {found['per_disk']} on a disk"),
         Text(f"copied at most at {found['bytes_s'] / MIB:.0f} MiB/s a volume"),
         Text(f"disks are {balance}"),
         Text(f"promised to thin volumes: {promise}"),
+        Text(
+            f"each replica is checked {often} at {found['scrub_bytes_s'] / MIB:.0f} MiB/s, slower while guests use it"
+        ),
     )
+
+
+def _checked(disk: dict[str, Any], now_ms: int) -> str:
+    """How much of it has been checked, and how long ago at the least."""
+    scrub = disk["scrub"]
+    if not disk["replicas"]:
+        return "-"
+    words = [f"{100 * scrub['checked']:.0f} %"]
+    if scrub["oldest_ms"]:
+        words.append(f"{max(0, now_ms - scrub['oldest_ms']) / DAY_MS:.0f} d ago")
+    mended = scrub["rotten_blocks"] + scrub["different_blocks"]
+    return ", ".join(words + ([f"{mended} blocks mended"] if mended else []))
 
 
 def _moves(disk: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: float | None = None
     draining: bool | None = None
     plan: bool = False
+    scrub: bool = False
 
 
 class _New(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +41,9 @@ async def list_disks(request: Request) -> Response:
 
 
 async def set_disk(request: Request) -> Response:
-    """POST /noded/v1/disks/{id}: another weight, drained or not."""
+    """POST /noded/v1/disks/{id}: another weight, drained or not, or checked from end to end."""
     body = await request.json(_Wish)
-    asked = DiskAsked(disk=request.params["disk_id"], weight=body.weight, draining=body.draining, plan=body.plan)
+    asked = DiskAsked(disk=request.params["disk_id"], **msgspec.structs.asdict(body))
     return Response(body=await DiskDesk(request.cluster).set(asked))
 
 

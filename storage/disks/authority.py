@@ -19,8 +19,8 @@ from noded.core.units import GIB
 from noded.core.unreadable import UNREADABLE
 from storage.disks.commands import RemoveDisk
 from storage.disks.forecast import Sample, forecast
-from storage.disks.views import drain_plan, listing, policy_view, unsettled
-from storage.pools.commands import GiveDisk, SetDisk, SetMovePolicy, SetPoolPolicy
+from storage.disks.views import drain_plan, listing, policy_view, scrub_plan, unsettled
+from storage.pools.commands import GiveDisk, ScrubDisk, SetDisk, SetMovePolicy, SetPoolPolicy
 from storage.pools.links import Candidate, DiskHardware, DiskServers, Given
 from storage.pools.model import Disk
 from storage.volumes.model import places_of_layers
@@ -44,6 +44,7 @@ class DiskAsked(msgspec.Struct, frozen=True, kw_only=True):
     weight: float | None = None
     draining: bool | None = None
     plan: bool = False
+    scrub: bool = False
 
 
 class PolicyAsked(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ class PolicyAsked(msgspec.Struct, frozen=True, kw_only=True):
     bytes_s: int | None = None
     balances: bool | None = None
     overcommit: float | None = None
+    scrub_days: int | None = None
+    scrub_bytes_s: int | None = None
 
 
 class DiskGiven(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +94,12 @@ class DiskDesk:
         return listing(self.cluster.view(), self.cluster.reachable())
 
     async def set(self, asked: DiskAsked) -> dict[str, Any]:
-        """Weight, or draining; with `plan`, only say what draining would do."""
+        """Weight, or draining, or a check of all that is on it; with `plan`, only say what draining would do."""
         view = await self.cluster.fresh_view()
         disk = find(view, asked.disk)
+        if asked.scrub:
+            await self.cluster.propose(ScrubDisk(disk_id=disk.disk_id, now_ms=now_ms()))
+            return scrub_plan(view, disk) | {"done": True}
         plan = drain_plan(view, disk) if asked.draining else {"disk": disk.id, "steps": [], "warnings": []}
         if not asked.plan:
             await self.cluster.propose(SetDisk(disk_id=disk.disk_id, weight=asked.weight, draining=asked.draining))

@@ -10,7 +10,7 @@ from noded.core.ids import DiskId, NodeId
 from noded.core.store import View
 from storage.pools.commands import zones_of
 from storage.pools.model import Disk, DiskState, policy, pool_policy
-from storage.volumes.model import Volume, disks_of, is_leaving, is_needed
+from storage.volumes.model import Volume, disks_of, is_leaving, is_needed, scrub_asked_ms
 
 BLOCK_BYTES: Final = 4096
 NAMED_MAX: Final = 20
@@ -20,7 +20,7 @@ def listing(view: View, up: Collection[NodeId]) -> dict[str, Any]:
     """Every disk, the whole pool, and how replicas are moved."""
     disks = view.all(Disk)
     volumes = [volume for volume in view.all(Volume) if is_needed(view, volume)]
-    counts = _Counts(volumes)
+    counts = _Counts(view, volumes)
     lines = [disk_line(view, disk, counts, up) for disk in disks]
     return {"disks": lines, "pool": pool_line(disks, volumes), "policy": policy_view(view)}
 
@@ -28,13 +28,17 @@ def listing(view: View, up: Collection[NodeId]) -> dict[str, Any]:
 class _Counts:
     """How many extents each disk has, gets, gives up, is behind in, and still has bytes of."""
 
-    def __init__(self, volumes: Iterable[Volume]) -> None:
+    def __init__(self, view: View, volumes: Iterable[Volume]) -> None:
         self.held: Counter[DiskId] = Counter()
         self.comes: Counter[DiskId] = Counter()
         self.goes: Counter[DiskId] = Counter()
         self.behind: Counter[DiskId] = Counter()
         self.left: Counter[DiskId] = Counter()
+        # How many extents of each disk have been checked since somebody asked for it, and the oldest check of any.
+        self.checked: Counter[DiskId] = Counter()
+        self.oldest_ms: dict[DiskId, int] = {}
         for volume in volumes:
+            self._count_checks(volume, scrub_asked_ms(view, volume))
             for extent, disks in enumerate(volume.layout):
                 self.held.update(disks)
                 self.goes.update(disk for disk in disks if is_leaving(volume, extent, disk))
@@ -42,6 +46,19 @@ class _Counts:
             self.comes.update(join.disk_id for join in volume.joining)
             for each in volume.leftovers:
                 self.left[each.disk_id] += len(each.extents)
+
+    def _count_checks(self, volume: Volume, asked_ms: int) -> None:
+        since, extents = volume.scrubbed_ms, len(volume.layout)
+        if volume.scrub is not None:
+            since, extents = volume.scrub.begun_ms, volume.scrub.extents
+        if volume.epoch and since >= max(1, asked_ms):
+            for disks in volume.layout[:extents]:
+                self.checked.update(disks)
+        if not volume.epoch:
+            self.checked.update(disk for disks in volume.layout for disk in disks)  # nobody ever wrote it
+        else:
+            for disk in disks_of(volume.layout):
+                self.oldest_ms[disk] = min(volume.scrubbed_ms, self.oldest_ms.get(disk, volume.scrubbed_ms))
 
 
 def unsettled(view: View) -> list[dict[str, Any]]:
@@ -86,6 +103,13 @@ def disk_line(view: View, disk: Disk, counts: _Counts, up: Collection[NodeId]) -
         "going": counts.goes[disk.disk_id],
         "to_remove": counts.left[disk.disk_id],
         "moved_in_bytes": disk.moved_in_bytes,
+        "scrub": {
+            "asked_ms": disk.scrub_asked_ms,
+            "checked": round(counts.checked[disk.disk_id] / max(1, counts.held[disk.disk_id]), 3),
+            "oldest_ms": counts.oldest_ms.get(disk.disk_id, 0),
+            "rotten_blocks": disk.rotten_blocks,
+            "different_blocks": disk.different_blocks,
+        },
     }
 
 
@@ -126,6 +150,23 @@ def policy_view(view: View) -> dict[str, Any]:
         "per_disk": how.per_disk,
         "bytes_s": how.bytes_s,
         "balances": how.balances,
+        "scrub_days": how.scrub_days,
+        "scrub_bytes_s": how.scrub_bytes_s,
+    }
+
+
+def scrub_plan(view: View, disk: Disk) -> dict[str, Any]:
+    """What having a disk checked does."""
+    held = [volume for volume in view.find(Volume, "disk_ids", disk.id) if is_needed(view, volume)]
+    waiting = [volume for volume in held if volume.out_of_sync or volume.joining]
+    warnings = [f"{len(waiting)} volumes have replicas that are behind, and are checked when those are in sync"]
+    return {
+        "disk": disk.id,
+        "steps": [
+            f"all replicas of {len(held)} volumes are read and compared, those on other disks too, slower than guests",
+            "what has rotted is written over with what another replica has",
+        ],
+        "warnings": warnings if waiting else [],
     }
 
 

@@ -40,6 +40,8 @@ ADOPT: Final = "volume.adopt"
 LOCATE: Final = "volume.locate"
 THAW: Final = "volume.thaw"
 
+SCRUB_BYTES_S: Final = 16 << 20
+
 # Codes of the Conflict refusals.
 SUPERSEDED: Final = "VolumeSuperseded"  # another claim has been made since: stop at once
 STALE_CHANGE: Final = "VolumeStaleChange"  # the set is not what the caller believes: locate, then decide again
@@ -89,6 +91,7 @@ class VolumeMap(msgspec.Struct, frozen=True):
     joining: tuple[Joiner, ...] = ()
     held_back: tuple[DiskId, ...] = ()  # their replica of a parent is behind: they can't be in sync yet
     copy_bytes_s: int = 0  # how fast joining replicas may be filled; 0: as fast as it goes
+    scrub_bytes_s: int = SCRUB_BYTES_S  # how fast each replica is read to find what has rotted
 
     @property
     def layer(self) -> str:

@@ -4,6 +4,7 @@ Replicas are compared by their lists of stamps above a watermark, up to which al
 listed, fetched and written is what has changed since then, and not the volume.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -80,6 +81,29 @@ def source_wins(source: Member, right: Lines, target: Member, other: Lines, sinc
         if differs or present.is_lost:
             _add(copies, Copy(source, (target,), block, 1, max(present.stamp, since.watermark) + 1))
     return copies
+
+
+def differences(reports: Sequence[tuple[Member, Lines]]) -> tuple[list[Copy], int]:
+    """What makes current replicas equal in blocks that nobody writes; and how many blocks nobody has any more.
+
+    Every one of them was given every write. So where one has an older stamp, its disk did not do what it said; and of
+    the same stamp there is one content only, so what most have is right.
+    """
+    copies: list[Copy] = []
+    gone = 0
+    for block in sorted({block for _, lines in reports for block in lines}):
+        states = [(member, lines.get(block, _ABSENT)) for member, lines in reports]
+        known = [state for _, state in states if not state.is_lost]
+        if not known:
+            gone += 1
+            continue
+        newest = max(state.stamp for state in known)
+        [(right, _)] = Counter(state for state in known if state.stamp == newest).most_common(1)
+        sources = tuple(member for member, state in states if state == right)
+        targets = tuple(member for member, state in states if state != right)
+        if targets:
+            _add(copies, Copy(sources[0], targets, block, 1, 0, sources[1:]))
+    return copies, gone
 
 
 def _add(copies: list[Copy], copy: Copy) -> None:

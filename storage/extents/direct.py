@@ -28,7 +28,7 @@ from storage.extents.serving import Buffer
 
 if TYPE_CHECKING:
     from storage.extents.replication import Owner
-    from storage.extents.requests import Write
+    from storage.extents.requests import Request
 
 # Blocks that are remembered as changed; with more the files are not read until they hold all again. Bounds memory.
 CHANGED_BLOCKS_MAX: Final = 128 * 1024
@@ -137,8 +137,8 @@ class DirectReads:
         self._open_files = open_files
         self._disks: dict[Member, Disk] = {}
 
-    def changed(self, write: "Write", recipients: list[Member]) -> None:
-        """A write is being sent to these replicas."""
+    def changed(self, write: "Request", recipients: Iterable[Member]) -> None:
+        """A write, or what mends some blocks, is being sent to these replicas."""
         for member in recipients:
             disk = self._disks.get(member)
             if disk is not None:

@@ -51,6 +51,7 @@ class Op(IntEnum):
     DIGEST = 14
     FILES = 15  # where the volume's files are, and how far they hold what was written
     DROP = 16  # some extents of a volume on this disk
+    CHECK = 17  # read the blocks of a span from the disk; answered with their states
     ACK = 32  # payload: the request ids, u32 each, that are on stable storage
     DATA = 33
     REFUSED = 34  # offset: a `Why`; payload: words

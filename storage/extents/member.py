@@ -74,6 +74,7 @@ class Member:
         "_watched_since",
         "away_since",
         "bit",
+        "checks",
         "confirmed_at",
         "disk_id",
         "greeted_at",
@@ -105,7 +106,7 @@ class Member:
         self.resent: frozenset[int] = frozenset()
         self.is_full = False
         self.latency_s: float | None = None  # of the newest answer to a ping: the way there and back, and a commit
-        self.shares_files = False
+        self.shares_files = self.checks = False
         # For the lease (lease.py): when the newest question was sent to which it answered that nobody else sealed it;
         # when it was greeted and pinged last; when it said for the first time that it is sealed by this owner.
         self.confirmed_at = self.greeted_at = self.pinged_at = -math.inf

@@ -11,6 +11,8 @@ STAMPS_LINES_MAX: Final = 48 * 1024
 # How many blocks one STAMPS looks at: bounds the time for which an extent server does nothing else.
 STAMPS_BLOCKS_MAX: Final = 64 * 1024
 FETCH_BLOCKS_MAX: Final = 128
+# How many blocks one CHECK reads at most: bounds the time for which an extent server does nothing else.
+CHECK_BLOCKS_MAX: Final = 64
 DIGEST_BLOCKS_MAX: Final = 1024
 # How a disk keeps its blocks (storage/host/extent_files.py), for owners that read the files themselves.
 FILES_FORMAT: Final = 2
@@ -50,6 +52,7 @@ class Welcome(msgspec.Struct, frozen=True):
     # never said any more: an owner that knows no other must not open what it can't read.
     shares_files: bool = False
     files_format: int = 0
+    checks: bool = False  # whether CHECK may be asked
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -73,7 +73,8 @@ class Recovery:
             self._owner.refused(member, reply)
             return
         welcome = msgspec.msgpack.decode(reply.payload, type=Welcome)
-        member.watermark, member.shares_files = welcome.watermark, welcome.files_format == FILES_FORMAT
+        member.watermark, member.checks = welcome.watermark, welcome.checks
+        member.shares_files = welcome.files_format == FILES_FORMAT
         if not self._owner.writes:
             self._found(member)
 

@@ -29,6 +29,7 @@ from storage.extents.member import Member, MemberState, Question, Reply
 from storage.extents.messages import volume_key
 from storage.extents.recovery import Recovery
 from storage.extents.requests import Read, ReadDone, Request, Together, Update, Write, WriteDone
+from storage.extents.scrub import Scrub
 from storage.extents.serving import Buffer
 
 # A replica that leaves a request unanswered for this long is given up.
@@ -111,6 +112,7 @@ class Owner:
         self.joins = Joins(self)
         self.recovery = Recovery(self)
         self.freezing = Freezing(self)
+        self.scrub = Scrub(self)
         self.refresh()
 
     # --- guests
@@ -436,6 +438,7 @@ class Owner:
         self.recovery.tick()
         self.joins.tick()
         self.in_sync.adjust()
+        self.scrub.tick()
         if self.direct is not None:
             self.direct.tick()
 

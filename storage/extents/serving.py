@@ -17,6 +17,7 @@ from storage.extents.frame import HEADER, HEADER_BYTES, MORE, PAYLOAD, ZEROES, B
 from storage.extents.layout import BLOCK_BYTES, EXTENTS_MAX
 from storage.extents.messages import (
     BLOCK_LINE,
+    CHECK_BLOCKS_MAX,
     FETCH_BLOCKS_MAX,
     FILES_FORMAT,
     BlockState,
@@ -97,6 +98,12 @@ class Store(Protocol[R]):
     def stamps(self, replica: R, extent: int, offset: int, above: int) -> tuple[bytes, int]:
         """Lines of the blocks from `offset` with stamps newer than `above`, and where to go on (0: that was all)."""
 
+    def check(self, replica: R, extent: int, offset: int, length: int) -> tuple[bytes, int]:
+        """Lines of the blocks of a span, read from the disk; those that do not match have no hash.
+
+        And where the next block is of which something may be known (0: there is none).
+        """
+
     def digest(self, replica: R, extent: int, offset: int) -> Digest:
         """One number for the blocks from `offset` on, up to `next_offset` (0: that was all)."""
 
@@ -170,7 +177,7 @@ class Session(Generic[R]):
             self._staged.append(request)
         elif op == Op.READ:
             self._read(extent, offset, length, request)
-        elif op in {Op.FETCH, Op.STAMPS, Op.DIGEST}:
+        elif op in {Op.FETCH, Op.STAMPS, Op.DIGEST, Op.CHECK}:
             self._inspect(op, extent, offset, length, mark, request)
         elif op == Op.HELLO:
             self._hello(bytes(whole[HEADER_BYTES:]), request)
@@ -252,6 +259,13 @@ class Session(Generic[R]):
             self.store.commit()
             lines, next_offset = self.store.stamps(replica, extent, offset, mark)
             self._answer(request, lines, flags=MORE if next_offset else 0, offset=next_offset)
+        elif op == Op.CHECK:
+            replica = self._bound(extent, offset, length)
+            if length > CHECK_BLOCKS_MAX * BLOCK_BYTES:
+                raise Refusal(Why.MALFORMED, f"a check of {length} bytes is too much at once")
+            self.store.commit()  # as for STAMPS
+            lines, next_offset = self.store.check(replica, extent, offset, length)
+            self._answer(request, lines, offset=next_offset)
         else:
             replica = self._bound(extent, offset, BLOCK_BYTES)
             self._answer(request, msgspec.msgpack.encode(self.store.digest(replica, extent, offset)))
@@ -275,6 +289,7 @@ class Session(Generic[R]):
             sealed_epoch=replica.sealed_epoch,
             watermark=replica.watermark,
             files_format=FILES_FORMAT if self.store.shares_files else 0,
+            checks=True,
         )
         self._answer(request, msgspec.msgpack.encode(welcome))
 

@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -22,6 +23,8 @@ LINE: Final = struct.Struct("<QQ")
 LINE_BYTES: Final = 16
 SECTOR_BYTES: Final = 512
 SECTOR_LINES: Final = 31
+READ_TRIES: Final = 10
+READ_AGAIN_S: Final = 0.3
 LOST_STAMP: Final = (1 << 64) - 1  # above every stamp
 _LINES_BYTES: Final = SECTOR_LINES * LINE_BYTES
 _HASHED_BYTES: Final = SECTOR_BYTES - 8
@@ -29,6 +32,7 @@ _HASH: Final = struct.Struct("<Q")
 _EMPTY: Final = bytes(SECTOR_BYTES)
 _LOST: Final = LINE.pack(0, LOST_STAMP) * SECTOR_LINES
 # Sectors that are read and written together: what the page cache keeps as one.
+_LOST_SECTOR: Final = _LOST + bytes(SECTOR_BYTES - _LINES_BYTES)
 _PAGE_SECTORS: Final = 8
 _PAGE_BYTES: Final = _PAGE_SECTORS * SECTOR_BYTES
 _PAGE_LINES: Final = _PAGE_SECTORS * SECTOR_LINES
@@ -57,6 +61,12 @@ class BlockTable:
             return stop
         return block if at == start else min(stop, at // SECTOR_BYTES * SECTOR_LINES)
 
+    def forget(self, block: int, count: int) -> None:
+        """Let the lines of `count` blocks be read from the disk the next time, and not from memory."""
+        first, last = block // SECTOR_LINES * SECTOR_BYTES, (block + count) // SECTOR_LINES * SECTOR_BYTES
+        start = first // _PAGE_BYTES * _PAGE_BYTES
+        os.posix_fadvise(self.fd, start, last - start + _PAGE_BYTES, os.POSIX_FADV_DONTNEED)
+
     def lines(self, block: int, count: int) -> memoryview:
         """The numbers of `count` blocks: hash, stamp, hash, stamp, and so on."""
         return memoryview(self.raw_lines(block, count)).cast("Q")
@@ -65,7 +75,7 @@ class BlockTable:
         """The same as it is in the file."""
         sector, skipped = divmod(block, SECTOR_LINES)
         sectors = (skipped + count - 1) // SECTOR_LINES + 1
-        raw = os.pread(self.fd, sectors * SECTOR_BYTES, sector * SECTOR_BYTES)
+        raw = self._read(sectors * SECTOR_BYTES, sector * SECTOR_BYTES)
         if sectors == 1:
             found = raw if self._is_whole(raw, sector) else self._again(sector)
         else:
@@ -85,7 +95,7 @@ class BlockTable:
     def line(self, block: int) -> tuple[int, int]:
         """The hash and the stamp of one block."""
         sector, number = divmod(block, SECTOR_LINES)
-        raw = os.pread(self.fd, SECTOR_BYTES, sector * SECTOR_BYTES)
+        raw = self._read(SECTOR_BYTES, sector * SECTOR_BYTES)
         if raw[_HASHED_BYTES:] != hash_of(raw[:_HASHED_BYTES], self._place + sector).to_bytes(8, "little"):
             raw = raw if self._is_whole(raw, sector) else self._again(sector)
         digest: int
@@ -105,7 +115,9 @@ class BlockTable:
             at = stop
 
     def _write_page(self, first: int, entries: Mapping[int, tuple[int, ...]], blocks: Sequence[int]) -> None:
-        content = bytearray(os.pread(self.fd, _PAGE_BYTES, first * SECTOR_BYTES).ljust(_PAGE_BYTES, b"\0"))
+        raw = self._read_insistently(_PAGE_BYTES, first * SECTOR_BYTES)
+        # A page that the disk can't read is written whole: the disk may find another place for it.
+        content = bytearray(raw.ljust(_PAGE_BYTES, b"\0")) if raw else self._lost_page(first)
         at = 0
         while at < len(blocks):
             sector = blocks[at] // SECTOR_LINES
@@ -113,7 +125,7 @@ class BlockTable:
             start = (sector - first) * SECTOR_BYTES
             if stop - at < SECTOR_LINES and not self._is_whole(content[start : start + SECTOR_BYTES], sector):
                 # None of the others may pass for right by what follows.
-                content[start : start + SECTOR_BYTES] = _LOST + bytes(SECTOR_BYTES - _LINES_BYTES)
+                content[start : start + SECTOR_BYTES] = _LOST_SECTOR
             if blocks[stop - 1] - blocks[at] == stop - at - 1:
                 numbers = [number for block in blocks[at:stop] for number in entries[block][1::-1]]
                 line = start + (blocks[at] - sector * SECTOR_LINES) * LINE_BYTES
@@ -124,10 +136,40 @@ class BlockTable:
                     LINE.pack_into(content, line, entries[block][1], entries[block][0])
             _HASH.pack_into(content, start + _HASHED_BYTES, self._hash(content[start : start + _HASHED_BYTES], sector))
             at = stop
-        changed = blocks[0] // SECTOR_LINES, blocks[-1] // SECTOR_LINES + 1
-        start, stop = (sector - first for sector in changed)
+        start = (blocks[0] // SECTOR_LINES - first) * SECTOR_BYTES if raw else 0
+        stop = (blocks[-1] // SECTOR_LINES + 1 - first) * SECTOR_BYTES if raw else self._page_bytes(first)
         with _WRITING:
-            os.pwrite(self.fd, content[start * SECTOR_BYTES : stop * SECTOR_BYTES], changed[0] * SECTOR_BYTES)
+            os.pwrite(self.fd, content[start:stop], first * SECTOR_BYTES + start)
+
+    def _lost_page(self, first: int) -> bytearray:
+        """A page of which nothing is known."""
+        content = bytearray(_PAGE_BYTES)
+        for start in range(0, self._page_bytes(first), SECTOR_BYTES):
+            content[start : start + SECTOR_BYTES] = _LOST_SECTOR
+            digest = self._hash(content[start : start + _HASHED_BYTES], first + start // SECTOR_BYTES)
+            _HASH.pack_into(content, start + _HASHED_BYTES, digest)
+        return content
+
+    def _page_bytes(self, first: int) -> int:
+        """How much there is of the page that begins with a sector: the last one may be shorter."""
+        return min(_PAGE_BYTES, os.fstat(self.fd).st_size - first * SECTOR_BYTES)
+
+    def _read(self, size: int, position: int) -> bytes:
+        """So many bytes, or nothing if the disk can't read them: those lines are lost."""
+        try:
+            return os.pread(self.fd, size, position)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return b""
+
+    def _read_insistently(self, size: int, position: int) -> bytes:
+        """The same before the page is written: then what can't be read is lost for good, so it is tried for a while."""
+        for _ in range(READ_TRIES - 1):
+            if raw := self._read(size, position):
+                return raw
+            time.sleep(READ_AGAIN_S)
+        return self._read(size, position)
 
     def _hash(self, content: bytes | bytearray, sector: int) -> int:
         return hash_of(content, self._place + sector)
@@ -141,7 +183,7 @@ class BlockTable:
     def _again(self, sector: int) -> bytes:
         """A sector that did not match."""
         with _WRITING:
-            raw = os.pread(self.fd, SECTOR_BYTES, sector * SECTOR_BYTES)
+            raw = self._read(SECTOR_BYTES, sector * SECTOR_BYTES)
         return raw if self._is_whole(raw, sector) else _LOST
 
 

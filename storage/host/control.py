@@ -1,7 +1,7 @@
 """How does the daemon talk to a volume server? Over a unix socket: one JSON object a line, one answer a line.
 
 {"do": "status"}   {"do": "look"}   {"do": "export"}   {"do": "unexport"}   {"do": "freeze"}   {"do": "thaw"}
-{"do": "stop"}
+{"do": "stop"}     {"do": "scrub", "begun_ms": "1764334800000", "extent": "0"}
 """
 
 import socket
@@ -19,11 +19,12 @@ from storage.host.nbd_server import private_listener
 
 LINE_BYTES_MAX: Final = 4096
 
-Command = Callable[[], Mapping[str, Any]]
+# What is asked beside the verb, which most verbs need nothing of.
+Command = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 
 class ControlServer:
-    """Answers the daemon. A command that raises OSError is answered with its words."""
+    """Answers the daemon. A command that raises OSError or ValueError is answered with its words."""
 
     def __init__(self, loop: Loop, path: Path, commands: Mapping[str, Command]) -> None:
         self._loop = loop
@@ -61,13 +62,14 @@ class ControlServer:
 
     def _answer(self, asked: bytes) -> Mapping[str, Any]:
         try:
-            word = msgspec.json.decode(asked, type=dict[str, str]).get("do", "")
+            words = msgspec.json.decode(asked, type=dict[str, str])
         except UNREADABLE as error:
             return {"error": f"not a command: {error}"}
+        word = words.get("do", "")
         command = self._commands.get(word)
         if command is None:
             return {"error": f"no command {word!r}; there are {', '.join(self._commands)}"}
         try:
-            return command()
-        except OSError as error:
+            return command(words)
+        except (OSError, ValueError) as error:
             return {"error": f"{word}: {error}"}

@@ -1,7 +1,7 @@
 """Which disk is a directory, and which volumes does it hold? Found at start, and made when a volume first comes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -71,11 +71,19 @@ def volumes_of(directory: Path) -> Path:
 def load_replicas(directory: Path) -> dict[int, DiskReplica]:
     """All volumes of a disk, by key, each with its parent. What a removal left behind is removed."""
     found: dict[str, tuple[Path, VolumeFacts, int]] = {}
+    nameless: list[Path] = []
     for path in volumes_of(directory).iterdir():
         if path.name.startswith(_TRASH_PREFIX):
             remove_tree(path)
         elif (kept := read_facts(path)) is not None:
             found[kept[0].volume_id] = (path, *kept)
+        else:
+            nameless.append(path)
+    known = [facts for _, facts, _ in found.values()]
+    for path in nameless:
+        facts = _facts_of_a_parent(path, known)
+        if facts is not None:
+            found[facts.volume_id] = (path, facts, 0)
     replicas: dict[int, DiskReplica] = {}
 
     for volume_id, (path, facts, sequence) in found.items():
@@ -85,6 +93,32 @@ def load_replicas(directory: Path) -> dict[int, DiskReplica]:
         if replica.parents:
             replica.rest_on(replicas.get(volume_key(replica.parents[0])))
     return replicas
+
+
+def _facts_of_a_parent(path: Path, known: Sequence[VolumeFacts]) -> VolumeFacts | None:
+    """What is still known of a volume whose facts have rotted, if another one reads through to it; else None.
+
+    Its blocks have checksums of their own. Without it, those above it would show zeroes in the place of its blocks. One
+    that nobody reads through to is made known again by its next writer, who compares all of it.
+    """
+    for facts in known:
+        if path.name in facts.parents:
+            above = facts.parents.index(path.name)
+            return VolumeFacts(
+                volume_id=path.name,
+                size_bytes=facts.size_bytes,
+                extent_bytes=facts.extent_bytes,
+                parents=facts.parents[above + 1 :],
+            )
+    return None
+
+
+def put_under(replica: DiskReplica, others: Iterable[DiskReplica]) -> bool:
+    """Let those show its blocks that read through to it and have missed it so far; whether there are any."""
+    missed = [other for other in others if other.parent is None and other.parents[:1] == (replica.volume_id,)]
+    for other in missed:
+        other.rest_on(replica)
+    return bool(missed)
 
 
 def create_replica(directory: Path, facts: VolumeFacts, parent: DiskReplica | None) -> DiskReplica:

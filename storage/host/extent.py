@@ -1,5 +1,7 @@
 """What does a disk hold of an extent of a volume? The overlay of the journal's two segments over the settled files."""
 
+import errno
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,10 +114,12 @@ class Extent:
         """Whether it holds file descriptors."""
         return self._files is not None
 
-    def load(self, entries: Sequence[Entry], first: int, journal: int, into: memoryview) -> list[int]:
+    def load(
+        self, entries: Sequence[Entry], first: int, journal: int, into: memoryview, *, data: int | None = None
+    ) -> list[int]:
         """Read the blocks from `first` on, in as few reads as possible; the numbers of those whose hash is wrong.
 
-        Blocks that are absent or zero are left as `into` has them.
+        Blocks that are absent or zero are left as `into` has them. `data` is another opening of the data file.
         """
         damaged: list[int] = []
         for start, stop in _runs(entries):
@@ -124,14 +128,44 @@ class Extent:
             if place == AT_HOME:
                 files = self.files()
                 assert files is not None, "the table was read from them"
-                got = os.preadv(files.data, [part], (first + start) << BLOCK_SHIFT)
+                got = _read(files.data if data is None else data, part, (first + start) << BLOCK_SHIFT)
             else:
-                got = os.preadv(journal, [part], place)
+                got = _read(journal, part, place)
             for number in range(start, stop):
                 begin = (number - start) << BLOCK_SHIFT
                 if begin + BLOCK_BYTES > got or hash_of(part[begin : begin + BLOCK_BYTES]) != entries[number][1]:
                     damaged.append(first + number)
         return damaged
+
+    def check(self, first: int, count: int, journal: int, newest: int) -> bytes:
+        """Lines of some blocks, read from the disk itself and not from what is kept of it in memory.
+
+        Blocks that do not match what the table says of them have no hash, and nor have those whose lines are lost.
+        """
+        files = self.files()
+        if files is not None:
+            files.table.forget(first, count)
+        entries = self.entries(first, count)
+        into = memoryview(mmap.mmap(-1, count << BLOCK_SHIFT))  # aligned, as O_DIRECT asks
+        data = self._open_past_cache() if files is not None else None
+        try:
+            damaged = set(self.load(entries, first, journal, into, data=data))
+        finally:
+            if data is not None:
+                os.close(data)
+        return b"".join(
+            BLOCK_LINE.pack(block, min(stamp, newest) or 1, 0 if block in damaged else digest)
+            for block, (stamp, digest, _) in enumerate(entries, first)
+            if stamp
+        )
+
+    def _open_past_cache(self) -> int | None:
+        try:
+            return os.open(self.directory / f"{self.index}.data", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return None  # the file system knows no such reading
 
     def stamps(self, first: int, blocks: int, above: int, newest: int) -> tuple[bytes, int]:
         """Lines of the blocks from `first` on that are newer than `above`; the block to go on at, or 0 for the end.
@@ -164,6 +198,20 @@ class Extent:
             lines = lines[:STAMPS_LINES_MAX]
             stop = BLOCK_LINE.unpack(lines[-1])[0] + 1
         return b"".join(lines), stop if stop < blocks else 0
+
+
+def _read(fd: int, into: memoryview, position: int) -> int:
+    """Read into all of `into`; how much was there. A block that the disk can't read stays as `into` has it: its hash
+    does not match, so it is mended like one that has rotted. Raises OSError for anything else."""
+    try:
+        return os.preadv(fd, [into], position)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    if len(into) > BLOCK_BYTES:
+        for at in range(0, len(into), BLOCK_BYTES):
+            _read(fd, into[at : at + BLOCK_BYTES], position + at)
+    return len(into)
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:

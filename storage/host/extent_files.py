@@ -93,6 +93,9 @@ def settle_extent(
         if os.fstat(table).st_size == 0:
             os.ftruncate(data, extent_bytes)
             os.ftruncate(table, table_bytes(extent_bytes >> BLOCK_SHIFT))
+            # Now, so that a file that is shorter has lost something.
+            os.fsync(data)
+            os.fsync(table)
             sync_directory(directory)
         blocks = sorted(entries)
         for first, count, parts in _runs(entries, blocks):

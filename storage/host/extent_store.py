@@ -177,6 +177,16 @@ class ExtentStore:
         self._keep_open(holder)
         return lines, block << BLOCK_SHIFT
 
+    def check(self, replica: DiskReplica, extent: int, offset: int, length: int) -> tuple[bytes, int]:
+        """See `serving.Store`."""
+        holder = replica.extent(extent)
+        first, blocks = offset >> BLOCK_SHIFT, replica.extent_bytes >> BLOCK_SHIFT
+        stop = first + (length >> BLOCK_SHIFT)
+        lines = holder.check(first, stop - first, self._journal.fd, replica.newest_stamp)
+        following = holder.next_known(stop, blocks)
+        self._keep_open(holder)
+        return lines, following << BLOCK_SHIFT if following < blocks else 0
+
     def digest(self, replica: DiskReplica, extent: int, offset: int) -> Digest:
         """See `serving.Store`."""
         holder = replica.extent(extent)
@@ -415,10 +425,16 @@ class ExtentStore:
         if hello.parents:
             # A clone may have extents here beyond its parent, which has none: an empty place is kept for it, so that
             # what it may get later shows through. That it is up to date where it must be is the log's affair.
-            above = Hello(hello.parents[0], 0, 0, hello.extent_bytes, hello.parents[1:])
+            above = Hello(hello.parents[0], 0, hello.size_bytes, hello.extent_bytes, hello.parents[1:])
             parent = self._replicas.get(volume_key(above.volume_id)) or self._create(above)
+        settling = self._settling
+        if settling is not None and any(part.replica.volume_id == hello.volume_id for part in settling.extents):
+            # One of the same name was removed: what is on its way into its files must not get into these.
+            self.finish_settling(wait=True)
         replica = disk_directory.create_replica(self._directory, facts_from(hello), parent)
         self._replicas[replica.key] = replica
+        if disk_directory.put_under(replica, self._replicas.values()):
+            self._origins.clear()
         return replica
 
     def _keep_facts(self, replica: DiskReplica) -> None:

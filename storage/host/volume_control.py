@@ -9,12 +9,12 @@ import trio
 from noded.core.errors import Unavailable
 from noded.core.ids import DiskId
 from noded.core.unreadable import UNREADABLE
-from storage.volumes.links import ServedVolume
+from storage.volumes.links import ScrubState, ServedVolume
 
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 256 * 1024
 
-Verb = Literal["status", "look", "export", "unexport", "freeze", "thaw"]
+Verb = Literal["status", "look", "export", "unexport", "freeze", "thaw", "scrub"]
 
 
 class VolumeStatus(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class VolumeStatus(msgspec.Struct, frozen=True):
     damaged_blocks: int = 0
     io: dict[str, int] = msgspec.field(default_factory=dict)
     size_bytes: int = 0
+    scrub: ScrubState = ScrubState()
 
     @property
     def served(self) -> ServedVolume:
@@ -41,12 +42,12 @@ class VolumeStatus(msgspec.Struct, frozen=True):
         return ServedVolume(**{name: getattr(self, name) for name in names})
 
 
-async def ask(socket: Path, verb: Verb) -> VolumeStatus:
+async def ask(socket: Path, verb: Verb, **words: str) -> VolumeStatus:
     """The server's answer. Raises `Unavailable` if there is none, or it could not do what it was asked."""
     try:
         with trio.fail_after(ANSWER_S_MAX):
             async with await trio.open_unix_socket(socket) as stream:
-                await stream.send_all(msgspec.json.encode({"do": verb}) + b"\n")
+                await stream.send_all(msgspec.json.encode({"do": verb, **words}) + b"\n")
                 status = msgspec.json.decode(await _line(stream), type=VolumeStatus)
     except (OSError, trio.BrokenResourceError, EOFError, *UNREADABLE) as error:
         raise Unavailable(f"The volume server at {socket} can't be asked: {error}.") from error

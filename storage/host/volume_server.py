@@ -110,6 +110,7 @@ class VolumeServer:
             "unexport": self._unexport,
             "freeze": self._freeze,
             "thaw": self._thaw,
+            "scrub": self._scrub,
             "stop": self._stop,
         }
         ControlServer(self._loop, control_socket(run, volume_id), commands)
@@ -153,7 +154,7 @@ class VolumeServer:
 
     # --- commands
 
-    def _status(self) -> Mapping[str, Any]:
+    def _status(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         owner = self._owner
         return {
             "phase": owner.phase.value,
@@ -179,13 +180,32 @@ class VolumeServer:
                 "zeroed_bytes": self._front.zeroed_bytes,
             },
             "exported": self._file is not None and self._file.mounted,
+            "scrub": self._scrub_state(),
         }
 
-    def _look(self) -> Mapping[str, Any]:
+    def _scrub(self, words: Mapping[str, str]) -> Mapping[str, Any]:
+        self._owner.scrub.start(int(words.get("begun_ms", "0")), int(words.get("extent", "0")))
+        return {"scrub": self._scrub_state()}
+
+    def _scrub_state(self) -> Mapping[str, Any]:
+        scrub = self._owner.scrub
+        return {
+            "begun_ms": scrub.begun_ms,
+            "running": scrub.is_running,
+            "done": scrub.is_done,
+            "first": scrub.first,
+            "extent": scrub.extent,
+            "blocks": scrub.blocks,
+            "rotten": +scrub.rotten,
+            "different": +scrub.different,
+            "gone": scrub.gone,
+        }
+
+    def _look(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         self._owner.in_sync.look_again()
         return {"looking": True}
 
-    def _export(self) -> Mapping[str, Any]:
+    def _export(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         if self._file is None:
             # trio and FUSE cost memory that a guest's disk does not need.
             from storage.host.fuse import FileView  # noqa: PLC0415
@@ -195,23 +215,23 @@ class VolumeServer:
         self._file.mount()
         return {"exported": True}
 
-    def _unexport(self) -> Mapping[str, Any]:
+    def _unexport(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         if self._file is not None:
             self._file.unmount()
         return {"exported": False}
 
-    def _freeze(self) -> Mapping[str, Any]:
+    def _freeze(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         """To be asked again until it says that the volume stands still."""
         mark = self._owner.freezing.freeze()
         if mark is None:
             return {"phase": self._owner.phase.value, "frozen": False}
         return {"phase": self._owner.phase.value, "frozen": True, "epoch": mark.epoch, "changes": mark.changes}
 
-    def _thaw(self) -> Mapping[str, Any]:
+    def _thaw(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         self._owner.freezing.thaw()
         return {"frozen": False}
 
-    def _stop(self) -> Mapping[str, Any]:
+    def _stop(self, _words: Mapping[str, str]) -> Mapping[str, Any]:
         self._loop.stop()
         return {"stopping": True}
 

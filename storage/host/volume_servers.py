@@ -25,7 +25,7 @@ from storage.host.lock import holder, send_signal
 from storage.host.mounts import unmount
 from storage.host.paths import control_socket, file_directory, nbd_socket, volume_directory, volume_file, volume_lock
 from storage.host.volume_control import VolumeStatus, ask
-from storage.volumes.links import OpenVolume, ServedVolume
+from storage.volumes.links import OpenVolume, ScrubState, ServedVolume
 
 START_S_MAX = 10.0
 OPEN_S_MAX = 60.0
@@ -127,6 +127,11 @@ class HostVolumes:
         """See `VolumeServers.look`."""
         if self._runs(volume_id):
             await ask(control_socket(self._run, volume_id), "look")
+
+    async def scrub(self, volume_id: VolumeId, begun_ms: int, extent: int) -> ScrubState:
+        """See `VolumeServers.scrub`."""
+        words = {"begun_ms": str(begun_ms), "extent": str(extent)}
+        return (await ask(control_socket(self._run, volume_id), "scrub", **words)).scrub
 
     @asynccontextmanager
     async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:

@@ -6,6 +6,7 @@ from storage.pools.commands import (
     RegisterDisk,
     RemoveDisks,
     ReportDisk,
+    ScrubDisk,
     SetDisk,
     SetMovePolicy,
     SetPoolPolicy,
@@ -19,7 +20,7 @@ from storage.pools.reconcile import DisksReconciler
 SERVICE = Service(
     name="storage.pools",
     records=(Disk, GivenDisk, MovePolicy, PoolPolicy),
-    commands=(GiveDisk, RegisterDisk, ReportDisk, RemoveDisks, SetDisk, SetMovePolicy, SetPoolPolicy),
+    commands=(GiveDisk, RegisterDisk, ReportDisk, RemoveDisks, ScrubDisk, SetDisk, SetMovePolicy, SetPoolPolicy),
     reconcilers=(DisksReconciler,),
     departure=departure,
     measures=(measure_disks,),

@@ -65,6 +65,9 @@ class RegisterDisk(Command, frozen=True, kw_only=True, tag="disk.register.1"):
                 weight=known.weight if known else 1.0,
                 draining=known.draining if known else False,
                 moved_in_bytes=known.moved_in_bytes if known else 0,
+                scrub_asked_ms=known.scrub_asked_ms if known else 0,
+                rotten_blocks=known.rotten_blocks if known else 0,
+                different_blocks=known.different_blocks if known else 0,
             )
         )
 
@@ -143,8 +146,20 @@ class SetDisk(Command, frozen=True, kw_only=True, tag="disk.set.1"):
         tx.put(replace(disk, weight=weight, draining=draining))
 
 
+class ScrubDisk(Command, frozen=True, kw_only=True, tag="disk.scrub.1"):
+    """All that the disk holds is to be read and compared with the other replicas, from now on."""
+
+    TOLD: ClassVar[str] = "had the disk {disk_id} checked"
+
+    disk_id: DiskId
+    now_ms: int
+
+    def apply(self, tx: Transaction) -> None:
+        tx.put(replace(tx.need(Disk, self.disk_id), scrub_asked_ms=self.now_ms))
+
+
 class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1"):
-    """How patiently and how fast replicas are moved; None leaves a part as it is."""
+    """How patiently and fast replicas are moved, how often and fast they are checked; None leaves a part as it is."""
 
     TOLD: ClassVar[str] = "changed how replicas are moved"
 
@@ -153,6 +168,8 @@ class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1")
     per_disk: int | None = None
     bytes_s: int | None = None
     balances: bool | None = None
+    scrub_days: int | None = None
+    scrub_bytes_s: int | None = None
 
     def apply(self, tx: Transaction) -> None:
         before = policy(tx)
@@ -161,6 +178,8 @@ class SetMovePolicy(Command, frozen=True, kw_only=True, tag="move_policy.set.1")
             "at_once": (self.at_once, 0, 1000),
             "per_disk": (self.per_disk, 1, 100),
             "bytes_s": (self.bytes_s, MIB, 100 * GIB),
+            "scrub_days": (self.scrub_days, 0, 365),
+            "scrub_bytes_s": (self.scrub_bytes_s, MIB, 100 * GIB),
         }
         for name, (value, least, most) in ranges.items():
             if value is not None and not least <= value <= most:
@@ -197,6 +216,14 @@ def count_moved(tx: Transaction, disk_id: DiskId, size_bytes: int) -> None:
     disk = tx.get(Disk, disk_id)
     if disk is not None and size_bytes:
         tx.put(replace(disk, moved_in_bytes=disk.moved_in_bytes + size_bytes))
+
+
+def count_rotten(tx: Transaction, disk_id: DiskId, rotten: int, different: int) -> None:
+    """A check has found, and mended, so many blocks of a disk."""
+    disk = tx.get(Disk, disk_id)
+    if disk is not None:
+        rotten, different = disk.rotten_blocks + rotten, disk.different_blocks + different
+        tx.put(replace(disk, rotten_blocks=rotten, different_blocks=different))
 
 
 def zones_of(view: View, node_id: NodeId) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
     weight: float = 1.0  # its share of the data, against what its size alone would give it; 0: none
     draining: bool = False  # it gets nothing new, and what it holds moves to other disks
     failed_since_ms: int = 0  # 0: it has not failed
+    scrub_asked_ms: int = 0  # when an operator last wanted all that it holds to be checked; 0: never
+    # Blocks that a check found: rotten on the disk, and not what the other replicas had. All of them were mended.
+    rotten_blocks: int = 0
+    different_blocks: int = 0
     moved_in_bytes: int = 0  # what was copied to it from other disks since it came, to restore or to balance
 
     @property
@@ -64,7 +68,7 @@ class Disk(Record, frozen=True, kw_only=True, tag="disk.1"):
 
 
 class MovePolicy(Record, frozen=True, kw_only=True, tag="move_policy.1"):
-    """How replicas are moved from disk to disk. There is one of it, or none: then this is how."""
+    """How replicas are moved from disk to disk, and checked. There is one of it, or none: then this is how."""
 
     NOUN: ClassVar[str] = "move policy"
 
@@ -74,6 +78,8 @@ class MovePolicy(Record, frozen=True, kw_only=True, tag="move_policy.1"):
     per_disk: int = 2  # the same on one disk
     bytes_s: int = 64 * MIB  # how fast one volume is copied
     balances: bool = True  # whether replicas move to disks that have less than their share
+    scrub_days: int = 7  # each volume's replicas are read and compared this often; 0: only when somebody asks
+    scrub_bytes_s: int = 16 * MIB  # how fast each replica is read then; a quarter of it while guests use the volume
 
 
 class GivenDisk(Record, frozen=True, kw_only=True, tag="given_disk.1"):

@@ -130,6 +130,7 @@ def volume_map(view: View, volume_id: VolumeId) -> VolumeMap:
         ),
         held_back=tuple(disk_id for disk_id in volume.out_of_sync if not _may_count(view, volume, disk_id)),
         copy_bytes_s=policy(view).bytes_s,
+        scrub_bytes_s=policy(view).scrub_bytes_s,
         layer_id=volume.layer_id,
     )
 

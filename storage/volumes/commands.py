@@ -19,6 +19,7 @@ from storage.pools.model import Disk
 from storage.quotas.commands import charge, check_size, discharge
 from storage.switches.model import takes_volumes
 from storage.types.commands import need_type
+from storage.volumes.checked import keep_scrub as keep_scrub  # noqa: PLC0414  # for other services
 from storage.volumes.encrypting import drop_key_after
 from storage.volumes.grouping import enter_group as enter_group  # noqa: PLC0414  # for other services
 from storage.volumes.grouping import leave_group as leave_group  # noqa: PLC0414  # for other services

@@ -51,8 +51,19 @@ async def explain_volume(context: PeerContext, volume_id: str) -> Section:
         "replicas": _replicas(view, volume, context.cluster.reachable()),
         "layers": _layers(view, volume),
         "extents": _extents(volume),
+        "scrub": _scrub(volume),
         "served": await _served(context, volume),
         "steps": _steps(volume),
+    }
+
+
+def _scrub(volume: Volume) -> Section:
+    """When the replicas were last read and compared, what was found, and how far that is now."""
+    return {
+        "last_begun_ms": volume.scrubbed_ms or None,
+        "last_found": msgspec.to_builtins(volume.scrub_found),
+        "under_way": msgspec.to_builtins(volume.scrub),
+        "extents": len(volume.layout),
     }
 
 

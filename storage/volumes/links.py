@@ -47,6 +47,19 @@ class VolumeFiles(Protocol):
         """
 
 
+class ScrubState(msgspec.Struct, frozen=True, kw_only=True):
+    """A pass over a volume's replicas, as its server tells of it: all extents before `extent` are checked."""
+
+    begun_ms: int = 0  # which pass it is; 0: none since the server started
+    running: bool = False
+    done: bool = False
+    first: int = 0  # the extent that it began with here
+    extent: int = 0
+    rotten: dict[DiskId, int] = msgspec.field(default_factory=dict)
+    different: dict[DiskId, int] = msgspec.field(default_factory=dict)
+    gone: int = 0
+
+
 class ServedVolume(msgspec.Struct, frozen=True, kw_only=True):
     """What the server of a volume says of it, replica by replica."""
 
@@ -59,6 +72,7 @@ class ServedVolume(msgspec.Struct, frozen=True, kw_only=True):
     damaged_blocks: int = 0
     io: dict[str, int] = msgspec.field(default_factory=dict)  # since it started: reads, read_bytes, and so on
     size_bytes: int = 0  # what it tells whoever connects to it
+    scrub: ScrubState = ScrubState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +149,12 @@ class VolumeServers(Protocol):
 
     async def look(self, volume_id: VolumeId) -> None:
         """Let the server see what the log says of the volume now. Nothing happens where there is none."""
+
+    async def scrub(self, volume_id: VolumeId, begun_ms: int, extent: int) -> ScrubState:
+        """Let the volume's server check all replicas from an extent on; how far that pass is. Asked again it goes on.
+
+        Raises `Unavailable` where the volume has no server here.
+        """
 
     def serving(self, volume_id: VolumeId) -> AbstractAsyncContextManager[None]:
         """The volume has a server here while the context lasts: nobody uses it, but it mends what is behind."""

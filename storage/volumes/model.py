@@ -1,16 +1,18 @@
 """What the cluster knows of a volume: what it is, where its replicas are, who may write it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import ClassVar, Final
 
 import msgspec
+import xxhash
 from msgspec.structs import replace
 
 from noded.core.ids import AttachmentId, DiskId, NodeId, ProjectId, VolumeId
 from noded.core.record import Record
 from noded.core.store import View
 from noded.core.units import GIB, KIB, gib_ceil
+from storage.pools.model import Disk
 from storage.types.model import REPLICAS_WANTED
 
 __all__ = ["REPLICAS_WANTED"]  # where the rest of the house knows it from
@@ -100,6 +102,16 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     source_id: VolumeId | None = None  # the disk of an image, which it is to begin as; None: anything
 
 
+class ScrubPass(msgspec.Struct, frozen=True, kw_only=True):
+    """A pass over all replicas: when it began, how many extents are checked, and what was found, disk by disk."""
+
+    begun_ms: int
+    extents: int = 0
+    rotten: dict[DiskId, int] = {}  # blocks that the disk had not kept as they were written
+    different: dict[DiskId, int] = {}  # blocks that were older, or other, than what most had
+    gone: int = 0  # blocks that no disk has any more
+
+
 class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     """One volume. Desired: size, who uses it, whether it is to go. Replicated truth: epoch, owner, in-sync set."""
 
@@ -161,6 +173,9 @@ class Volume(Record, frozen=True, kw_only=True, tag="volume.1"):
     made_from: Source = Source()
     group_id: str | None = None
     encryption: Encryption | None = None
+    scrub: ScrubPass | None = None  # the one under way
+    scrubbed_ms: int = 0  # when the last one that went to the end began; 0: there was none
+    scrub_found: ScrubPass | None = None  # what it found
 
     @property
     def key_id(self) -> str | None:
@@ -386,3 +401,31 @@ def without_disks(volume: Volume, going: Collection[DiskId]) -> Volume:
         leaving=tuple(each for each in still_leaving(volume, joining) if each.disk_id not in going),
         leftovers=tuple(each for each in volume.leftovers if each.disk_id not in going),
     )
+
+
+def scrub_asked_ms(view: View, volume: Volume) -> int:
+    """When an operator asked last for a disk that has a replica of the volume; 0: never."""
+    disks = (view.get(Disk, disk_id) for disk_id in disks_of(volume.layout))
+    return max((disk.scrub_asked_ms for disk in disks if disk is not None), default=0)
+
+
+def repairer_of(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
+    """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
+    nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
+    up = sorted(nodes & set(reachable))
+    if volume.joining and volume.owner_id in up:
+        return volume.owner_id  # each replica that comes would change the draw, and what was begun would begin anew
+    return max(up, key=lambda node: draw_weight(volume.id, node), default=None)
+
+
+def draw_weight(id: str, node_id: NodeId) -> int:
+    """Who is drawn has the highest: the same whoever asks."""
+    return xxhash.xxh3_64_intdigest(f"{id}/{node_id}".encode())
+
+
+def checker(view: View, volume: Volume, reachable: Collection[NodeId]) -> NodeId | None:
+    """The node that has a volume checked: the one that serves it, else one that has a replica, drawn by hash."""
+    if volume.node_id is not None:
+        return volume.node_id
+    known = ((disk_id, view.get(Disk, disk_id)) for disk_id in disks_of(volume.layout))
+    return repairer_of(volume, {disk_id: disk for disk_id, disk in known if disk is not None}, reachable)

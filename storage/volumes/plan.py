@@ -4,12 +4,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import xxhash
-
 from noded.core.ids import DiskId, NodeId, VolumeId
 from noded.core.store import View
 from storage.pools.model import Disk, DiskState
-from storage.volumes.model import Cut, Leftover, Volume, ancestors, children, disks_of, is_needed, may_read_through
+from storage.volumes.model import (
+    Cut,
+    Leftover,
+    Volume,
+    ancestors,
+    children,
+    draw_weight,
+    is_needed,
+    may_read_through,
+    repairer_of,
+)
 
 DROP_AFTER_MS: Final = 5_000
 
@@ -104,7 +112,7 @@ def repairs(view: View, node_id: NodeId, reachable: Collection[NodeId]) -> list[
     for volume in view.all(Volume):
         if volume.node_id is not None or not (volume.out_of_sync or volume.joining) or not is_needed(view, volume):
             continue
-        if _repairable(view, volume, disks, reachable) and _repairer(volume, disks, reachable) == node_id:
+        if _repairable(view, volume, disks, reachable) and repairer_of(volume, disks, reachable) == node_id:
             mine.append(volume.volume_id)
     return mine
 
@@ -128,8 +136,8 @@ def _cutter(view: View, cut: Cut, reachable: Collection[NodeId]) -> NodeId | Non
     if volume is not None and volume.node_id in reachable:
         return volume.node_id
     disks = {disk.disk_id: disk for disk in view.all(Disk)}
-    drawn = _repairer(volume, disks, reachable) if volume is not None and volume.node_id is None else None
-    return drawn or max(reachable, key=lambda node: _weight(cut.id, node), default=None)
+    drawn = repairer_of(volume, disks, reachable) if volume is not None and volume.node_id is None else None
+    return drawn or max(reachable, key=lambda node: draw_weight(cut.id, node), default=None)
 
 
 def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> bool:
@@ -147,16 +155,3 @@ def _repairable(view: View, volume: Volume, disks: Mapping[DiskId, Disk], reacha
         and may_read_through(view, volume, join.extent, join.disk_id, stays=True)
         for join in volume.joining
     )
-
-
-def _repairer(volume: Volume, disks: Mapping[DiskId, Disk], reachable: Collection[NodeId]) -> NodeId | None:
-    """One node, the same whoever asks: among those that are up and hold an up-to-date replica, drawn by hash."""
-    nodes = {disks[disk_id].node_id for disk_id in disks_of(volume.layout) if disk_id in volume.in_sync}
-    up = sorted(nodes & set(reachable))
-    if volume.joining and volume.owner_id in up:
-        return volume.owner_id  # each replica that comes would change the draw, and what was begun would begin anew
-    return max(up, key=lambda node: _weight(volume.id, node), default=None)
-
-
-def _weight(id: str, node_id: NodeId) -> int:
-    return xxhash.xxh3_64_intdigest(f"{id}/{node_id}".encode())

@@ -76,6 +76,21 @@ def test_a_newer_write_replaces_an_older_one_and_never_the_reverse(store: Any) -
     assert talk.read(0) == block(1)
 
 
+def test_a_check_tells_the_states_of_a_span_and_where_more_may_be_known(store: Any) -> None:
+    talk = Talk(store)
+    talk.write(3, block(1))
+    talk.zero(5, 1)
+    talk.write(1023, block(2))
+    span = {"offset": 0, "length": 64 * 4096}
+    answer = talk.ask(talk.frame(Op.CHECK, **span))
+    found = {number: (stamp, digest) for number, stamp, digest in BLOCK_LINE.iter_unpack(answer.payload)}
+    assert found == {number: state for number, state in talk.stamps().items() if number < 64}
+    assert 64 * 4096 <= answer.offset <= 1023 * 4096
+    answer = talk.ask(talk.frame(Op.CHECK, offset=1023 * 4096, length=4096))
+    assert (len(answer.payload), answer.offset) == (BLOCK_LINE.size, 0)
+    assert refusal(talk.ask(talk.frame(Op.CHECK, offset=0, length=65 * 4096))) == Why.MALFORMED
+
+
 def test_the_seal_of_a_newer_owner_shuts_out_the_older_one(store: Any) -> None:
     old = Talk(store, epoch=1)
     old.write(0, block(1))
@@ -98,7 +113,7 @@ def test_a_watermark_is_kept_and_told(store: Any) -> None:
     talk.write(0, block(1))
     talk.write(1, block(1), mark=frame.first_stamp(1) + 1)
     welcome = msgspec.msgpack.decode(Talk(store, epoch=2).welcome.payload, type=Welcome)
-    assert welcome == Welcome(sealed_epoch=1, watermark=frame.first_stamp(1) + 1)
+    assert welcome == Welcome(sealed_epoch=1, watermark=frame.first_stamp(1) + 1, checks=True)
 
 
 def test_stamps_above_a_watermark_are_listed(store: Any) -> None:

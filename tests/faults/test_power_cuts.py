@@ -16,10 +16,10 @@ from noded.core.ids import DiskId
 from storage.extents import frame
 from storage.extents.frame import Op, Why
 from storage.extents.layout import BLOCK_BYTES
-from storage.extents.messages import BlockState, Welcome, volume_key
+from storage.extents.messages import BLOCK_LINE, BlockState, Welcome, volume_key
 from storage.host.block_table import BlockTable, place_of
 from storage.host.extent_store import ExtentStore
-from tests.unit.storage.talk import VOLUME, Talk, block, refusal
+from tests.unit.storage.talk import CLONE, VOLUME, Talk, block, refusal
 
 DISK = DiskId("d")
 SEGMENT_BYTES = 4 << 20
@@ -149,6 +149,12 @@ def test_a_bit_that_rots_never_reaches_the_owner(tmp_path: Path) -> None:
     assert disk.talk.read(1) == block(1)
     assert refusal(disk.talk.ask(disk.talk.read_frame(2))) == Why.DAMAGED
     assert refusal(disk.talk.ask(disk.talk.read_frame(1, 3))) == Why.DAMAGED
+    checked = disk.talk.ask(disk.talk.frame(Op.CHECK, offset=0, length=64 * BLOCK_BYTES)).payload
+    assert [(number, digest != 0) for number, _, digest in BLOCK_LINE.iter_unpack(checked)] == [
+        (1, True),
+        (2, False),
+        (3, True),
+    ]
     disk.talk.repair(Op.REPAIR, 2, block(2), stamp=frame.first_stamp(1) + 2, mark=0, flags=frame.ALWAYS)
     assert disk.talk.read(1, 3) == block(1) + block(2) + block(3)
     disk.store.close()
@@ -172,6 +178,9 @@ def test_a_line_that_rots_loses_what_was_known_of_some_blocks_until_they_are_men
     assert all(state.is_lost for state in told.values())
     for number in (1, 2, 3):
         assert refusal(disk.talk.ask(disk.talk.read_frame(number))) == Why.DAMAGED
+    checked = disk.talk.ask(disk.talk.frame(Op.CHECK, offset=0, length=32 * BLOCK_BYTES)).payload
+    assert all(digest == 0 for _, _, digest in BLOCK_LINE.iter_unpack(checked))
+    assert len(checked) == 31 * BLOCK_LINE.size
     assert disk.talk.read(40) == block(40)
     # A guest's write, one that an owner sends again, and a repair by whatever mark: each makes its block known again.
     disk.talk.write(1, block(5), stamp=mark - 1)
@@ -201,4 +210,53 @@ def test_a_stamp_beyond_all_is_taken_for_no_newer_write(tmp_path: Path) -> None:
     disk.talk.repair(Op.REPAIR, 2, block(9), stamp=mark, mark=mark + 2)
     assert disk.talk.read(1, 3) == block(1) + block(9) + block(3)
     assert disk.talk.stamps(above=mark) == {}
+    disk.store.close()
+
+
+def test_a_volume_whose_facts_have_rotted_still_shows_through_in_its_clones(tmp_path: Path) -> None:
+    """Its clones showed zeroes in the place of its blocks, and guests read them."""
+    disk = CutDisk(tmp_path, 1)
+    for number in range(1, 4):
+        disk.talk.write(number, block(number))
+    disk.store.settle()
+    disk.talk.write(2, block(9))  # in the journal only
+    clone = Talk(disk.store, CLONE, parents=(VOLUME,))
+    clone.write(3, block(7))
+    disk.store._journal.close()
+    facts = disk.directory / "volumes" / VOLUME / "volume"
+    facts.write_bytes(bytes(facts.stat().st_size))
+    for _ in range(2):
+        store = ExtentStore(disk.directory, DISK, segment_bytes=SEGMENT_BYTES)
+        assert Talk(store, CLONE, 2, writer=False).read(1, 3) == block(1) + block(9) + block(7)
+        welcome = msgspec.msgpack.decode(Talk(store, VOLUME, 2, writer=False).welcome.payload, type=Welcome)
+        assert welcome.watermark == 0
+        store.close()
+
+
+def test_what_reads_through_to_a_volume_shows_its_blocks_when_the_facts_of_both_have_rotted(tmp_path: Path) -> None:
+    disk = CutDisk(tmp_path, 1)
+    disk.talk.write(1, block(1))
+    Talk(disk.store, CLONE, parents=(VOLUME,)).write(3, block(7))
+    disk.store.close()
+    for facts in disk.directory.glob("volumes/*/volume"):
+        facts.write_bytes(bytes(facts.stat().st_size))
+    store = ExtentStore(disk.directory, DISK, segment_bytes=SEGMENT_BYTES)
+    clone = Talk(store, CLONE, 2, parents=(VOLUME,))
+    assert clone.read(1, 3) == block(1) + block(0) + block(7)
+    store.close()
+
+
+def test_a_volume_that_comes_after_what_reads_through_to_it_shows_through(tmp_path: Path) -> None:
+    disk = CutDisk(tmp_path, 1)
+    disk.talk.write(1, block(1))
+    clone = Talk(disk.store, CLONE, parents=(VOLUME,))
+    [replica] = [each for each in disk.store._replicas.values() if each.volume_id == CLONE]
+    parent = replica.parent
+    assert parent is not None
+    replica.rest_on(None)  # as when its facts had rotted
+    del disk.store._replicas[parent.key]
+    Talk(disk.store, VOLUME, 2)
+    disk.store.settle()
+    assert replica.parent is not None
+    assert clone.read(2) == block(0)
     disk.store.close()

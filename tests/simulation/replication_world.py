@@ -29,7 +29,7 @@ from storage.extents.authority import (
     Thaw,
     VolumeMap,
 )
-from storage.extents.frame import BadFrame
+from storage.extents.frame import BadFrame, hash_of
 from storage.extents.layout import BLOCK_BYTES, may_leave
 from storage.extents.member import MemberState
 from storage.extents.messages import volume_key
@@ -78,6 +78,8 @@ class Weather:
     snapshot: float = 0.0
     # A replica begins to move to another disk this often; 0: the layout stays as it is.
     move: float = 0.0
+    # Every owner has all replicas checked, pass after pass; and when all has healed, something rots on one disk.
+    scrub: bool = False
     # A host with an owner and a disk is cut off from all others, where another owner takes over, this often; 0: never.
     island: float = 0.0
 
@@ -238,6 +240,8 @@ class Server:
 
     def _tick(self) -> None:
         if self.alive:
+            if self.world.weather.scrub and not self.owner.scrub.is_running:
+                self.owner.scrub.start(int(1000 * self.world.now), 0)
             self.owner.tick()
             self.flush()
             self.world.later(TICK_S, self._tick)
@@ -566,6 +570,9 @@ class World:
             self.later(3.0, self._island)
         self.run_until(self.weather.seconds)
         self._heal()
+        if self.weather.scrub:
+            self.run_until(self.weather.seconds + 30)
+            self._rot()
         # Each snapshot that is behind is mended in its turn.
         self.run_until(self.weather.seconds + 60 + 8 * len(self.log.snapshots))
         self.check()
@@ -686,6 +693,22 @@ class World:
         self.cuts.clear()
         self.log.cut.clear()
 
+    def _rot(self) -> None:
+        """A disk forgets writes, and loses what it had, without anybody's noticing."""
+        disk = self.disks[self.dice.choice(self.log.volume.layout[0])]
+        replica = disk.store.replicas[volume_key(self.log.volume.layer)]
+        for place in sorted(replica.blocks):
+            stamp = replica.blocks[place][0]
+            kind = self.dice.random()
+            if kind < 0.2:
+                disk.store.damaged.add(place)
+            elif kind < 0.4:
+                disk.store.lost.add(place)
+            elif kind < 0.6:
+                del replica.blocks[place]
+            elif kind < 0.8:
+                replica.blocks[place] = (stamp - 1, hash_of(bytes(BLOCK_BYTES)), bytes(BLOCK_BYTES))
+
     # --- the verdict
 
     def check(self) -> None:
@@ -695,6 +718,7 @@ class World:
                 contents = [self.disks[disk].content(volume_key(volume.layer), extent) for disk in disks]
                 assert all(content == contents[0] for content in contents), f"replicas of {volume.volume_id} differ"
         self.mover.check()
+        assert not any(disk.store.damaged or disk.store.lost for disk in self.disks.values())
         owner = next(server for server in self.servers if server.alive).owner
         assert all(member.state is MemberState.CURRENT for member in owner.members.values())
         self._read_snapshots()

@@ -350,6 +350,8 @@ WEATHERS: Final = {
     "replicas move while the log is slow": MOVING_FAST,
     "replicas of a mixed layout move": Weather(move=2.0),
     "islands": ISLANDS,
+    "replicas are checked": Weather(scrub=True, seconds=30.0),
+    "replicas are checked while they move": Weather(layout=SAME, move=2.0, scrub=True, seconds=30.0),
 }
 
 

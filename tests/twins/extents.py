@@ -132,6 +132,15 @@ class MemoryStore:
         ]
         return b"".join(found), 0
 
+    def check(self, replica: MemoryReplica, extent: int, offset: int, length: int) -> tuple[bytes, int]:
+        first, stop = offset // BLOCK_BYTES, (offset + length) // BLOCK_BYTES
+        states = {place: block[:2] for place, block in replica.blocks.items() if place[0] == extent}
+        for place in (self.damaged & states.keys()) | {place for place in self.lost if place[0] == extent}:
+            states[place] = (states[place][0] if place in states else 1, 0)
+        lines = [BLOCK_LINE.pack(at, *states[extent, at]) for at in range(first, stop) if (extent, at) in states]
+        following = min((number for _, number in states if number >= stop), default=0)
+        return b"".join(lines), following * BLOCK_BYTES
+
     def digest(self, replica: MemoryReplica, extent: int, offset: int) -> Digest:
         lines, _ = self.stamps(replica, extent, offset, 0)
         damaged = sum(1 for place in self.damaged if place[0] == extent and place in replica.blocks)

@@ -31,7 +31,7 @@ from storage.pools.links import (
 )
 from storage.volumes.claims import ClaimVolume, GrowInSync, volume_map
 from storage.volumes.encrypting import KEY_BITS, luks_header_bytes
-from storage.volumes.links import OpenVolume, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
+from storage.volumes.links import OpenVolume, ScrubState, ServedVolume, VolumeAttachments, VolumeFiles, VolumeServers
 from storage.volumes.model import Volume, ancestors, disks_of
 from storage.volumes.moving import AdoptReplicas
 
@@ -171,6 +171,8 @@ class SimulatedVolumes:
         self.opened: list[VolumeId] = []
         self.repaired: list[VolumeId] = []
         self.frozen: list[VolumeId] = []
+        self.scrubbed: list[tuple[VolumeId, int]] = []
+        self.rotten: dict[DiskId, int] = {}  # what each check finds
         self.left: set[VolumeId] = set()  # by servers that were killed
 
     async def attach(self, volume_id: VolumeId) -> str:
@@ -242,7 +244,8 @@ class SimulatedVolumes:
     async def serving(self, volume_id: VolumeId) -> AsyncIterator[None]:
         await self._claim(volume_id)
         volume = self._cluster.view().need(Volume, volume_id)
-        self.repaired.append(volume_id)
+        if volume.out_of_sync or volume.joining:
+            self.repaired.append(volume_id)
         self.opened.append(volume_id)
         try:
             for offset, disk_id in enumerate(volume.out_of_sync):
@@ -267,6 +270,13 @@ class SimulatedVolumes:
             size_bytes=volume.stored_bytes,
             io={"reads": 3, "read_bytes": 12_288},
         )
+
+    async def scrub(self, volume_id: VolumeId, begun_ms: int, extent: int) -> ScrubState:
+        if volume_id not in await self.running():
+            raise Unavailable(f"volume {volume_id} has no server here")
+        self.scrubbed.append((volume_id, extent))
+        extents = len(self._cluster.view().need(Volume, volume_id).layout)
+        return ScrubState(begun_ms=begun_ms, done=True, first=extent, extent=extents, rotten=dict(self.rotten))
 
     async def look(self, volume_id: VolumeId) -> None:
         if volume_id in await self.running():

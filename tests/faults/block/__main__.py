@@ -10,18 +10,18 @@ import structlog
 import trio
 
 from tests.faults.block import builds
+from tests.faults.block.cluster import NODES
 from tests.faults.block.kinds import KINDS
 from tests.faults.block.run import Run, schedule
 from tests.faults.clusters import command_line, conclude, read_results, run_clusters, share
 from tests.faults.log.results import Result
 
 MODULE = "tests.faults.block"
-NODES = 3
 
 
 @click.command(epilog="Faults: " + ", ".join(KINDS))
 @click.option("--faults", "count", default=60, show_default=True, help="how many are injected, over all clusters")
-@click.option("--clusters", default=2, show_default=True, help="how many run at once, of three nodes each")
+@click.option("--clusters", default=2, show_default=True, help="how many run at once, of four nodes each")
 @click.option("--seed", default=1, show_default=True, help="draws which faults, where and how long")
 @click.option("--kinds", default="", help="only these, separated by commas")
 @click.option("--build", type=click.Choice(list(builds.BUILDS)), default=builds.SOUND, help="what to run, be it broken")

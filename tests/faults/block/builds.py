@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from storage.extents.lease import Lease
+from storage.extents.requests import Write
 from storage.extents.serving import Session
 from storage.host import extent, extent_server, extent_store, volume_server
 from storage.host.extent import DiskReplica
@@ -18,11 +20,15 @@ SOUND = "sound"
 NO_FSYNC = "no-fsync"
 NO_FENCING = "no-fencing"
 NO_CHECKSUM = "no-checksum"
+EARLY_ACK = "early-ack"
+NO_LEASE = "no-lease"
 BUILDS = {
     SOUND: "the product",
     NO_FSYNC: "extent servers acknowledge what is in memory only",
     NO_FENCING: "extent servers take writes of any owner",
     NO_CHECKSUM: "extent servers do not compare what they read with its hash",
+    EARLY_ACK: "volume servers acknowledge what two of three replicas have",
+    NO_LEASE: "volume servers answer reads although no other node has answered them for long",
 }
 
 
@@ -37,7 +43,12 @@ class ForgetfulJournal(Journal):
 
 
 class OpenSession(Session[DiskReplica]):
-    """Lets everybody write."""
+    """Lets everybody write, and tells no former owner that it is one."""
+
+    def _ping(self, changes: int, mark: int) -> None:
+        writer, self._sealed = self._sealed, False
+        super()._ping(changes, mark)
+        self._sealed = writer
 
     def _writable(self, op: int, flags: int, extent: int, offset: int, length: int) -> DiskReplica:
         replica = self._bound(extent, offset, length)
@@ -53,9 +64,16 @@ class OpenSession(Session[DiskReplica]):
 class CredulousExtent(extent.Extent):
     """Believes what is on the disk."""
 
-    def load(self, *arguments: Any) -> list[int]:
-        super().load(*arguments)
+    def load(self, *arguments: Any, **named: Any) -> list[int]:
+        super().load(*arguments, **named)
         return []
+
+
+def release_early(write: Write, bits: int) -> None:
+    """In the place of `Write.release_from`: two replicas are enough."""
+    write.missing &= ~bits
+    if write.missing.bit_count() <= 1 and write.stamp in write._owner.inflight:
+        write._owner.written(write)
 
 
 def breaks(build: str) -> None:
@@ -67,6 +85,10 @@ def breaks(build: str) -> None:
             extent_server.Session = OpenSession  # type: ignore[misc]
         case "no-checksum":
             extent.Extent = CredulousExtent  # type: ignore[misc]
+        case "early-ack":
+            Write.release_from = release_early  # type: ignore[method-assign]
+        case "no-lease":
+            Lease.holds = lambda _lease: True  # type: ignore[method-assign]
 
 
 def main(build: str, module: str, words: Sequence[str]) -> int | None:

@@ -1,8 +1,8 @@
 """How are the nodes of a block fault test run, asked, broken and mended? The operator's hands.
 
-Each node has a network namespace with a cable to a switch, and an ext4 file system of its own; its extent and volume
-servers are the product's processes. The daemon's part runs in this process, and the log is in memory: what the log
-itself survives is tried by `tests/faults/log`.
+Each node but one has a replica of the volume. Each has a network namespace with a cable to a switch, and an ext4 file
+system of its own; its extent and volume servers are the product's processes. The daemon's part runs in this process,
+and the log is in memory: what the log itself survives is tried by `tests/faults/log`.
 """
 
 import os
@@ -19,16 +19,20 @@ from typing import TypeVar
 
 import trio
 
+from consensus.members.model import Node
+from noded.core.clock import now_ms
+from noded.core.command import Command
 from noded.core.dice import new_uuid
 from noded.core.ids import DiskId, NodeId, VolumeId
-from storage.host import disk_client
 from storage.host.lock import holder, send_signal
-from storage.host.paths import control_socket, extent_lock, extent_socket, nbd_socket, volume_file, volume_lock
+from storage.host.paths import control_socket, extent_lock, nbd_socket, volume_file, volume_lock
+from storage.pools.commands import ScrubDisk
 from storage.pools.model import Disk as PoolDisk
-from storage.volumes.claims import volume_map
+from storage.pools.model import MovePolicy
 from storage.volumes.commands import attach_volume, create_volume
 from storage.volumes.model import Purpose
-from tests.faults.block.guests import GUESTS, Disk, FileWay, Guest, NbdWay, Way, is_idle, read_all, write_all
+from tests.faults.block.guests import GUESTS, Disk, FileWay, Guest, NbdWay, Way, is_idle, read_all
+from tests.faults.block.layers import layers
 from tests.faults.log import shim
 from tests.faults.log.disk import Disk as RealDisk
 from tests.faults.log.network import Network
@@ -36,12 +40,13 @@ from tests.faults.storage_nodes import StorageNode, StorageNodes, lifeline
 from tests.lab.commands import LabError
 from tests.unit.images.builders import MINE
 
-NODES = 3
+NODES = 4  # one of them has no replica
 MIB = 1 << 20
 DISK_BYTES = 112 * MIB
 SEGMENT_MIB = 4  # small, so that what is settled, and when, is tried too
 VOLUME_BYTES = 4 * MIB
 EXTENT_BYTES = MIB
+MOVE_BYTES_S = MIB  # so slow that something can happen meanwhile
 SETTLE_S_MAX = 90.0
 END_S_MAX = 15.0
 POLL_S = 0.05
@@ -159,6 +164,10 @@ class Cluster:
     def _create_volume(self) -> None:
         disks = tuple(DiskId(disk.id) for disk in self.nodes.shared.machine.picture.all(PoolDisk))
         with self.nodes.change() as change:
+            for node_id in self.nodes.ids:
+                member = Node(id=node_id, name=node_id, addresses=(), fingerprint="", admitted_at_ms=0, release="1")
+                change.put(member)
+            change.put(MovePolicy(balances=False, bytes_s=MOVE_BYTES_S))
             create_volume(
                 change,
                 volume_id=self.volume_id,
@@ -166,7 +175,7 @@ class Cluster:
                 name="faults",
                 size_bytes=VOLUME_BYTES,
                 extent_bytes=EXTENT_BYTES,
-                layout=tuple((*disks[at % 3 :], *disks[: at % 3]) for at in range(VOLUME_BYTES // EXTENT_BYTES)),
+                layout=tuple((*disks[at % 3 : 3], *disks[: at % 3]) for at in range(VOLUME_BYTES // EXTENT_BYTES)),
                 purpose=Purpose.ROOT,
                 now_ms=0,
                 node_id=self.where.node.node_id,
@@ -248,12 +257,17 @@ class Cluster:
     # -- hosts
 
     def others(self) -> list[Host]:
-        """Those on which the guests are not, in any order."""
+        """Those on which the guests are not: first those with a replica, in any order."""
         rest = [host for host in self.hosts if host is not self.where]
-        return self.dice.sample(rest, len(rest))
+        return sorted(self.dice.sample(rest, len(rest)), key=lambda host: not self.has_replica(host))
 
     def anyone(self) -> Host:
-        return self.dice.choice(self.hosts)
+        """One that has a replica."""
+        return self.dice.choice([host for host in self.hosts if self.has_replica(host)])
+
+    def has_replica(self, host: Host) -> bool:
+        layout = self.nodes.volume(self.volume_id).layout
+        return any(self.disk_id(host) in disks for disks in layout)
 
     def disk_id(self, host: Host) -> DiskId:
         [disk] = self.nodes.shared.machine.picture.find(PoolDisk, "node_id", host.node.node_id)
@@ -317,7 +331,7 @@ class Cluster:
     async def settle(self) -> None:
         """Until all replicas count again. Raises Stuck."""
         await self.until(
-            lambda: not self.nodes.volume(self.volume_id).out_of_sync, "a replica does not come back into step"
+            lambda: not any(each.out_of_sync for each in layers(self)), "a replica does not come back into step"
         )
 
     def leave_ghosts(self) -> Callable[[], Awaitable[None]]:
@@ -350,6 +364,10 @@ class Cluster:
             self.nodes.shared.alone.discard(host.node.node_id)
             self.network.shape()
 
+    async def order(self, command: Command) -> None:
+        """What an operator wants, by way of the log."""
+        await self.nodes.shared.cluster(self.nodes.ids[0]).propose(command)
+
     async def settle_disk(self, host: Host) -> None:
         """Have all that its journal holds brought to its place, as when an extent server ends in peace."""
         lock = extent_lock(host.node.run, self.disk_id(host))
@@ -379,28 +397,17 @@ class Cluster:
             return
         raise Stuck("the volume can't be read")
 
-    async def renew_all(self) -> None:
-        """Write every block anew: what has rotted on a disk and is not read stays so until it is written."""
-        with trio.move_on_after(SETTLE_S_MAX):
-            await write_all(self.guest_disk, self.way_to(self.where))
-            return
-        raise Stuck("the volume can't be written")
+    async def scrub(self) -> list[str]:
+        """Have all disks checked, as an operator does: what has rotted and is not read is found and mended by that.
 
-    async def replicas(self) -> list[str]:
-        """How the replicas differ, in sentences; each is read from end to end."""
-        view = self.nodes.shared.machine.picture
-        volume = volume_map(view, self.volume_id)
-        found = {}
-        wrong = []
+        What it says of blocks that no replica has any more.
+        """
+        asked_ms = now_ms()
         for host in self.hosts:
-            socket = extent_socket(host.node.run, self.disk_id(host))
-            digest = await disk_client.digest(socket, volume, range(len(volume.layout)))
-            found[host.number] = digest.digest
-            if digest.damaged_blocks:
-                wrong.append(f"the replica on node {host.number} has {digest.damaged_blocks} damaged blocks")
-        if len(set(found.values())) > 1:
-            wrong.append(f"the replicas differ: {found}")
-        return wrong
+            await self.order(ScrubDisk(disk_id=self.disk_id(host), now_ms=asked_ms))
+        await self.until(lambda: all(each.scrubbed_ms >= asked_ms for each in layers(self)), "it is not scrubbed")
+        gone = sum(each.scrub_found.gone for each in layers(self) if each.scrub_found is not None)
+        return [f"{gone} blocks have rotted on all replicas"] if gone else []
 
     def last_words(self) -> str:
         """The end of what every process said, and how the volume stands by the records."""

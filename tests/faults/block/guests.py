@@ -224,10 +224,6 @@ class Guest:
             if self._served_at is None:
                 self._disk.acknowledged_at.append(end)
 
-    async def trim(self, way: Way, block: int, count: int) -> None:
-        """Trim blocks that nobody uses."""
-        await self._insist(way, TRIM, block, count, b"")
-
     async def _haunt(self, way: Way) -> None:
         """Write what may not be there, once the heirs are served: from then on the old owner must do nothing more.
 
@@ -267,17 +263,6 @@ class Guest:
             except Failed as failed:
                 self._disk.errors.append(f"{('read', 'write')[kind == WRITE]} of block {block}: {failed}")
                 return None
-
-
-async def write_all(disk: Disk, way: Way) -> None:
-    """Write every block anew, and trim those between, while nobody else writes."""
-    writer = Guest(disk, 0, 1, "writer")
-    try:
-        for group in disk.groups:
-            await writer.write(way, group * GROUP_EVERY, GROUP_BLOCKS, zeroes=False)
-            await writer.trim(way, group * GROUP_EVERY + GROUP_BLOCKS, GROUP_EVERY - GROUP_BLOCKS)
-    finally:
-        await way.close()
 
 
 async def read_all(disk: Disk, way: Way) -> None:

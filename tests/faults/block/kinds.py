@@ -2,11 +2,14 @@
 
 import errno
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 
 import trio
 
+from storage.pools.commands import SetDisk
+from tests.faults.block import layers
 from tests.faults.block.cluster import Cluster, Host, in_thread
 
 SLOW_SYNC_S = 0.03
@@ -14,7 +17,8 @@ FAIL_S_MAX = 20.0
 
 Fault = Callable[[Cluster], Awaitable[None]]
 KINDS: dict[str, Fault] = {}
-ROTS = {"data-rots", "checksums-rot", "metadata-rots", "journal-rots"}
+# After these, something may be wrong on a disk that nobody has read: an operator has all disks checked.
+ROTS = {"data-rots", "checksums-rot", "metadata-rots", "journal-rots", "read-fails"}
 
 
 def kind(fault: Fault) -> Fault:
@@ -327,6 +331,23 @@ async def packet_loss(cluster: Cluster) -> None:
     cluster.network.shape()
 
 
+@kind
+async def others_die(cluster: Cluster) -> None:
+    """a replica is cut off for a moment, in which all other hosts die; it serves the guests alone, then they return"""
+    [last, *_] = cluster.others()
+    dying = [host for host in cluster.hosts if host is not last]
+    cluster.out()
+    cluster.network.shape(cut=cluster.network.everyone(last.number))
+    await hold(cluster, 0.1, 0.5)
+    await cluster.kill(*dying)
+    # It stays cut off: a dead host's kernel here would still send what its processes have left it.
+    cluster.give_volume(last)
+    cluster.start_guests()
+    await hold(cluster, 6, 8)
+    cluster.network.shape()
+    await cluster.start(*dying)
+
+
 # -- rot
 
 
@@ -379,7 +400,7 @@ async def _behind(cluster: Cluster, host: Host) -> None:
 @kind
 async def kill_during_resync(cluster: Cluster) -> None:
     """a process is killed while a replica is brought up to date: it, its source or the volume server"""
-    [host, other] = cluster.others()
+    [host, other, *_] = cluster.others()
     await _behind(cluster, host)
     await hold(cluster, 0, 0.4)
     victim = cluster.dice.choice(("replica", "source", "server"))
@@ -393,9 +414,74 @@ async def kill_during_resync(cluster: Cluster) -> None:
 @kind
 async def power_during_resync(cluster: Cluster) -> None:
     """power fails on every host while a replica is brought up to date"""
-    [host, _] = cluster.others()
+    [host, *_] = cluster.others()
     await _behind(cluster, host)
     await hold(cluster, 0, 0.4)
     cluster.out()
     await cluster.power_cycle(*cluster.hosts)
     await cluster.start(*cluster.hosts)
+
+
+# -- while a snapshot is made, or replicas move
+
+
+async def _strike(cluster: Cluster, victims: Sequence[str]) -> None:
+    """Something dies, or stands still for too long."""
+    victim = cluster.dice.choice(victims)
+    [other, *_] = cluster.others()
+    match victim:
+        case "server":
+            cluster.signal_server(cluster.where, signal.SIGKILL)
+        case "paused server":
+            cluster.out()
+            cluster.signal_server(cluster.where, signal.SIGSTOP)
+            await hold(cluster, 1, 8)
+            cluster.signal_server(cluster.where, signal.SIGCONT)
+            cluster.back()
+        case "extent server":
+            cluster.signal_extents(cluster.dice.choice(cluster.hosts), signal.SIGKILL)
+        case "extent servers":
+            for host in cluster.hosts:
+                cluster.signal_extents(host, signal.SIGKILL)
+        case "daemon":
+            await cluster.kill_daemon(cluster.dice.choice((cluster.where, other)))
+        case "guests' host":
+            cluster.out()
+            await cluster.kill(cluster.where)
+        case "host":
+            await cluster.kill(cluster.dice.choice(cluster.others()))
+        case "power":
+            cluster.out()
+            await cluster.power_cycle(*cluster.hosts)
+
+
+STRIKES = ("server", "extent server", "extent servers", "daemon", "guests' host", "host", "power")
+
+
+@kind
+async def kill_during_snapshot(cluster: Cluster) -> None:
+    """a process, a host or all power fails while a snapshot is made: it is of one moment, or it is given up"""
+    start = time.monotonic()
+    snapshot_id = layers.ask_for_snapshot(cluster)
+    await hold(cluster, 0, 0.4)
+    await _strike(cluster, (*STRIKES, "paused server"))
+    await hold(cluster, 0.2, 1)
+    await cluster.mend()
+    await cluster.until(lambda: layers.is_cut(cluster), "a snapshot is neither made nor given up")
+    await layers.look_at_snapshot(cluster, cluster.anyone().number, snapshot_id, start, time.monotonic())
+
+
+@kind
+async def kill_during_rebalancing(cluster: Cluster) -> None:
+    """processes, hosts or all power fail while replicas move to another disk"""
+    host = cluster.anyone()
+    disk_id = cluster.disk_id(host)
+    await cluster.order(SetDisk(disk_id=disk_id, draining=True))
+    await cluster.until(lambda: bool(cluster.nodes.volume(cluster.volume_id).joining), "no replica moves")
+    for _ in range(cluster.dice.choice((1, 2))):
+        await hold(cluster, 0, 1.5)
+        await _strike(cluster, STRIKES)
+        await hold(cluster, 0.2, 1)
+        await cluster.mend()
+    await cluster.until(lambda: not layers.is_anywhere(cluster, disk_id), "a disk is not drained")
+    await cluster.order(SetDisk(disk_id=disk_id, draining=False))

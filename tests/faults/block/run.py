@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.faults.block.cluster import SETTLE_S_MAX, Cluster, Stuck, say
 from tests.faults.block.judge import judge
 from tests.faults.block.kinds import KINDS, ROTS
+from tests.faults.block.layers import differences
 from tests.faults.log.clients import longest_gap
 from tests.faults.log.results import Injected
 from tests.faults.log.run import schedule
@@ -14,6 +15,7 @@ from tests.faults.log.run import schedule
 __all__ = ["Run", "schedule"]
 
 WRITES_AROUND = 40
+FIRST_FOUND_MAX = 3
 
 
 class Run:
@@ -59,9 +61,9 @@ class Run:
             await cluster.rest()
             await cluster.look_at_all()
             if kind in ROTS:
-                await cluster.renew_all()
+                wrong = await cluster.scrub()
                 await cluster.settle()
-            wrong = await cluster.replicas()
+            wrong += await differences(cluster)
         except* Stuck as group:
             stuck = " And: ".join(str(one) for one in group.exceptions)
             say(cluster.last_words())
@@ -90,4 +92,5 @@ class Run:
 
 def _progress(line: str, fault: Injected) -> None:
     line += f": {fault.acknowledged} acknowledged, {fault.reads} reads, longest without a write {fault.gap_s:.1f} s"
-    say(line + ("" if fault.is_clean else f"  VIOLATED {fault.stuck}"))
+    found = [*fault.verdict.lost, *fault.verdict.stale, *fault.verdict.wrong][:FIRST_FOUND_MAX]
+    say(line + ("" if fault.is_clean else f"  VIOLATED {fault.stuck or '; '.join(found)}"))

@@ -107,20 +107,9 @@ static int synced(int file, int (*really)(int)) {
     return really(file);
 }
 
-/* A write at a place. One that is durable when it returns is a sync too. */
-ssize_t pwrite64(int file, const void *bytes, size_t size, off_t at) {
-    if (control && control->write_errno && on_disk(file)) {
-        if (size > 1)
-            (void)!real_pwrite(file, bytes, size / 2, at);
-        errno = (int)control->write_errno;
-        return -1;
-    }
-    return real_pwrite(file, bytes, size, at);
-}
-
 /* Some of the sectors of a write, as a disk has them that lost its power in the middle. */
 static void tear(int file, const struct iovec *pieces, int count, off_t at) {
-    static char whole[4 << 20];
+    static char whole[4 << 20] __attribute__((aligned(4096))); /* as O_DIRECT asks */
     size_t size = 0;
     for (int each = 0; each < count && size + pieces[each].iov_len <= sizeof whole; size += pieces[each++].iov_len)
         memcpy(whole + size, pieces[each].iov_base, pieces[each].iov_len);
@@ -132,23 +121,32 @@ static void tear(int file, const struct iovec *pieces, int count, off_t at) {
             (void)!real_pwrite(file, whole + start, size - start < 512 ? size - start : 512, at + (off_t)start);
 }
 
-ssize_t pwritev64v2(int file, const struct iovec *pieces, int count, off_t at, int flags) {
-    if (on_disk(file)) {
-        if (control->write_errno) {
-            (void)!real_pwritev(file, pieces, 1, at, flags);
-            errno = (int)control->write_errno;
-            return -1;
-        }
-        if (fcntl(file, F_GETFL) & O_DSYNC) {
-            if (!may_sync())
-                return -1;
-            if (is_last()) {
-                tear(file, pieces, count, at);
-                kill(getpid(), SIGKILL);
-            }
-        }
+/* Before a write at a place; whether it may go on. One that is durable when it returns is a sync too. */
+static int may_write(int file, const struct iovec *pieces, int count, off_t at) {
+    if (control->write_errno) {
+        size_t half = pieces[0].iov_len / 2;
+        (void)!real_pwrite(file, pieces[0].iov_base, half > 512 ? half / 512 * 512 : half, at);
+        errno = (int)control->write_errno;
+        return 0;
     }
-    return real_pwritev(file, pieces, count, at, flags);
+    if (!(fcntl(file, F_GETFL) & O_DSYNC))
+        return 1;
+    if (!may_sync())
+        return 0;
+    if (is_last()) {
+        tear(file, pieces, count, at);
+        kill(getpid(), SIGKILL);
+    }
+    return 1;
+}
+
+ssize_t pwrite64(int file, const void *bytes, size_t size, off_t at) {
+    struct iovec piece = {(void *)bytes, size};
+    return on_disk(file) && !may_write(file, &piece, 1, at) ? -1 : real_pwrite(file, bytes, size, at);
+}
+
+ssize_t pwritev64v2(int file, const struct iovec *pieces, int count, off_t at, int flags) {
+    return on_disk(file) && !may_write(file, pieces, count, at) ? -1 : real_pwritev(file, pieces, count, at, flags);
 }
 
 ssize_t pread64(int file, void *bytes, size_t size, off_t at) {

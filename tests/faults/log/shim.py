@@ -68,6 +68,19 @@ def check(library: Path, directory: Path) -> None:
         ).stdout.split()  # fmt: skip
     assert said[:2] == ["5", "28"], f"disks do not fail on demand here: {said}"
     assert abs(int(said[2]) + 3600 - time_now()) < 600, f"clocks do not jump on demand here: {said}"
+    program = (
+        "import os, sys\n"
+        "file = os.open(sys.argv[1], os.O_WRONLY | os.O_DSYNC)\n"
+        "for act in (lambda: os.pwrite(file, b'1', 0), lambda: os.pwritev(file, [b'1'], 0)):\n"
+        "    try: act()\n"
+        "    except OSError as error: print(error.errno)\n"
+    )
+    with lies.tell(sync_errno=28):
+        said = subprocess.run(
+            ["python3", "-c", program, directory / "checked"],
+            env=os.environ | lies.environment, capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+    assert said == ["28", "28"], f"durable writes do not fail on demand here: {said}"
 
 
 def time_now() -> float:

@@ -1,6 +1,6 @@
 """Each machine runs the volume servers that records ask of it, removes what they bury, repairs what is behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from consensus.store import Change
 from noded.core.ids import NodeId, ProjectId, Revision, VolumeId
-from noded.core.service import PeerContext
+from noded.core.service import PeerContext, Service
 from noded.core.units import GIB
 from storage.pools import SERVICE as POOLS
 from storage.pools.links import DiskServers
@@ -35,8 +35,8 @@ NODES = ("node1", "node2", "node3")
 class Pool:
     """Three machines with a disk each; their reconcilers run when `settle` is called."""
 
-    def __init__(self, directory: Path) -> None:
-        self.shared = SharedCluster([POOLS, VOLUMES], NODES)
+    def __init__(self, directory: Path, services: Sequence[Service] = (POOLS, VOLUMES)) -> None:
+        self.shared = SharedCluster(list(services), NODES)
         self.machines = {
             name: give_storage(self.shared.drivers[name], self.shared.cluster(name), number, directory)
             for number, name in enumerate(NODES, 1)
@@ -44,7 +44,7 @@ class Pool:
         self.reconcilers = {
             name: [
                 make(self.shared.cluster(name), self.shared.drivers[name])
-                for service in (POOLS, VOLUMES)
+                for service in services
                 for make in service.reconcilers
             ]
             for name in NODES
