@@ -182,6 +182,9 @@ class Route:
     since: tuple[int, int] = (0, 0)  # the microversion from which on the route is there
     body_max: int = 1 * MIB  # bytes; streamed bodies name their own limit
     action: str = ""  # what policy calls it, where it is not the handler's name
+    # A record, by the variable of the path that names it, of which everyone with a token is told whether it is there:
+    # some of Keystone's routes look for it before they ask who may.
+    sought: tuple[type[Record], str] | None = None
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 from noded.core.clock import now_ms
 from noded.core.cluster import Cluster
 from noded.core.dice import new_request_id
-from noded.core.errors import Invalid, Kind, NotFound, Refused, TooLarge
+from noded.core.errors import Forbidden, Invalid, Kind, NotFound, Refused, TooLarge
 from noded.core.ids import RequestId
 from noded.core.origin import Origin
 from noded.core.reconciler import Drivers
@@ -236,6 +236,11 @@ class _Exchange:
             return recognized(cluster.view())
         except WorthNothing:  # what makes it good may have been acknowledged by another node just now
             return recognized(await freshest_view(cluster))
+        except Forbidden:
+            sought = match.target.route.sought
+            if sought is not None:
+                cluster.view().need(sought[0], match.params[sought[1]])
+            raise
 
     def _negotiate(self, endpoint: Endpoint) -> tuple[int, int]:
         if endpoint.microversions is None:

@@ -76,6 +76,14 @@ async def tokens(cloud: Cloud, client: httpx.AsyncClient) -> tuple[dict[str, dic
     return found, project
 
 
+async def something_there(cloud: Cloud, client: httpx.AsyncClient) -> dict[str, str]:
+    """Ids of what is looked for before it is asked who may."""
+    admin = await cloud.admin(client)
+    role = (await client.get(f"{V3}/roles", headers=admin)).json()["roles"][0]["id"]
+    group = (await client.post(f"{V3}/groups", json={"group": {"name": "g"}}, headers=admin)).json()["group"]["id"]
+    return {"role_id": role, "domain_id": "default", "group_id": group}
+
+
 def expected(target: Target) -> tuple[set[str], set[str]]:
     """Who may, and of whom the handler decides; nobody else may."""
     allow = target.route.allow
@@ -100,13 +108,19 @@ async def test_every_route_lets_in_whom_it_says_and_nobody_else(cloud: Cloud) ->
         headers, project = await tokens(cloud, client)
         # Of these there are only some that anyone may name.
         names = {"group": "identity", "option": "driver", "owner": project}
+        there = names | await something_there(cloud, client)
         for target in cloud.gateways["node1"].router.targets:
             if target.route.allow is Allow.ANYONE or target.endpoint.fault_style is FaultStyle.HTML:
                 continue
             may, depends = expected(target)
-            path = re.sub(r"\{([^}]+)\}", lambda name: names.get(name[1], "x"), target.full_path)
+            paths = [
+                re.sub(r"\{([^}]+)\}", lambda name, known=known: known.get(name[1], "x"), target.full_path)
+                for known in (names, there)
+            ]
             for name in headers:
-                status = await status_of(client, path, target, headers[name])
+                # Where it is looked first whether there is such a thing, who may not is refused what is there.
+                is_sought = target.route.sought is not None and name not in may | depends
+                status = await status_of(client, paths[is_sought], target, headers[name])
                 is_wrong = status == 401 if name in depends else (status in {401, 403}) is (name in may)
                 if name == "nobody":
                     is_wrong = status != 401

@@ -104,10 +104,12 @@ def _answer(request: Request, domain_id: DomainId) -> Response:
     return Response(body={"domain": views.domain(request.base_url, domain)})
 
 
+_ONE = "/domains/{domain_id}"
+
 ROUTES = (
     Route(verb="POST", path="/domains", handler=create_domain, allow=Allow.ADMIN, done=Done.CREATED),
     Route(verb="GET", path="/domains", handler=list_domains, allow=Allow.DOMAIN_READER),
     Route(verb="GET", path="/domains/{domain_id}", handler=show_domain, allow=Allow.ANY_TOKEN),
-    Route(verb="PATCH", path="/domains/{domain_id}", handler=update_domain, allow=Allow.ADMIN),
+    Route(verb="PATCH", path=_ONE, handler=update_domain, allow=Allow.ADMIN, sought=(Domain, "domain_id")),
     Route(verb="DELETE", path="/domains/{domain_id}", handler=delete_domain, allow=Allow.ADMIN, done=Done.EMPTY),
 )

@@ -74,8 +74,8 @@ async def list_roles(request: Request) -> Response:
 
 async def show_role(request: Request) -> Response:
     """GET /roles/{role_id}."""
-    role = request.cluster.view().get(Role, request.params["role_id"])
-    _expect_sight(request, None if role is None else role.domain_id)
+    role = request.cluster.view().need(Role, request.params["role_id"])
+    _expect_sight(request, role.domain_id)
     return _answer(request, RoleId(request.params["role_id"]))
 
 
@@ -182,12 +182,15 @@ def _answer(request: Request, role_id: RoleId) -> Response:
 
 _IMPLIED = "/roles/{prior_id}/implies/{implied_id}"
 
+_ONE = "/roles/{role_id}"
+_SOUGHT = (Role, "role_id")
+
 ROUTES = (
     Route(verb="POST", path="/roles", handler=create_role, allow=Allow.ADMIN, done=Done.CREATED),
     Route(verb="GET", path="/roles", handler=list_roles, allow=Allow.DOMAIN_READER),
-    Route(verb="GET", path="/roles/{role_id}", handler=show_role, allow=Allow.DOMAIN_READER),
-    Route(verb="PATCH", path="/roles/{role_id}", handler=update_role, allow=Allow.ADMIN),
-    Route(verb="DELETE", path="/roles/{role_id}", handler=delete_role, allow=Allow.ADMIN, done=Done.EMPTY),
+    Route(verb="GET", path=_ONE, handler=show_role, allow=Allow.DOMAIN_READER, sought=_SOUGHT),
+    Route(verb="PATCH", path=_ONE, handler=update_role, allow=Allow.ADMIN, sought=_SOUGHT),
+    Route(verb="DELETE", path=_ONE, handler=delete_role, allow=Allow.ADMIN, done=Done.EMPTY, sought=_SOUGHT),
     Route(verb="GET", path="/roles/{prior_id}/implies", handler=list_implied_roles, allow=Allow.OVERSEER),
     Route(verb="PUT", path=_IMPLIED, handler=imply_role, allow=Allow.ADMIN, done=Done.CREATED),
     Route(verb="GET", path=_IMPLIED, handler=show_implied_role, allow=Allow.OVERSEER),
