@@ -36,6 +36,7 @@ GUEST = """#!/bin/sh
 blocks run /root/blocks 256 > /dev/console 2>&1 &
 """
 WHOLE_S_MAX = 300.0
+REST_S = 8.0
 PACE_S = 0.01
 PROBED_BLOCKS = 4096
 _REQUEST = struct.Struct(">IHHQQI")
@@ -62,6 +63,7 @@ class Probe:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(60)
+        self._hang_up()
 
     def p99_ms(self, since: float, until: float) -> float:
         """Of the requests that were asked in that time."""
@@ -163,6 +165,15 @@ class Stage:
         left = any(disk["to_remove"] for name, disk in disks.items() if name not in away)
         return not busy and not left and all(disks[name]["replicas"] == 0 for name in away)
 
+    def is_at_rest(self) -> bool:
+        """Whether it is whole and stays so: between two moves it looks like it, too."""
+        checked = time.monotonic()
+        while self.is_whole():
+            if time.monotonic() - checked > REST_S:
+                return True
+            time.sleep(0.5)
+        return False
+
     def upload(self, count: int, size_bytes: int) -> None:
         """Images of random bytes."""
         images = self.admin.connect().image
@@ -220,7 +231,7 @@ def fourth_joins(on: Stage) -> float:
     before, begun = on.moved_bytes(), time.monotonic()
     on.lab.host(4).start()
     until(lambda: "host4" in on.disks() and on.disks()["host4"]["replicas"] > 0, "the fourth host gets replicas")
-    until(lambda: on.is_whole() and on.disks()["host4"]["replicas"] > 0, "its share is there", WHOLE_S_MAX)
+    until(lambda: on.is_at_rest() and on.disks()["host4"]["replicas"] > 0, "its share is there", WHOLE_S_MAX)
     moved = on.moved_bytes() - before
     ratio = moved / (held / 4)
     on.say(
@@ -319,7 +330,8 @@ def held_by(on: Stage, host: LabHost) -> int:
     try:
         return bytes_in(mount_point, DiskId(listed["id"]))
     finally:
-        subprocess.run(["umount", mount_point], check=True)
+        # Lazily: what the kernel still writes there keeps it busy for a moment.
+        subprocess.run(["umount", "--lazy", mount_point], check=True)
 
 
 def bytes_in(directory: Path, disk_id: DiskId) -> int:
