@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from consensus import liveness
+from consensus.clocks.model import ClockSight
 from consensus.disks.links import LogEnd
 from consensus.host.watch import LogWatch
 from consensus.liveness.damping import HOLD_S, SETTLE_S
@@ -90,6 +91,7 @@ async def town() -> Town:
             (VitalsReader, figures),
             (Registry, figures),
             (LogEnd, end),
+            (ClockSight, ClockSight()),
         ):
             drivers.add(protocol, driver)
         add_identity_drivers(drivers, Argon2Passwords(memory_kib=8, passes=1))

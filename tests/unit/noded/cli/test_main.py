@@ -258,6 +258,7 @@ DISKS = {
             "id": "a" * 32, "node": "node1", "name": "/disks/[one]", "state": "in use", "fault": "", "weight": 1.0,
             "used_bytes": GIB, "size_bytes": 8 * GIB, "replicas": 3, "behind": 1, "coming": 2, "going": 0,
             "to_remove": 1, "moved_in_bytes": GIB,
+            "scrub": {"checked": 0.5, "oldest_ms": 0, "rotten_blocks": 2, "different_blocks": 1},
         }
     ],
     "pool": {
@@ -273,6 +274,7 @@ def test_disks_are_listed_with_what_moves(config: Path) -> None:
     assert result.exit_code == 0
     assert "/disks/[one]" in result.output
     assert "2 coming, 1 to remove" in result.output
+    assert "50 %, 3 blocks mended" in result.output
 
 
 def test_disks_are_listed_as_json(config: Path) -> None:
@@ -288,9 +290,13 @@ def test_a_disk_is_drained_and_says_first_what_that_means(config: Path) -> None:
 
 
 def test_the_policy_is_shown_and_changed(config: Path) -> None:
-    answer = {"patience_s": 60, "at_once": 8, "per_disk": 2, "bytes_s": 64 << 20, "balances": True, "overcommit": 2.0}
+    answer = {
+        "patience_s": 60, "at_once": 8, "per_disk": 2, "bytes_s": 64 << 20, "balances": True, "overcommit": 2.0,
+        "scrub_days": 7, "scrub_bytes_s": 32 << 20,
+    }  # fmt: skip
     result, call = told(config, answer, "disk", "policy", "--patience", "60", "--rate", "64", "--no-balance")
     asked = msgspec.msgpack.decode(call.payload)
     assert (asked["patience_s"], asked["bytes_s"], asked["balances"], asked["at_once"]) == (60, 64 << 20, False, None)
     assert "64 MiB/s" in result.output
+    assert "every 7 days at 32 MiB/s" in result.output
     assert "at most 2 times the size of all disks" in result.output
