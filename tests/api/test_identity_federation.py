@@ -87,6 +87,7 @@ async def test_a_protocol_is_read_by_a_mapping(client: httpx.AsyncClient) -> Non
     ):
         refused = await client.put(f"{FEDERATION}/mappings/n", json={"mapping": {"rules": [{**empty[0], **wrong}]}})
         assert refused.status_code == 400, wrong
+    assert (await client.delete(f"{FEDERATION}/mappings/m")).status_code == 204
     assert (await client.get(f"{FEDERATION}/mappings")).json()["mappings"] == []
 
 
