@@ -9,6 +9,7 @@ host's authorities. No proxy, no cookies, no credentials, no compression.
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -94,7 +95,7 @@ def _expect_elsewhere(url: str, stream: trio.SocketStream, guard: Guard) -> None
 
 
 async def _secured(stream: trio.SocketStream, target: Target) -> trio.abc.Stream:
-    secured = trio.SSLStream(stream, ssl.create_default_context(), server_hostname=target.host, https_compatible=True)
+    secured = trio.SSLStream(stream, _authorities(), server_hostname=target.host, https_compatible=True)
     try:
         with trio.fail_after(CONNECT_S_MAX):
             await secured.do_handshake()
@@ -103,6 +104,12 @@ async def _secured(stream: trio.SocketStream, target: Target) -> trio.abc.Stream
     except trio.TooSlowError:
         raise Unavailable(f"The server {target.host} did not answer in time.") from None
     return secured
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Whom the host trusts. Reading all of it takes tens of milliseconds, in which nothing else is answered."""
+    return ssl.create_default_context()
 
 
 class _Exchange:
