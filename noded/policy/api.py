@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from noded.core.cluster import Cluster
+from noded.core.command import Command
 from noded.core.errors import Invalid, NotFound
 from noded.core.route import Allow, Done, Request, Response, Route
 from noded.core.service import PeerContext, PeerHandler
@@ -75,9 +76,9 @@ async def _set(cluster: Cluster, policies: Policies, rules: Mapping[str, str]) -
     policies.expect_good(view, rules)
     changed = {name: rule for name, rule in rules.items() if rule != _release(policies, name)}
     back = tuple(name for name in rules if name not in changed and view.get(PolicyRule, name) is not None)
-    orders = [SetPolicyRules(names=_told(changed), rules=changed)] if changed else []
+    orders: list[Command] = [SetPolicyRules(names=_told(changed), rules=changed)] if changed else []
     if back:
-        orders.append(UnsetPolicyRules(names=_told(back), rules=back))  # type: ignore[arg-type]
+        orders.append(UnsetPolicyRules(names=_told(back), rules=back))
     if orders:
         await cluster.propose(*orders)
 
